@@ -1,0 +1,213 @@
+//! The `coordinator:` section: who this node is, who its peers are, where it listens and keeps its data.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use flame_types::CoordinatorId;
+
+use crate::address::HostPort;
+use crate::cluster::ClusterSection;
+use crate::error::ConfigError;
+use crate::layers::{Layers, Setting};
+
+/// Sizes a cluster may have: odd, since an even one survives no more failures than the odd one below it.
+const MEMBER_COUNTS: [usize; 3] = [1, 3, 5];
+
+/// How a member is written on the command line and in the environment.
+const MEMBER_GRAMMAR: &str = "write a member like id=1,client=host:8080,worker=host:8081,peer=host:8082";
+
+/// How fast a lost leader is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Heartbeats every 100 ms, elections after 400 to 600 ms: safe on busy machines.
+    #[default]
+    Default,
+    /// Heartbeats every 50 ms, elections after 150 to 300 ms.
+    Fast,
+}
+
+/// Where a coordinator listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// For clients.
+    pub client: HostPort,
+    /// For workers.
+    pub worker: HostPort,
+    /// For other coordinators.
+    pub peer: HostPort,
+}
+
+/// A coordinator of the cluster and where the others reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Which one.
+    pub id: CoordinatorId,
+    /// Its address for clients.
+    pub client: HostPort,
+    /// Its address for workers.
+    pub worker: HostPort,
+    /// Its address for other coordinators.
+    pub peer: HostPort,
+}
+
+/// What a coordinator must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoordinatorSection {
+    /// Which of `members` this node is.
+    pub id: CoordinatorId,
+    /// The cluster.
+    pub cluster: ClusterSection,
+    /// Folder of its log, state and identity.
+    pub data_dir: PathBuf,
+    /// Where it listens.
+    pub listen: Listen,
+    /// All coordinators, in the order of their ids; this node is one of them.
+    pub members: Vec<Member>,
+    /// How fast a lost leader is replaced.
+    pub profile: Profile,
+    /// Whether plaintext may leave this machine.
+    pub insecure: bool,
+}
+
+impl CoordinatorSection {
+    pub(crate) fn build(layers: &Layers, cluster: &ClusterSection) -> Result<Self, ConfigError> {
+        let id = CoordinatorId(layers.get("coordinator.id").number(1)?);
+        let mut members = members(layers.get("coordinator.members"))?;
+        let own = own_member(id, &members, layers)?;
+        let listen = listen(layers, cluster, own)?;
+        if members.is_empty() {
+            let Listen { client, worker, peer } = listen.clone();
+            members.push(Member { id, client, worker, peer });
+        }
+        let section = Self {
+            id,
+            cluster: cluster.clone(),
+            data_dir: layers.get("coordinator.data_dir").parse_set(folder)?,
+            listen,
+            members,
+            profile: layers.get("coordinator.profile").parse_set(profile)?,
+            insecure: layers.get("coordinator.insecure").flag()?,
+        };
+        section.check_plaintext()?;
+        Ok(section)
+    }
+
+    fn check_plaintext(&self) -> Result<(), ConfigError> {
+        if self.insecure {
+            return Ok(());
+        }
+        let listen = [&self.listen.client, &self.listen.worker, &self.listen.peer];
+        let reached = self.members.iter().flat_map(|member| [&member.client, &member.worker, &member.peer]);
+        match listen.into_iter().chain(reached).find(|address| !address.is_loopback()) {
+            None => Ok(()),
+            Some(address) => Err(ConfigError::Conflict(format!(
+                "{address} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
+                 Set coordinator.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
+            ))),
+        }
+    }
+}
+
+fn own_member<'a>(
+    id: CoordinatorId,
+    members: &'a [Member],
+    layers: &Layers,
+) -> Result<Option<&'a Member>, ConfigError> {
+    let own = members.iter().find(|member| member.id == id);
+    if own.is_none() && !members.is_empty() {
+        let known: Vec<_> = members.iter().map(|member| member.id.to_string()).collect();
+        let why = format!("is not among coordinator.members, which has {}", known.join(", "));
+        return Err(layers.get("coordinator.id").invalid(why));
+    }
+    Ok(own)
+}
+
+/// Explicit addresses, else this node's own among the members, else loopback by the published ports.
+fn listen(layers: &Layers, cluster: &ClusterSection, own: Option<&Member>) -> Result<Listen, ConfigError> {
+    let address = |key: &'static str, own: Option<&HostPort>, ports_up: u16| {
+        let given = layers.get(key).parse(|text| text.parse())?;
+        if let Some(address) = given.or_else(|| own.cloned()) {
+            return Ok(address);
+        }
+        let port = cluster.endpoint.address.port();
+        HostPort::new("127.0.0.1", port).port_up(ports_up).ok_or_else(|| {
+            let why = format!("leaves no port for {key}, which lies {ports_up} up; set {key} or a lower port");
+            layers.get("cluster.endpoint").invalid(why)
+        })
+    };
+    Ok(Listen {
+        client: address("coordinator.listen.client", own.map(|member| &member.client), 0)?,
+        worker: address("coordinator.listen.worker", own.map(|member| &member.worker), 1)?,
+        peer: address("coordinator.listen.peer", own.map(|member| &member.peer), 2)?,
+    })
+}
+
+fn members(setting: &Setting) -> Result<Vec<Member>, ConfigError> {
+    let mut members = Vec::new();
+    for item in &setting.items {
+        members.push(member(item).map_err(|why| setting.invalid(format!("has a member that {why}")))?);
+    }
+    if !members.is_empty() && !MEMBER_COUNTS.contains(&members.len()) {
+        return Err(setting.invalid(format!("has {} members; a cluster has 1, 3 or 5", members.len())));
+    }
+    members.sort_by_key(|member| member.id);
+    if let Some(twice) = members.windows(2).find(|pair| pair[0].id == pair[1].id) {
+        return Err(setting.invalid(format!("names the id {} twice", twice[0].id)));
+    }
+    let mut addresses = BTreeSet::new();
+    for address in members.iter().flat_map(|member| [&member.client, &member.worker, &member.peer]) {
+        if !addresses.insert(address) {
+            return Err(setting.invalid(format!("names the address {address} twice")));
+        }
+    }
+    Ok(members)
+}
+
+/// Reads `id=1,client=…,worker=…,peer=…`, in any order.
+fn member(item: &str) -> Result<Member, String> {
+    let (mut id, mut client, mut worker, mut peer) = (None, None, None, None);
+    for field in item.split(',') {
+        let (name, text) = field.split_once('=').ok_or_else(|| format!("has {field:?}; {MEMBER_GRAMMAR}"))?;
+        let address =
+            || text.trim().parse::<HostPort>().map_err(|why| format!("has the {name} address {text:?}, which {why}"));
+        let before = match name.trim() {
+            "id" => id.replace(member_id(text)?).is_some(),
+            "client" => client.replace(address()?).is_some(),
+            "worker" => worker.replace(address()?).is_some(),
+            "peer" => peer.replace(address()?).is_some(),
+            other => return Err(format!("has the unknown key {other:?}; {MEMBER_GRAMMAR}")),
+        };
+        if before {
+            return Err(format!("has {name:?} twice; {MEMBER_GRAMMAR}"));
+        }
+    }
+    let missing = |name: &str| format!("has no {name}; {MEMBER_GRAMMAR}");
+    Ok(Member {
+        id: id.ok_or_else(|| missing("id"))?,
+        client: client.ok_or_else(|| missing("client"))?,
+        worker: worker.ok_or_else(|| missing("worker"))?,
+        peer: peer.ok_or_else(|| missing("peer"))?,
+    })
+}
+
+fn member_id(text: &str) -> Result<CoordinatorId, String> {
+    match text.trim().parse() {
+        Ok(number) if number >= 1 => Ok(CoordinatorId(number)),
+        _ => Err(format!("has the id {text:?}; ids are whole numbers from 1")),
+    }
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    match text {
+        "default" => Ok(Profile::Default),
+        "fast" => Ok(Profile::Fast),
+        _ => Err("is not a profile; write default or fast".to_owned()),
+    }
+}
+
+pub(crate) fn folder(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("names no folder".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}

@@ -1,0 +1,273 @@
+//! The table of every key of `flame-cluster.yaml`.
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// It changes what a daemon does.
+    Works,
+    /// It is part of the published format and taken without harm, but changes nothing here; setting it is warned about.
+    NoEffect,
+    /// It is part of the published format, and pretending to serve it would be unsafe: setting it is an error.
+    Refused,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its sections and its name, joined with dots.
+    pub path: &'static str,
+    /// What it is for.
+    pub usage: Use,
+    /// Its default as it would be written; empty when it has none.
+    pub default: &'static str,
+    /// What it means, in one sentence for the reference.
+    pub doc: &'static str,
+}
+
+impl Key {
+    /// The variable that sets it. Published keys have none, as published; keys of our own sections have one each:
+    /// `worker.work_dir` is `FLAME_WORKER_WORK_DIR`.
+    #[must_use]
+    pub fn variable(&self) -> Option<String> {
+        let own = self.path.starts_with("coordinator.") || self.path.starts_with("worker.");
+        own.then(|| format!("FLAME_{}", self.path.replace('.', "_").to_ascii_uppercase()))
+    }
+}
+
+const fn works(path: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key { path, usage: Use::Works, default, doc }
+}
+
+const fn no_effect(path: &'static str, doc: &'static str) -> Key {
+    Key { path, usage: Use::NoEffect, default: "", doc }
+}
+
+const fn refused(path: &'static str, doc: &'static str) -> Key {
+    Key { path, usage: Use::Refused, default: "", doc }
+}
+
+const TLS: &str = "TLS is not served yet; refused, so that nobody believes traffic to be encrypted that is not";
+
+/// Every key there is, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    works(
+        "cluster.name",
+        "flame",
+        "Name of the cluster: a coordinator refuses a data directory or a peer of another, a worker that is given it works for no other.",
+    ),
+    works(
+        "cluster.endpoint",
+        "http://127.0.0.1:8080",
+        "Where clients reach the cluster. Told to services; its port is the default of the listeners, its host that of worker.coordinators.",
+    ),
+    works(
+        "cluster.resreq",
+        "cpu=1,mem=1g",
+        "Resources of one executor of a session that asks for none. Text like cpu=2,mem=4g,gpu=1.",
+    ),
+    no_effect(
+        "cluster.policies",
+        "Scheduling policies. This scheduler always serves priorities first, then shares by dominant resource, with gangs by batch_size.",
+    ),
+    no_effect("cluster.storage", "Storage engine. Replicated storage is always used; see coordinator.data_dir."),
+    no_effect(
+        "cluster.schedule_interval",
+        "Milliseconds between scheduling rounds. This scheduler is woken by events, not by a timer.",
+    ),
+    works("cluster.executors.shim", "host", "How workers run services. Only host is served."),
+    no_effect("cluster.executors.limits.max_executors", "Former place of cluster.limits.max_executors."),
+    works("cluster.limits.max_sessions", "100000", "Closed sessions that stay visible; the oldest leave first."),
+    no_effect(
+        "cluster.limits.max_executors",
+        "Executors per worker. What a worker offers (worker.resources) is the limit.",
+    ),
+    works(
+        "cluster.recovery.session.retry_limits",
+        "5",
+        "Failed starts of a service in a row after which its session gets no new executors.",
+    ),
+    refused("cluster.tls.cert_file", TLS),
+    refused("cluster.tls.key_file", TLS),
+    refused("cluster.tls.ca_file", TLS),
+    no_effect("cluster.pprof.port", "Port of a profiler. There is none."),
+    works(
+        "cache.endpoint",
+        "",
+        "Where services find the object cache. Told to them; the cache is a daemon of its own.",
+    ),
+    no_effect("cache.network_interface", "Read by the object cache only."),
+    no_effect("cache.storage", "Read by the object cache only."),
+    no_effect("cache.eviction.policy", "Read by the object cache only."),
+    no_effect("cache.eviction.max_memory", "Read by the object cache only."),
+    no_effect("cache.eviction.max_objects", "Read by the object cache only."),
+    no_effect("cache.tls.cert_file", "Read by the object cache only."),
+    no_effect("cache.tls.key_file", "Read by the object cache only."),
+    no_effect("cache.tls.ca_file", "Read by the object cache only."),
+    no_effect("cache.pprof.port", "Read by the object cache only."),
+    works("coordinator.id", "1", "Which of coordinator.members this node is. A number from 1."),
+    works(
+        "coordinator.data_dir",
+        "/var/lib/flame/coordinator",
+        "Folder of the node's log, state and identity. One node only: it is locked.",
+    ),
+    works(
+        "coordinator.listen.client",
+        "",
+        "Address for clients. Default: this node's own in coordinator.members, else 127.0.0.1 with the port of cluster.endpoint.",
+    ),
+    works("coordinator.listen.worker", "", "Address for workers. Default: likewise, one port up."),
+    works("coordinator.listen.peer", "", "Address for other coordinators. Default: likewise, two ports up."),
+    works(
+        "coordinator.members",
+        "",
+        "All coordinators of the cluster, 1, 3 or 5, the same list on each: items with id, client, worker and peer. Default: this node alone.",
+    ),
+    works(
+        "coordinator.profile",
+        "default",
+        "How fast a lost leader is replaced: default is safe on busy machines, fast takes half the time.",
+    ),
+    works(
+        "coordinator.insecure",
+        "false",
+        "Allows plaintext traffic beyond this machine, until TLS is served. Only on a trusted network.",
+    ),
+    works("worker.name", "", "Name of the worker, different for each. Default: the name of the host."),
+    works(
+        "worker.coordinators",
+        "",
+        "Worker addresses of the coordinators, http://host:port; any of them says who leads. Default: the host of cluster.endpoint, one port up.",
+    ),
+    works("worker.resources", "", "What the worker offers, like cpu=8,mem=16g. Default: what the host has."),
+    works("worker.work_dir", "/var/lib/flame/worker", "Scratch folders of executors. One worker only: it is locked."),
+    works(
+        "worker.socket_dir",
+        "/var/flame/executors",
+        "Unix sockets of services. Keep it short: a socket's path has less than 108 bytes.",
+    ),
+    works(
+        "worker.log_dir",
+        "",
+        "What services print, one pair of files per executor. Default: logs in worker.work_dir.",
+    ),
+    works("worker.start_timeout", "60s", "Longest time from starting a service until its socket answers."),
+    works("worker.enter_timeout", "5m", "Longest time a service may take to enter a session."),
+    works("worker.leave_timeout", "10s", "Longest time a service may take to leave a session."),
+    works("worker.terminate_grace", "5s", "Time between SIGTERM and SIGKILL for a service that is told to stop."),
+    works("worker.cancel_grace", "5s", "How long a cancelled task may go on before its service is killed."),
+    works("worker.drain_timeout", "5s", "How long running tasks may go on once the worker is told to stop."),
+    works(
+        "worker.results_bytes_max",
+        "268435456",
+        "Bytes of results that may wait to be recorded; beyond it no further task is started.",
+    ),
+    works("worker.logs_kept", "256", "Ended executors whose log files are kept."),
+    works(
+        "worker.insecure",
+        "false",
+        "Allows plaintext traffic to coordinators on other machines, until TLS is served.",
+    ),
+];
+
+/// The key of that path.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Whether the path is that of a section: `cluster.limits`.
+#[must_use]
+pub fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|key| key.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The known key most like an unknown one, when one is like it enough to be what was meant.
+#[must_use]
+pub fn nearest(path: &str) -> Option<&'static str> {
+    const TYPING_ERRORS_MAX: usize = 3;
+    const PATH_BYTES_MAX: usize = 128;
+    if path.len() > PATH_BYTES_MAX {
+        return None;
+    }
+    let (distance, key) = KEYS.iter().map(|key| (edits(path, key.path), key.path)).min()?;
+    (distance <= TYPING_ERRORS_MAX).then_some(key)
+}
+
+/// How many letters must be put in, taken out or changed to make one text of the other.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &b) in to.iter().enumerate() {
+            let change = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn paths_and_variables_are_unique() {
+        let paths: BTreeSet<_> = KEYS.iter().map(|key| key.path).collect();
+        assert_eq!(paths.len(), KEYS.len());
+        let variables: Vec<_> = KEYS.iter().filter_map(Key::variable).collect();
+        assert_eq!(variables.iter().collect::<BTreeSet<_>>().len(), variables.len());
+        assert!(variables.contains(&"FLAME_COORDINATOR_LISTEN_CLIENT".to_owned()));
+    }
+
+    #[test]
+    fn published_keys_have_no_variable() {
+        assert_eq!(find("cluster.endpoint").unwrap().variable(), None);
+    }
+
+    #[test]
+    fn a_typing_error_finds_what_was_meant() {
+        assert_eq!(nearest("coordinator.data-dir"), Some("coordinator.data_dir"));
+        assert_eq!(nearest("worker.nmae"), Some("worker.name"));
+        assert_eq!(nearest("something.else"), None);
+    }
+
+    /// The reference shows this table: `BLESS=1` writes it anew.
+    #[test]
+    fn the_reference_shows_every_key() {
+        const BEGIN: &str = "<!-- keys: begin (written by `BLESS=1 cargo nextest run --release -p flame-config`) -->\n";
+        const END: &str = "<!-- keys: end -->";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/config.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = page.split_once(BEGIN).expect("the page has the begin mark");
+        let (shown, after) = rest.split_once(END).expect("the page has the end mark");
+        let expected = table();
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(path, format!("{before}{BEGIN}{expected}{END}{after}")).unwrap();
+            return;
+        }
+        for (shown, expected) in shown.lines().zip(expected.lines()) {
+            assert_eq!(shown, expected, "docs/reference/config.md is stale: run with BLESS=1");
+        }
+        assert_eq!(shown.lines().count(), expected.lines().count(), "a key more or less: run with BLESS=1");
+    }
+
+    fn table() -> String {
+        let mut text = "| key | default | variable | what it does |\n|---|---|---|---|\n".to_owned();
+        for key in KEYS {
+            let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+            let variable = key.variable().map(|name| format!("`{name}`")).unwrap_or_default();
+            let usage = match key.usage {
+                Use::Works => "",
+                Use::NoEffect => "*No effect, warned about.* ",
+                Use::Refused => "*Refused.* ",
+            };
+            text += &format!("| `{}` | {default} | {variable} | {usage}{} |\n", key.path, key.doc);
+        }
+        text
+    }
+}

@@ -1,0 +1,43 @@
+//! The one place for configuration: what a daemon may be told, where it may be told it, and which word wins.
+//!
+//! A value comes from the first of these that gives it: a **flag**, the **environment**, the **file**
+//! (`flame-cluster.yaml`, the published format with sections of our own), the **default**. Every value remembers where
+//! it came from, so that an error can point at it and `--print-config` can show it.
+//!
+//! **Invariant:** [`keys::KEYS`] is the whole of it. A key that is not in that table is an error that names the line;
+//! a key in the table is used, or warned about when it has no effect, or refused when ignoring it would be unsafe:
+//! nothing is accepted and silently ignored. `docs/reference/config.md` shows the same table, and a test says so.
+//!
+//! **Invariant:** the environment is read through [`Environment`] only.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`keys`] | the table of keys: name, default, meaning |
+//! | `tree` | YAML text to `(path, value, line)` |
+//! | [`layers`] | the four layers merged, every value with its [`Source`] |
+//! | [`file`] | [`ClusterFile`]: load, warn, print |
+//! | [`coordinator`], [`worker`], [`cluster`] | the typed sections and the checks across several values |
+//! | [`address`], `duration` | values written as text |
+//!
+//! Start with [`ClusterFile::load`].
+
+pub mod address;
+pub mod cluster;
+pub mod coordinator;
+mod duration;
+mod environment;
+mod error;
+pub mod file;
+pub mod keys;
+pub mod layers;
+mod tree;
+pub mod worker;
+
+pub use address::{Endpoint, HostPort};
+pub use cluster::ClusterSection;
+pub use coordinator::{CoordinatorSection, Listen, Member, Profile};
+pub use environment::{Environment, ProcessEnvironment};
+pub use error::ConfigError;
+pub use file::ClusterFile;
+pub use layers::{Flags, Source};
+pub use worker::WorkerSection;

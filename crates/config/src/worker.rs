@@ -1,0 +1,114 @@
+//! The `worker:` section: its name, its coordinators, what it offers, where its files go and how long things may take.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flame_types::{NodeName, Resources};
+
+use crate::address::Endpoint;
+use crate::cluster::{self, ClusterSection};
+use crate::coordinator::folder;
+use crate::error::ConfigError;
+use crate::layers::{Layers, Source};
+
+/// Most coordinators a worker is told about: more than any cluster has.
+const COORDINATORS_MAX: usize = 16;
+
+/// What a worker must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerSection {
+    /// The cluster.
+    pub cluster: ClusterSection,
+    /// Name of the only cluster it works for; when unset, the one that its coordinators are of.
+    pub only_cluster: Option<String>,
+    /// Its name; the host's when unset.
+    pub name: Option<NodeName>,
+    /// Worker endpoints of coordinators; any of them says who leads. At least one.
+    pub coordinators: Vec<Endpoint>,
+    /// What it offers; what the host has when unset.
+    pub resources: Option<Resources>,
+    /// Scratch folders of executors.
+    pub work_dir: PathBuf,
+    /// Unix sockets of services.
+    pub socket_dir: PathBuf,
+    /// What services print.
+    pub log_dir: PathBuf,
+    /// Longest time from starting a service until its socket answers.
+    pub start_timeout: Duration,
+    /// Longest time a service may take to enter a session.
+    pub enter_timeout: Duration,
+    /// Longest time a service may take to leave a session.
+    pub leave_timeout: Duration,
+    /// Time between SIGTERM and SIGKILL.
+    pub terminate_grace: Duration,
+    /// How long a cancelled task may go on before its service is killed.
+    pub cancel_grace: Duration,
+    /// How long running tasks may go on once the worker is told to stop.
+    pub drain_timeout: Duration,
+    /// Bytes of results that may wait to be recorded.
+    pub results_bytes_max: usize,
+    /// Ended executors whose log files are kept.
+    pub logs_kept: usize,
+}
+
+impl WorkerSection {
+    pub(crate) fn build(layers: &Layers, cluster: &ClusterSection) -> Result<Self, ConfigError> {
+        let work_dir = layers.get("worker.work_dir").parse_set(folder)?;
+        let log_dir = layers.get("worker.log_dir").parse(folder)?;
+        Ok(Self {
+            cluster: cluster.clone(),
+            only_cluster: (layers.get("cluster.name").source != Source::Default).then(|| cluster.name.clone()),
+            name: layers.get("worker.name").parse(|text| NodeName::parse(text).map_err(|why| format!("({why})")))?,
+            coordinators: coordinators(layers, cluster)?,
+            resources: layers.get("worker.resources").parse(cluster::resources)?,
+            log_dir: log_dir.unwrap_or_else(|| work_dir.join("logs")),
+            work_dir,
+            socket_dir: layers.get("worker.socket_dir").parse_set(folder)?,
+            start_timeout: layers.get("worker.start_timeout").duration()?,
+            enter_timeout: layers.get("worker.enter_timeout").duration()?,
+            leave_timeout: layers.get("worker.leave_timeout").duration()?,
+            terminate_grace: layers.get("worker.terminate_grace").duration()?,
+            cancel_grace: layers.get("worker.cancel_grace").duration()?,
+            drain_timeout: layers.get("worker.drain_timeout").duration()?,
+            results_bytes_max: layers.get("worker.results_bytes_max").number(1)?,
+            logs_kept: layers.get("worker.logs_kept").number(0)?,
+        })
+    }
+}
+
+fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoint>, ConfigError> {
+    let setting = layers.get("worker.coordinators");
+    let mut endpoints = Vec::new();
+    for text in &setting.items {
+        let endpoint = Endpoint::parse(text, None).map_err(|why| setting.invalid(format!("has an item that {why}")))?;
+        if endpoint.tls {
+            return Err(
+                setting.refused("TLS is not served yet; write http:// and keep the cluster on a trusted network")
+            );
+        }
+        endpoints.push(endpoint);
+    }
+    if endpoints.is_empty() {
+        let address = cluster.endpoint.address.port_up(1).ok_or_else(|| {
+            layers
+                .get("cluster.endpoint")
+                .invalid("leaves no port for workers, which lies one up; set worker.coordinators")
+        })?;
+        endpoints.push(Endpoint { tls: false, address });
+    }
+    if endpoints.len() > COORDINATORS_MAX {
+        return Err(setting.invalid(format!("has {} items, at most {COORDINATORS_MAX} are taken", endpoints.len())));
+    }
+    if endpoints.iter().collect::<BTreeSet<_>>().len() < endpoints.len() {
+        return Err(setting.invalid("names a coordinator twice"));
+    }
+    let outside = endpoints.iter().find(|endpoint| !endpoint.address.is_loopback());
+    match outside {
+        Some(endpoint) if !layers.get("worker.insecure").flag()? => Err(ConfigError::Conflict(format!(
+            "the coordinator {endpoint} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
+             Set worker.insecure: true (or --insecure) on a trusted network"
+        ))),
+        _ => Ok(endpoints),
+    }
+}

@@ -1,0 +1,137 @@
+//! The typed sections: defaults, addresses, checks across values.
+
+use std::time::Duration;
+
+use flame_config::{Flags, Profile};
+
+use crate::support::{THREE_MEMBERS, load, load_all};
+
+/// The coordinator section is refused with a message that has this part.
+fn check_refused(coordinator: &str, part: &str) {
+    let error = load(&format!("coordinator: {coordinator}")).unwrap().coordinator().unwrap_err().to_string();
+    assert!(error.contains(part), "{coordinator}\n{error}\nlacks {part:?}");
+}
+
+#[test]
+fn nothing_set_is_a_cluster_of_one_on_loopback() {
+    let section = load("").unwrap().coordinator().unwrap();
+    assert_eq!(section.listen.client.to_string(), "127.0.0.1:8080");
+    assert_eq!(section.listen.worker.to_string(), "127.0.0.1:8081");
+    assert_eq!(section.listen.peer.to_string(), "127.0.0.1:8082");
+    assert_eq!(section.members.len(), 1);
+    assert_eq!((section.members[0].id.0, section.id.0), (1, 1));
+    assert_eq!(section.profile, Profile::Default);
+    assert!(!section.insecure);
+}
+
+#[test]
+fn ports_follow_the_published_endpoint() {
+    let config = load("cluster: { endpoint: http://127.0.0.1:9000 }").unwrap();
+    assert_eq!(config.coordinator().unwrap().listen.worker.to_string(), "127.0.0.1:9001");
+    assert_eq!(config.worker().unwrap().coordinators[0].to_string(), "http://127.0.0.1:9001");
+    let error = load("cluster: { endpoint: http://127.0.0.1:65534 }").unwrap().coordinator().unwrap_err().to_string();
+    assert!(error.contains("leaves no port for coordinator.listen.peer"), "{error}");
+}
+
+#[test]
+fn one_file_serves_every_member() {
+    let file = format!("coordinator:{THREE_MEMBERS}");
+    let flags = Flags::default().set("coordinator.id", "--id", Some(2));
+    let section = load_all(&file, &[], &flags).unwrap().coordinator().unwrap();
+    assert_eq!(section.listen.peer.to_string(), "127.0.0.1:22");
+    let ids: Vec<_> = section.members.iter().map(|member| member.id.0).collect();
+    assert_eq!(ids, [1, 2, 3]);
+}
+
+#[test]
+fn members_can_come_from_the_environment_and_from_flags() {
+    let text = "id=1,client=127.0.0.1:1,worker=127.0.0.1:2,peer=127.0.0.1:3";
+    let by_environment = load_all("", &[("FLAME_COORDINATOR_MEMBERS", text)], &Flags::default()).unwrap();
+    let flags = Flags::default().set_list("coordinator.members", "--member", vec![text.to_owned()]);
+    let by_flag = load_all("", &[], &flags).unwrap();
+    assert_eq!(by_environment.coordinator().unwrap(), by_flag.coordinator().unwrap());
+    assert_eq!(by_flag.coordinator().unwrap().listen.peer.to_string(), "127.0.0.1:3");
+}
+
+#[test]
+fn contradictions_among_members_are_refused() {
+    let a = "{ id: 1, client: 127.0.0.1:1, worker: 127.0.0.1:2, peer: 127.0.0.1:3 }";
+    let b = "{ id: 2, client: 127.0.0.1:4, worker: 127.0.0.1:5, peer: 127.0.0.1:6 }";
+    let c = "{ id: 2, client: 127.0.0.1:7, worker: 127.0.0.1:8, peer: 127.0.0.1:9 }";
+    let d = "{ id: 3, client: 127.0.0.1:7, worker: 127.0.0.1:1, peer: 127.0.0.1:9 }";
+    check_refused(&format!("{{ members: [{a}, {b}] }}"), "has 2 members; a cluster has 1, 3 or 5");
+    check_refused(&format!("{{ members: [{a}, {b}, {c}] }}"), "names the id 2 twice");
+    check_refused(&format!("{{ members: [{a}, {b}, {d}] }}"), "names the address 127.0.0.1:1 twice");
+    check_refused(&format!("{{ id: 4, members: [{a}] }}"), "is not among coordinator.members, which has 1");
+}
+
+#[test]
+fn broken_members_are_refused_with_the_grammar() {
+    check_refused("{ members: [{ id: 1 }] }", "has no client; write a member like id=1");
+    check_refused("{ members: [{ id: 0, client: a:1, worker: a:2, peer: a:3 }] }", "ids are whole numbers from 1");
+    check_refused("{ members: [{ id: 1, client: a }] }", "has no port");
+    check_refused("{ members: [{ id: 1, cleint: a:1 }] }", "unknown key \"cleint\"");
+    check_refused("{ members: [one] }", "has \"one\"");
+}
+
+#[test]
+fn plaintext_beyond_this_machine_must_be_asked_for() {
+    check_refused("{ listen: { client: 0.0.0.0:8080 } }", "0.0.0.0:8080 lies beyond this machine");
+    check_refused("{ members: [{ id: 1, client: a:1, worker: a:2, peer: a:3 }] }", "a:1 lies beyond this machine");
+    assert!(load("coordinator: { insecure: true, listen: { client: 0.0.0.0:8080 } }").unwrap().coordinator().is_ok());
+
+    let error = load("worker: { coordinators: [http://node1:8081] }").unwrap().worker().unwrap_err().to_string();
+    assert!(error.contains("http://node1:8081 lies beyond this machine"), "{error}");
+    let allowed = load("worker: { insecure: true, coordinators: [http://node1:8081] }").unwrap();
+    assert!(allowed.worker().is_ok());
+}
+
+#[test]
+fn values_of_the_wrong_kind_name_their_place() {
+    check_refused("{ id: zero }", "coordinator.id (c.yaml, line 1): \"zero\" is not a whole number");
+    check_refused("{ id: 0 }", "is too small; write at least 1");
+    check_refused("{ profile: turbo }", "is not a profile; write default or fast");
+    check_refused("{ insecure: maybe }", "is neither true nor false");
+    check_refused("{ data_dir: [a, b] }", "is a list, where one value is expected");
+    check_refused("{ listen: { peer: '8082' } }", "has no port");
+}
+
+#[test]
+fn worker_values_are_read() {
+    let config = load(
+        "worker:
+  name: w1
+  coordinators: [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"]
+  resources: cpu=4,mem=8g
+  start_timeout: 90s
+  results_bytes_max: 1024
+",
+    );
+    let worker = config.unwrap().worker().unwrap();
+    assert_eq!(worker.coordinators.len(), 2);
+    assert_eq!(worker.resources.unwrap().cpu, 4);
+    assert_eq!(worker.start_timeout, Duration::from_secs(90));
+    assert_eq!((worker.results_bytes_max, worker.logs_kept), (1024, 256));
+}
+
+#[test]
+fn broken_worker_values_are_refused() {
+    for (text, part) in [
+        ("{ name: ../x }", "must not contain"),
+        ("{ resources: much }", "has no '='"),
+        ("{ resources: gpu=0 }", "asks for nothing at all"),
+        ("{ start_timeout: 30 }", "write a whole number with ms, s, m or h"),
+        ("{ leave_timeout: 0s }", "is no time at all"),
+        ("{ coordinators: [\"http://127.0.0.1:1\", \"127.0.0.1:1\"] }", "names a coordinator twice"),
+        ("{ coordinators: [\"grpc://127.0.0.1:1\"] }", "has the scheme \"grpc\""),
+    ] {
+        let error = load(&format!("worker: {text}")).unwrap().worker().unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn only_host_services_are_served() {
+    let error = load("cluster: { executors: { shim: wasm } }").unwrap().cluster().unwrap_err().to_string();
+    assert!(error.contains("workers run services as host processes only"), "{error}");
+}

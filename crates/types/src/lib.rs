@@ -1,0 +1,36 @@
+//! The vocabulary of Flame: ids, states, specifications, resources, limits.
+//!
+//! Everything else speaks in these words. Nothing here decides anything.
+//!
+//! **Invariant:** no I/O, no clock, no randomness, no async. serde is the only heavy dependency.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`ids`] | newtypes for every key and name; a function never takes two bare `u64` |
+//! | [`time`] | wall time (display only) and cluster time (everything that expires) |
+//! | [`payload`] | opaque user bytes and how they travel beside a header |
+//! | [`resources`] | `cpu=1,mem=2g,gpu=0` and its arithmetic |
+//! | [`states`] | the published states of applications, sessions, tasks, executors and nodes |
+//! | [`spec`] | what users ask for: applications, sessions, task options |
+//! | [`limits`] | the size of everything that could grow |
+//! | [`error_code`] | how a refusal is classed for the one who receives it |
+
+pub mod error_code;
+pub mod ids;
+pub mod limits;
+pub mod payload;
+pub mod resources;
+pub mod spec;
+pub mod states;
+pub mod time;
+
+pub use error_code::ErrorCode;
+pub use ids::{
+    AppName, ClientId, CoordinatorId, Epoch, ExecutorKey, Generation, HelloNo, Incarnation, LogIndex, NodeName, Seq,
+    SessionId, SessionKey, TaskNo, Term, Token,
+};
+pub use payload::{Payload, Payloads};
+pub use resources::Resources;
+pub use spec::{AppSpec, RetryPolicy, Schema, SessionSpec, TaskOptions};
+pub use states::{AppState, ExecutorState, NodeState, SessionState, Shim, TaskState};
+pub use time::{ClusterMs, WallMs};

@@ -1,0 +1,67 @@
+//! The size of everything that could grow. Reaching a limit is a typed refusal that names it.
+
+/// Longest name of an application, session or worker, in bytes (the published limit for applications).
+pub const NAME_BYTES_MAX: usize = 253;
+
+/// Largest input or output of one task: a published client refuses replies above 4 MiB, and 64 KiB stay for the rest.
+pub const TASK_PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
+
+/// Largest common data of a session. It travels with every reply that shows the session.
+pub const COMMON_DATA_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Largest message any listener accepts, in bytes: requests may be larger than the 4 MiB a published client accepts.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Largest reply that a published client accepts, in bytes (the gRPC library's default).
+pub const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most tasks one Submit may carry.
+pub const SUBMIT_TASKS_MAX: usize = 4096;
+
+/// Most affinity keys of one task, and attribute keys in one direction of one report.
+pub const ATTRIBUTE_KEYS_MAX: usize = 1024;
+
+/// Longest attribute or affinity key, in bytes.
+pub const ATTRIBUTE_KEY_BYTES_MAX: usize = 256;
+
+/// Most bytes of attribute keys in one direction of one report.
+pub const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
+
+/// Most attribute keys one executor may hold.
+pub const EXECUTOR_ATTRIBUTES_MAX: usize = 4096;
+
+/// Longest text of an error or event that we keep, in bytes; longer ones are cut with a mark.
+pub const MESSAGE_TEXT_BYTES_MAX: usize = 4096;
+
+/// Largest specification of an application, in bytes of all its texts together.
+pub const APP_SPEC_BYTES_MAX: usize = 256 * 1024;
+
+/// Most applications of a cluster.
+pub const APPLICATIONS_MAX: usize = 10_000;
+
+/// Most open sessions of a cluster.
+pub const OPEN_SESSIONS_MAX: usize = 100_000;
+
+/// Most closed sessions a cluster remembers; the oldest leave first.
+pub const CLOSED_SESSIONS_MAX: usize = 100_000;
+
+/// Most events a session keeps; the oldest leave first.
+pub const SESSION_EVENTS_MAX: usize = 32;
+
+/// Most attempts of a task whose story is kept.
+pub const ATTEMPTS_KEPT_MAX: usize = 16;
+
+/// Most workers of a cluster.
+pub const NODES_MAX: usize = 10_000;
+
+/// Most executors on one worker.
+pub const NODE_EXECUTORS_MAX: usize = 1024;
+
+/// Most registered clients (gateways, SDK connections).
+pub const CLIENTS_MAX: usize = 10_000;
+
+/// Most replies kept for one client: a full window is back-pressure, never eviction.
+pub const CLIENT_WINDOW_MAX: usize = 4096;
+
+/// Most labels of a session or application.
+pub const LABELS_MAX: usize = 64;
