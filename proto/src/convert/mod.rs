@@ -1,0 +1,15 @@
+//! Between messages and the words of `flame-types`.
+//!
+//! From the wire: `TryFrom`, with [`Invalid`] saying what is wrong and published defaults filled in. To the wire: `From`.
+//! What a published message has a field for survives the round trip; labels and retry policies of a session have none.
+
+mod application;
+mod ha;
+mod invalid;
+mod resources;
+mod session;
+mod states;
+mod task_id;
+
+pub use invalid::Invalid;
+pub use task_id::parse_task_id;
