@@ -1,0 +1,225 @@
+//! The way of a batch: time advances, what became due happens, the commands take effect one after the other, and the
+//! rows of everything touched are written.
+
+use std::collections::BTreeSet;
+
+use flame_types::{ClientId, ExecutorKey, LogIndex, NodeName, Seq, SessionKey, TaskNo, TaskState, Term, Token, WallMs};
+
+use super::changes::Changes;
+use crate::command::{Batch, Command};
+use crate::effect::{Effect, Order};
+use crate::event::Event;
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::row::RowChange;
+use crate::state::State;
+
+/// The highest feature level this build understands. A node must not apply an entry that raises the level above it.
+pub const FEATURE_LEVEL: u32 = 1;
+
+/// Where the entry stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ctx {
+    /// Its index.
+    pub index: LogIndex,
+    /// Its term.
+    pub term: Term,
+}
+
+/// What an entry did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// One reply per command, in order.
+    pub replies: Vec<(ClientId, Seq, Reply)>,
+    /// Facts for watchers, in order.
+    pub events: Vec<Event>,
+    /// Requests to workers, in order.
+    pub effects: Vec<Effect>,
+    /// Changes of rows, in order.
+    pub rows: Vec<RowChange>,
+    /// Demand, capacity or executors changed: the planner should run again.
+    pub placement_dirty: bool,
+}
+
+/// A batch on its way through the state.
+pub(crate) struct Apply<'s> {
+    pub state: &'s mut State,
+    pub ctx: Ctx,
+    /// The wall time that is shown for what happens now.
+    pub wall: WallMs,
+    pub changes: Changes,
+    pub events: Vec<Event>,
+    pub effects: Vec<Effect>,
+    pub placement_dirty: bool,
+    /// Sessions to be given out from, and to be indexed, after this command.
+    pub touched: BTreeSet<SessionKey>,
+    /// What workers can give has changed: every session that wants something is to be indexed.
+    pub capacity_changed: bool,
+    /// Whether the entry holds exactly one command.
+    pub alone: bool,
+}
+
+/// What a command comes to.
+pub(crate) type Outcome = Result<Reply, Refusal>;
+
+impl State {
+    /// Applies one entry. The same entry on the same state does the same everywhere.
+    ///
+    /// # Panics
+    /// When an invariant of the state is broken, or the entry needs a higher feature level than this build has: a
+    /// replica stops rather than diverges.
+    pub fn apply(&mut self, ctx: Ctx, batch: Batch) -> Applied {
+        let mut apply = Apply {
+            wall: self.cluster.wall.max(batch.wall_ms),
+            state: self,
+            ctx,
+            changes: Changes::default(),
+            events: Vec::new(),
+            effects: Vec::new(),
+            placement_dirty: false,
+            touched: BTreeSet::new(),
+            capacity_changed: false,
+            alone: batch.items.len() == 1,
+        };
+        apply.advance_time(batch.cluster_delta_ms);
+        let mut replies = Vec::with_capacity(batch.items.len());
+        for item in batch.items {
+            let (client, seq) = (item.client, item.seq);
+            let reply = apply.item(item);
+            apply.settle();
+            replies.push((client, seq, reply));
+        }
+        let Apply { state, changes, events, effects, placement_dirty, .. } = apply;
+        let rows = changes.into_rows(state, ctx.index);
+        Applied { replies, events, effects, rows, placement_dirty }
+    }
+}
+
+impl Apply<'_> {
+    /// Executes a command that is certain to be new.
+    pub fn execute(&mut self, command: Command) -> Outcome {
+        match command {
+            Command::Register { name, spec } => self.register(name, *spec),
+            Command::Update { name, spec } => self.update(&name, *spec),
+            Command::Unregister { name } => self.unregister(&name),
+            Command::InstallBuiltins { version, apps } => self.install_builtins(version, apps),
+            Command::Create { id, spec } => self.create(id, *spec),
+            Command::Open { id, spec } => self.open(id, spec.map(|spec| *spec)),
+            Command::Close { id, force } => self.close(&id, force),
+            Command::Suspend { id } => self.suspend(&id),
+            Command::Resume { id } => self.resume(&id),
+            Command::Delete { id } => self.delete(&id),
+            Command::Expire { sessions } => self.expire(&sessions),
+            Command::Submit(submit) => self.submit(*submit),
+            Command::Cancel { session, task } => self.cancel(&session, task),
+            Command::Hello(hello) => self.hello(*hello),
+            Command::Complete { node, done } => self.complete(&node, done),
+            Command::Return { node, epoch, tokens } => self.give_back(&node, epoch, &tokens),
+            Command::Started { node, epoch, tokens } => self.started(&node, epoch, &tokens),
+            Command::ExecutorReady { node, epoch, executor, session, attributes } => {
+                self.executor_ready(&node, epoch, executor, session, &attributes)
+            }
+            Command::ExecutorFailed { node, epoch, executor, started, cause } => {
+                self.executor_failed(&node, epoch, executor, &started, cause)
+            }
+            Command::ExecutorLeft { node, epoch, executor } => self.executor_left(&node, epoch, executor),
+            Command::Cordon { node, on } => self.cordon(&node, on),
+            Command::Drain { node } => self.drain(&node),
+            other => self.execute_upkeep(other),
+        }
+    }
+
+    fn execute_upkeep(&mut self, command: Command) -> Outcome {
+        match command {
+            Command::LeaderStart => self.leader_start(),
+            Command::Detach { node, epoch } => self.detach(&node, epoch),
+            Command::ExpireNode { node, epoch } => self.expire_node(&node, epoch),
+            Command::Place { node, session, resources, have, count, reuse } => {
+                self.place(&super::leader::Placement { node, session, resources, have, count, reuse })
+            }
+            Command::Release { executor, epoch } => self.release(executor, epoch),
+            Command::Recall { tokens } => self.recall(&tokens),
+            Command::Waiting { session, reason } => self.waiting(session, reason),
+            Command::RegisterClient { nonce, gateway } => self.register_client(nonce, gateway),
+            Command::EndClient { client } => self.end_client(client),
+            Command::ExpireClient { client, last } => self.expire_client(client, last),
+            Command::SetConfig(config) => self.set_config(*config),
+            Command::SetFeatureLevel { level } => self.set_feature_level(level),
+            Command::NewGeneration { nonce } => self.new_generation(nonce),
+            Command::Tick | Command::Void => Ok(Reply::Done),
+            other => unreachable!("{other:?} is executed by its group"),
+        }
+    }
+
+    /// Gives out tasks and indexes every session that the last step touched.
+    pub fn settle(&mut self) {
+        while let Some(key) = self.touched.pop_first() {
+            self.dispatch(key);
+            self.settle_session(key);
+        }
+        if std::mem::take(&mut self.capacity_changed) {
+            let active: Vec<SessionKey> = self.state.active.iter().copied().collect();
+            for key in active {
+                self.state.index_session(key);
+            }
+        }
+    }
+
+    /// A task has a new state.
+    pub fn task_event(&mut self, session: SessionKey, task: TaskNo, state: TaskState, attempt: u32) {
+        self.events.push(Event::Task { session, task, state, attempt });
+    }
+
+    /// Tells a worker something, under its present lease.
+    pub fn order(&mut self, node: &NodeName, order: Order) {
+        if let Some(found) = self.state.nodes.get(node) {
+            self.effects.push(Effect { node: node.clone(), epoch: found.row.epoch, order });
+        }
+    }
+
+    /// Marks an executor as changed and indexes it.
+    pub fn executor_changed(&mut self, key: ExecutorKey) {
+        self.changes.executors.insert(key);
+        self.state.index_executor(key);
+        if let Some(executor) = self.state.executors.get(&key) {
+            self.touch(executor.row.session);
+        }
+    }
+
+    /// Marks a session as changed.
+    pub fn touch(&mut self, session: SessionKey) {
+        if self.state.sessions.contains_key(&session) {
+            self.changes.sessions.insert(session);
+            self.touched.insert(session);
+        }
+    }
+
+    /// Tells workers something about many of their tasks, one message each.
+    pub fn order_tokens(&mut self, tokens: &[Token], order: impl Fn(Vec<Token>) -> Order) {
+        let mut by_node: std::collections::BTreeMap<NodeName, Vec<Token>> = std::collections::BTreeMap::new();
+        for token in tokens {
+            let executor = self.state.assignments.get(token).and_then(|row| self.state.executors.get(&row.executor));
+            if let Some(executor) = executor {
+                by_node.entry(executor.row.node.clone()).or_default().push(*token);
+            }
+        }
+        for (node, tokens) in by_node {
+            self.order(&node, order(tokens));
+        }
+    }
+}
+
+/// Cuts a text that is kept to its limit, at a character.
+pub(crate) fn kept_text(mut text: String) -> String {
+    const MARK: &str = "…";
+    let max = flame_types::limits::MESSAGE_TEXT_BYTES_MAX;
+    if text.len() > max {
+        let mut end = max - MARK.len();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str(MARK);
+    }
+    text
+}

@@ -1,0 +1,120 @@
+//! Pending tasks to executors with room.
+//!
+//! **Invariant:** only here is a task assigned: its session open, not suspended and with a whole gang ready, the
+//! executor bound to that session on an attached node that is not drained.
+
+use flame_types::{ExecutorKey, SessionKey, TaskNo, TaskState, Token};
+
+use super::batch::Apply;
+use crate::effect::Order;
+use crate::state::{AssignmentRow, Session, State, Story, Timer};
+
+impl Apply<'_> {
+    /// Gives out tasks of a session while there are tasks and room: the first pending task to the least loaded
+    /// executor.
+    pub(super) fn dispatch(&mut self, key: SessionKey) {
+        while self.state.may_dispatch(key) {
+            let session = &self.state.sessions[&key];
+            let Some((task, story)) = session.pending.next(session.row.head) else { break };
+            let executor = choose(self.state, session, story);
+            self.assign(key, task, executor);
+        }
+        self.touched.remove(&key);
+    }
+
+    fn assign(&mut self, key: SessionKey, task: TaskNo, executor: ExecutorKey) {
+        let session = self.state.sessions.get_mut(&key).expect("dispatch has found it");
+        let story = match session.pending.remove(task) {
+            Some(pending) => {
+                self.changes.pending.insert((key, task));
+                Some(pending.story).filter(|story| **story != Story::default())
+            }
+            None => {
+                if let Some(first) = session.pending.take_fresh(&mut session.row.head) {
+                    self.changes.ranges.insert((key, first));
+                }
+                None
+            }
+        };
+        let token = self.state.cluster.next_token;
+        self.state.cluster.next_token = token.next();
+        self.changes.cluster = true;
+        session.assigned.insert(task, token);
+        self.changes.sessions.insert(key);
+        let attempt = story.as_ref().map_or(1, |story| story.next_attempt());
+        let row = AssignmentRow {
+            session: key,
+            task,
+            attempt,
+            executor,
+            started: None,
+            recalled: false,
+            cancelled: false,
+            deadline: None,
+            story,
+        };
+        self.state.assignments.insert(token, row);
+        self.changes.assignments.insert(token);
+        let found = self.state.executors.get_mut(&executor).expect("the session lists executors that exist");
+        found.queue.push_back(token);
+        found.row.epoch = found.row.epoch.next();
+        let node = found.row.node.clone();
+        self.order(&node, Order::Assign { executor, session: key, task, attempt, token });
+        self.promote(executor);
+        self.executor_changed(executor);
+    }
+
+    /// The first `slots` tasks of a queue run: those that have just come so far are shown as Running.
+    pub(super) fn promote(&mut self, key: ExecutorKey) {
+        let executor = &self.state.executors[&key];
+        let slots = executor.row.slots as usize;
+        let front: Vec<Token> = executor.queue.iter().take(slots).copied().collect();
+        for token in front {
+            let row = &self.state.assignments[&token];
+            if row.started.is_none() && !row.recalled && !row.cancelled {
+                self.start_running(token);
+            }
+        }
+    }
+
+    fn start_running(&mut self, token: Token) {
+        let now = self.state.cluster.time;
+        let row = self.state.assignments.get_mut(&token).expect("the caller has found it");
+        row.started = Some(self.wall);
+        let timeout = row.story.as_ref().and_then(|story| story.options.timeout_ms);
+        if let Some(timeout_ms) = timeout {
+            // A deadline that is already there would be lost: the index holds only those that lie ahead.
+            let deadline = now.plus(timeout_ms.max(1));
+            row.deadline = Some(deadline);
+            self.state.timers.insert(deadline, Timer::Timeout(token));
+        }
+        let (session, task, attempt) = (row.session, row.task, row.attempt);
+        if let Some(found) = self.state.sessions.get_mut(&session) {
+            found.running += 1;
+        }
+        self.changes.assignments.insert(token);
+        self.changes.sessions.insert(session);
+        self.task_event(session, task, TaskState::Running, attempt);
+    }
+}
+
+/// The least loaded executor with room; for a task with affinity the one among the first few that publishes most of
+/// its keys.
+fn choose(state: &State, session: &Session, story: Option<&Story>) -> ExecutorKey {
+    let mut candidates = session.free.iter().map(|(_, executor)| *executor);
+    let first = candidates.next().expect("dispatch has found room");
+    let Some(keys) = story.map(|story| &story.options.affinity).filter(|keys| !keys.is_empty()) else { return first };
+    let matching = |executor: ExecutorKey| {
+        let attributes = &state.executors[&executor].attributes;
+        keys.iter().filter(|key| attributes.contains(*key)).count()
+    };
+    let looked_at = state.cluster.config.affinity_candidates_max.saturating_sub(1) as usize;
+    let (mut best, mut best_matching) = (first, matching(first));
+    for executor in candidates.take(looked_at) {
+        let found = matching(executor);
+        if found > best_matching {
+            (best, best_matching) = (executor, found);
+        }
+    }
+    best
+}

@@ -1,0 +1,38 @@
+//! What happens when a batch is applied.
+//!
+//! **Invariant:** a command is checked completely before it changes anything: a refused one leaves only its client's
+//! window changed.
+//!
+//! **Invariant:** rows of the things a batch touched are written once, at its end, as they are then.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `batch.rs` | the way of a batch: time, deadlines, commands, rows |
+//! | `dedup.rs` | windows of clients |
+//! | `changes.rs` | what was touched, and the rows of it |
+//! | `applications.rs`, `sessions.rs`, `close.rs`, `tasks.rs` | commands of users |
+//! | `hello.rs`, `workers.rs`, `results.rs` | commands of workers |
+//! | `leader.rs`, `upkeep.rs` | commands of the leader |
+//! | `executors.rs` | the life of an executor |
+//! | `dispatch.rs` | pending tasks to executors with room |
+//! | `ending.rs` | **the** place where a task reaches its end; lost attempts |
+//! | `deadlines.rs` | what happens when a deadline passes |
+
+mod applications;
+mod batch;
+mod changes;
+mod close;
+mod deadlines;
+mod dedup;
+mod dispatch;
+mod ending;
+mod executors;
+mod hello;
+mod leader;
+mod results;
+mod sessions;
+mod tasks;
+mod upkeep;
+mod workers;
+
+pub use batch::{Applied, Ctx, FEATURE_LEVEL};

@@ -1,0 +1,134 @@
+//! Why a command was refused. Clients and tests match on some of these texts; those are marked *published*.
+
+use flame_types::{ClientId, ErrorCode, ExecutorState, Seq};
+use serde::{Deserialize, Serialize};
+
+/// A typed refusal. Its text is what the user reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// No such application.
+    #[error("application {0} not found")]
+    AppNotFound(String),
+    /// The name is taken.
+    #[error("application {0} already exists")]
+    AppExists(String),
+    /// The application takes no new sessions.
+    #[error("application {0} is disabled")]
+    AppDisabled(String),
+    /// Its sessions must end first.
+    #[error("{open} open sessions in the application {name}; close them first")]
+    AppInUse { name: String, open: u64 },
+    /// Published: tests look for "not found".
+    #[error("session {0} not found")]
+    SessionNotFound(String),
+    /// The id is taken, by an open session or by one that is remembered.
+    #[error("session {0} already exists")]
+    SessionExists(String),
+    /// Published: tests look for "is not open".
+    #[error("session {0} is not open")]
+    SessionNotOpen(String),
+    /// Published: tests look for "spec mismatch" and the name of the field.
+    #[error("session {id} spec mismatch: {field} differs (expected {expected}, got {got})")]
+    SpecMismatch { id: String, field: String, expected: String, got: String },
+    /// Published text. The class is INTERNAL, as published clients expect.
+    #[error("Cannot close session with running tasks")]
+    RunningTasks,
+    /// Delete wants a closed session.
+    #[error("session {0} is open; close it before you delete it")]
+    SessionStillOpen(String),
+    /// The specification itself is wrong.
+    #[error("{0}")]
+    InvalidSpec(String),
+    /// No such task.
+    #[error("task {task} not found in session {session}")]
+    TaskNotFound { session: String, task: u64 },
+    /// The task has ended.
+    #[error("task {task} of session {session} has already ended")]
+    TaskEnded { session: String, task: u64 },
+    /// The same idempotency key was used for another submit.
+    #[error("this idempotency key was used for another submit of session {0}")]
+    IdempotencyMismatch(String),
+    /// No such worker.
+    #[error("node {0} not found")]
+    NodeNotFound(String),
+    /// A later life of this worker is known: this one must stop its services and exit.
+    #[error("node {0} has been started again since; this process must exit")]
+    Superseded(String),
+    /// Another live worker has this name.
+    #[error("node name {0} is in use by another live worker; give this worker a name of its own")]
+    NameInUse(String),
+    /// A report from an earlier lease of the node.
+    #[error("node {node} has a newer lease (epoch {epoch})")]
+    StaleEpoch { node: String, epoch: u64 },
+    /// A Hello that was overtaken by a later one.
+    #[error("node {0} has said a later Hello")]
+    StaleHello(String),
+    /// The worker has no room for it now.
+    #[error("node {0} cannot take the executor: {1}")]
+    NoRoom(String, String),
+    /// No such executor.
+    #[error("executor {0} not found")]
+    ExecutorNotFound(u64),
+    /// Not in this state.
+    #[error("Executor is {0}")]
+    ExecutorState(ExecutorState),
+    /// The plan was made from an older state.
+    #[error("the plan is out of date: {0}")]
+    StalePlan(String),
+    /// A named limit is reached.
+    #[error("limit reached: {name} = {limit}")]
+    Limit { name: String, limit: u64 },
+    /// The client's id is not known (any more): what it sent is not applied.
+    #[error("client {0} is not known any more; register again")]
+    SessionExpired(ClientId),
+    /// Below the client's own `below`: the reply is forgotten.
+    #[error("reply {0} has been given up by its client")]
+    Stale(Seq),
+    /// A number after a gap. Not recorded; send again in order.
+    #[error("out of order: expected {expected}")]
+    OutOfOrder { expected: Seq },
+    /// The same number with other bytes.
+    #[error("sequence {0} was used for another command")]
+    SequenceReused(Seq),
+    /// The level is not above the present one, or not alone in its entry.
+    #[error("feature level: {0}")]
+    FeatureLevel(String),
+}
+
+impl Refusal {
+    /// The published class of this refusal.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::AppNotFound(_)
+            | Self::SessionNotFound(_)
+            | Self::TaskNotFound { .. }
+            | Self::NodeNotFound(_)
+            | Self::ExecutorNotFound(_) => ErrorCode::NotFound,
+            Self::AppExists(_) | Self::SessionExists(_) => ErrorCode::AlreadyExists,
+            // Published: a state that does not allow it is INVALID_ARGUMENT for sessions.
+            Self::SessionNotOpen(_)
+            | Self::SpecMismatch { .. }
+            | Self::InvalidSpec(_)
+            | Self::AppDisabled(_)
+            | Self::IdempotencyMismatch(_)
+            | Self::ExecutorState(_)
+            | Self::SequenceReused(_) => ErrorCode::InvalidArgument,
+            Self::RunningTasks => ErrorCode::Internal,
+            Self::AppInUse { .. }
+            | Self::SessionStillOpen(_)
+            | Self::TaskEnded { .. }
+            | Self::Superseded(_)
+            | Self::NameInUse(_)
+            | Self::StaleEpoch { .. }
+            | Self::StaleHello(_)
+            | Self::NoRoom(..)
+            | Self::StalePlan(_)
+            | Self::SessionExpired(_)
+            | Self::Stale(_)
+            | Self::OutOfOrder { .. }
+            | Self::FeatureLevel(_) => ErrorCode::FailedPrecondition,
+            Self::Limit { .. } => ErrorCode::ResourceExhausted,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The replicated state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flame_types::{
+    AppName, ClientId, ClusterMs, CoordinatorId, ExecutorKey, Generation, NodeName, Resources, SessionId, SessionKey,
+    Token,
+};
+
+use super::{App, AssignmentRow, Client, ClosedRow, ClusterRow, Executor, Node, Session, Timers};
+
+/// Everything that is live. Two states with the same rows are equal, field by field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Cluster time, counters, configuration.
+    pub(crate) cluster: ClusterRow,
+    /// Applications.
+    pub(crate) apps: BTreeMap<AppName, App>,
+    /// Sessions that are not closed.
+    pub(crate) sessions: BTreeMap<SessionKey, Session>,
+    /// Closed sessions that are remembered.
+    pub(crate) closed: BTreeMap<SessionKey, ClosedRow>,
+    /// Tasks that are with executors.
+    pub(crate) assignments: BTreeMap<Token, AssignmentRow>,
+    /// Executors that have not left.
+    pub(crate) executors: BTreeMap<ExecutorKey, Executor>,
+    /// Workers.
+    pub(crate) nodes: BTreeMap<NodeName, Node>,
+    /// Registered clients.
+    pub(crate) clients: BTreeMap<ClientId, Client>,
+
+    // ── derived ─────────────────────────────────────────────────────────────────────────────────────────────────
+    /// Every session id in use, closed ones included.
+    pub(crate) ids: BTreeMap<SessionId, SessionKey>,
+    /// Closed sessions, the oldest first.
+    pub(crate) closed_order: BTreeSet<(ClusterMs, SessionKey)>,
+    /// Executors of each application that have not left.
+    pub(crate) app_executors: BTreeMap<AppName, u32>,
+    /// Sessions that the planner has to look at.
+    pub(crate) active: BTreeSet<SessionKey>,
+    /// Sessions that want more executors than they have.
+    pub(crate) short: BTreeSet<SessionKey>,
+    /// What the attached workers can give together.
+    pub(crate) capacity: Resources,
+    /// Executors that gave their session up and wait for another, or to be stopped.
+    pub(crate) unbinding: BTreeSet<ExecutorKey>,
+    /// Clients by the nonce they registered with.
+    pub(crate) nonces: BTreeMap<u128, ClientId>,
+    /// Clients of gateways.
+    pub(crate) gateways: BTreeMap<CoordinatorId, ClientId>,
+    /// Deadlines that lie ahead.
+    pub(crate) timers: Timers,
+}
+
+impl State {
+    /// The state of a cluster in which nothing has happened.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cluster time.
+    #[must_use]
+    pub fn now(&self) -> ClusterMs {
+        self.cluster.time
+    }
+
+    /// The cluster row: counters, configuration, feature level.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterRow {
+        &self.cluster
+    }
+
+    /// Counts restores and forced recoveries.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.cluster.generation
+    }
+
+    /// The earliest instant of cluster time at which something becomes due: retries, timeouts, gangs, placement after
+    /// a failure, idle executors. The leader proposes a `Tick` when it comes.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<ClusterMs> {
+        self.timers.next()
+    }
+
+    /// The key of a session, closed or not.
+    #[must_use]
+    pub fn find_session(&self, id: &str) -> Option<SessionKey> {
+        self.ids.get(id).copied()
+    }
+
+    /// Sessions that are not closed.
+    #[must_use]
+    pub fn sessions(&self) -> &BTreeMap<SessionKey, Session> {
+        &self.sessions
+    }
+
+    /// Closed sessions that are remembered.
+    #[must_use]
+    pub fn closed(&self) -> &BTreeMap<SessionKey, ClosedRow> {
+        &self.closed
+    }
+
+    /// Applications.
+    #[must_use]
+    pub fn apps(&self) -> &BTreeMap<AppName, App> {
+        &self.apps
+    }
+
+    /// Executors that have not left.
+    #[must_use]
+    pub fn executors(&self) -> &BTreeMap<ExecutorKey, Executor> {
+        &self.executors
+    }
+
+    /// Workers.
+    #[must_use]
+    pub fn nodes(&self) -> &BTreeMap<NodeName, Node> {
+        &self.nodes
+    }
+
+    /// Tasks that are with executors.
+    #[must_use]
+    pub fn assignments(&self) -> &BTreeMap<Token, AssignmentRow> {
+        &self.assignments
+    }
+
+    /// Registered clients.
+    #[must_use]
+    pub fn clients(&self) -> &BTreeMap<ClientId, Client> {
+        &self.clients
+    }
+}

@@ -1,0 +1,217 @@
+//! Rows into memory, and memory into rows.
+
+use flame_types::{ClientId, ExecutorKey, Seq, SessionKey, TaskNo, Token};
+
+use super::{App, Client, Executor, Node, Session, State};
+use crate::row::{Row, RowKey, Table};
+
+/// Why rows could not be loaded: they were not written by this machine, or not all of them are there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The content does not belong to the table of its key.
+    #[error("the row at key {key:02x?} holds something else than its table says")]
+    WrongTable { key: Vec<u8> },
+    /// The key is too short.
+    #[error("the key {key:02x?} is damaged")]
+    BadKey { key: Vec<u8> },
+    /// A row refers to another that is not there.
+    #[error("{row} refers to {missing}, which is not there")]
+    Missing { row: String, missing: String },
+}
+
+impl State {
+    /// Builds the state from its live rows, in any order. Bulk rows are passed over.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the rows do not belong together.
+    pub fn load(rows: impl IntoIterator<Item = (RowKey, Row)>) -> Result<Self, LoadError> {
+        let mut sorted: Vec<(RowKey, Row)> = rows.into_iter().collect();
+        if let Some((key, _)) = sorted.iter().find(|(key, _)| Table::of_key(&key.0).is_none()) {
+            return Err(LoadError::BadKey { key: key.0.clone() });
+        }
+        sorted.sort_by_key(|(key, _)| load_order(key));
+        let mut state = Self::new();
+        for (key, row) in sorted {
+            state.load_row(&key, row)?;
+        }
+        state.index_loaded();
+        Ok(state)
+    }
+
+    /// Every live row, in the order of the keys.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(RowKey, Row)> {
+        let mut rows = vec![(RowKey::cluster(), Row::Cluster(Box::new(self.cluster.clone())))];
+        rows.extend(self.apps.iter().map(|(name, app)| (RowKey::app(name), Row::App(Box::new(app.row.clone())))));
+        for (key, session) in &self.sessions {
+            session_rows(*key, session, &mut rows);
+        }
+        rows.extend(self.closed.values().map(|row| (RowKey::closed(&row.id), Row::Closed(Box::new(row.clone())))));
+        let assignment =
+            |(token, row): (&Token, &super::AssignmentRow)| (RowKey::assignment(*token), Row::Assignment(row.clone()));
+        rows.extend(self.assignments.iter().map(assignment));
+        for (key, executor) in &self.executors {
+            rows.push((RowKey::executor(*key), Row::Executor(Box::new(executor.row.clone()))));
+            if !executor.attributes.is_empty() {
+                rows.push((RowKey::attributes(*key), Row::Attributes(executor.attributes.clone())));
+            }
+        }
+        rows.extend(self.nodes.iter().map(|(name, node)| (RowKey::node(name), Row::Node(Box::new(node.row.clone())))));
+        for (id, client) in &self.clients {
+            rows.push((RowKey::client(*id), Row::Client(client.row.clone())));
+            let replies =
+                |(first, row): (&Seq, &super::RepliesRow)| (RowKey::replies(*id, *first), Row::Replies(row.clone()));
+            rows.extend(client.window.iter().map(replies));
+        }
+        rows.sort_by(|(left, _), (right, _)| left.cmp(right));
+        rows
+    }
+
+    fn load_row(&mut self, key: &RowKey, row: Row) -> Result<(), LoadError> {
+        match (key.table(), row) {
+            (table, _) if table.space() == crate::row::Space::Bulk => {}
+            (Table::Cluster, Row::Cluster(row)) => self.cluster = *row,
+            (Table::App, Row::App(row)) => {
+                let sessions = std::collections::BTreeSet::new();
+                self.apps.insert(row.name.clone(), App { row: *row, sessions });
+            }
+            (Table::SessionSpec, Row::SessionSpec(asked)) => {
+                let key = SessionKey(number(key, 0)?);
+                let app = self.apps.get_mut(&asked.spec.application);
+                let app = app.ok_or_else(|| missing(format!("session {key}"), &asked.spec.application))?;
+                app.sessions.insert(key);
+                let max = asked.spec.max_instances.unwrap_or(u32::MAX).min(app.row.spec.max_instances);
+                self.ids.insert(asked.id.clone(), key);
+                self.sessions.insert(key, Session::new(key, *asked, super::SessionRow::new(), max));
+            }
+            (Table::Session, Row::Session(row)) => self.loaded_session(key)?.row = *row,
+            (Table::SessionEvents, Row::SessionEvents(events)) => self.loaded_session(key)?.events = events,
+            (Table::PendingRange, Row::PendingRange(last)) => {
+                let session = self.loaded_session(key)?;
+                session.pending.load_range(session.row.head, TaskNo(number(key, 1)?), last);
+            }
+            (Table::Pending, Row::Pending(pending)) => {
+                let (now, task) = (self.cluster.time, TaskNo(number(key, 1)?));
+                let not_before = pending.not_before;
+                let session = self.loaded_session(key)?;
+                session.pending.insert(task, pending, now);
+                let session = session.key;
+                self.index_retry(session, task, not_before);
+            }
+            (Table::Idempotency, Row::Idempotency(row)) => {
+                let bytes = key.0.get(9..).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+                let hash = bytes.ok_or_else(|| LoadError::BadKey { key: key.0.clone() })?;
+                let session = self.loaded_session(key)?;
+                session.idempotency_order.insert(row.first, hash);
+                session.idempotency.insert(hash, row);
+            }
+            (_, row) => self.load_other(key, row)?,
+        }
+        Ok(())
+    }
+
+    fn load_other(&mut self, key: &RowKey, row: Row) -> Result<(), LoadError> {
+        match (key.table(), row) {
+            (Table::Closed, Row::Closed(row)) => {
+                self.ids.insert(row.id.clone(), row.key);
+                self.closed_order.insert((row.closed_at, row.key));
+                self.closed.insert(row.key, *row);
+            }
+            (Table::Node, Row::Node(row)) => {
+                self.nodes.insert(row.name.clone(), Node::new(*row));
+            }
+            (Table::Executor, Row::Executor(row)) => {
+                let key = row.key;
+                self.executors.insert(key, Executor::new(*row));
+                self.count_executor(key);
+            }
+            (Table::Attributes, Row::Attributes(attributes)) => {
+                let executor = ExecutorKey(number(key, 0)?);
+                let found = self.executors.get_mut(&executor);
+                found.ok_or_else(|| missing("attributes", executor))?.attributes = attributes;
+            }
+            (Table::Assignment, Row::Assignment(row)) => self.load_assignment(Token(number(key, 0)?), row)?,
+            (Table::Client, Row::Client(row)) => {
+                self.nonces.insert(row.nonce, row.id);
+                if let Some(gateway) = row.gateway {
+                    self.gateways.insert(gateway, row.id);
+                }
+                self.clients.insert(row.id, Client { row, window: std::collections::BTreeMap::new() });
+            }
+            (Table::Replies, Row::Replies(row)) => {
+                let (id, first) = (ClientId(number(key, 0)?), Seq(number(key, 1)?));
+                let client = self.clients.get_mut(&id).ok_or_else(|| missing("replies", id))?;
+                client.window.insert(first, row);
+            }
+            _ => return Err(LoadError::WrongTable { key: key.0.clone() }),
+        }
+        Ok(())
+    }
+
+    fn load_assignment(&mut self, token: Token, row: super::AssignmentRow) -> Result<(), LoadError> {
+        let executor = self.executors.get_mut(&row.executor);
+        let executor = executor.ok_or_else(|| missing(format!("assignment {token}"), row.executor))?;
+        executor.queue.push_back(token);
+        if !row.cancelled {
+            let session = self.sessions.get_mut(&row.session);
+            let session = session.ok_or_else(|| missing(format!("assignment {token}"), row.session))?;
+            session.assigned.insert(row.task, token);
+            session.running += u64::from(row.started.is_some());
+            if let Some(deadline) = row.deadline.filter(|deadline| *deadline > self.cluster.time) {
+                self.timers.insert(deadline, super::Timer::Timeout(token));
+            }
+        }
+        self.assignments.insert(token, row);
+        Ok(())
+    }
+
+    fn loaded_session(&mut self, key: &RowKey) -> Result<&mut Session, LoadError> {
+        let session = SessionKey(number(key, 0)?);
+        self.sessions.get_mut(&session).ok_or_else(|| missing(format!("a row of {:?}", key.table()), session))
+    }
+
+    fn index_loaded(&mut self) {
+        for (key, executor) in &self.executors {
+            if executor.row.retiring
+                && let Some(session) = self.sessions.get_mut(&executor.row.session)
+            {
+                session.retiring += u32::from(executor.is_attached());
+                session.executors.insert(*key);
+            }
+        }
+        self.index_all();
+    }
+}
+
+/// Rows are loaded so that whatever one refers to is there already.
+fn load_order(key: &RowKey) -> (usize, RowKey) {
+    const ORDER: &[Table] =
+        &[Table::Cluster, Table::App, Table::SessionSpec, Table::Session, Table::Node, Table::Executor, Table::Client];
+    let place = ORDER.iter().position(|table| *table == key.table()).unwrap_or(ORDER.len());
+    (place, key.clone())
+}
+
+fn session_rows(key: SessionKey, session: &Session, rows: &mut Vec<(RowKey, Row)>) {
+    rows.push((RowKey::session(Table::SessionSpec, key), Row::SessionSpec(Box::new(session.asked.clone()))));
+    rows.push((RowKey::session(Table::Session, key), Row::Session(Box::new(session.row.clone()))));
+    if !session.events.is_empty() {
+        rows.push((RowKey::session(Table::SessionEvents, key), Row::SessionEvents(session.events.clone())));
+    }
+    for (first, last) in session.pending.ranges() {
+        rows.push((RowKey::task(Table::PendingRange, key, first), Row::PendingRange(last)));
+    }
+    for (task, pending) in session.pending.tasks() {
+        rows.push((RowKey::task(Table::Pending, key, task), Row::Pending(pending.clone())));
+    }
+    for (hash, row) in &session.idempotency {
+        rows.push((RowKey::idempotency(key, hash), Row::Idempotency(row.clone())));
+    }
+}
+
+fn number(key: &RowKey, place: usize) -> Result<u64, LoadError> {
+    key.number_at(place).ok_or_else(|| LoadError::BadKey { key: key.0.clone() })
+}
+
+fn missing(row: impl Into<String>, what: impl std::fmt::Display) -> LoadError {
+    LoadError::Missing { row: row.into(), missing: what.to_string() }
+}

@@ -1,0 +1,42 @@
+//! What the machine holds in memory: live things only, and the indexes that make a command cheap.
+//!
+//! **Invariant:** everything here can be rebuilt from the live rows: each thing has a row struct that is written to
+//! disk, and its other fields are derived from rows by the functions in `index.rs`, which apply and load share.
+//!
+//! **Invariant:** ordered collections only. No decision depends on the order of a hash map.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `core.rs` | [`State`] itself |
+//! | `cluster.rs` | cluster time, counters, configuration |
+//! | `app.rs`, `session.rs`, `executor.rs`, `node.rs`, `client.rs` | one kind of thing each: its row and its derived fields |
+//! | `pending.rs` | the pending tasks of a session: ranges and single tasks |
+//! | `assignment.rs` | a task given to an executor, and the story of its attempts |
+//! | `index.rs` | keeps derived fields true after a change |
+//! | `load.rs` | rows into memory and back |
+//! | `timers.rs` | deadlines in cluster time |
+
+mod app;
+mod assignment;
+mod client;
+mod cluster;
+mod core;
+mod executor;
+mod index;
+mod load;
+mod node;
+mod pending;
+mod session;
+mod timers;
+
+pub use app::{App, AppRow};
+pub use assignment::{AssignmentRow, Story, doubled};
+pub use client::{Client, ClientRow, KeptReply, RepliesRow};
+pub use cluster::ClusterRow;
+pub use core::State;
+pub use executor::{Executor, ExecutorRow};
+pub use load::LoadError;
+pub use node::{Node, NodeRow};
+pub use pending::{Drained, PENDING_ENTRIES_MAX, Pending, PendingTask};
+pub use session::{ClosedRow, Session, SessionEvent, SessionRow, SessionSpecRow};
+pub use timers::{Timer, Timers};

@@ -1,0 +1,408 @@
+//! Random batches with plausible references.
+//!
+//! A step is a few random numbers; what they mean is decided when the step is taken, from the state as it is then. So
+//! most commands speak of things that exist, in states where something happens, and a failing list shrinks well.
+
+use flame_machine::command::{
+    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Outcome, Submit, WaitReason,
+};
+use flame_machine::{Batch, ClusterConfig, Command, Item, State};
+use flame_types::{
+    AppName, AppSpec, ClientId, CoordinatorId, Epoch, ExecutorKey, ExecutorState, HelloNo, Incarnation, LogIndex,
+    NodeName, Payload, Resources, RetryPolicy, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions,
+    Term, Token, WallMs,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::world::World;
+
+/// A step before it is known what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    kind: u16,
+    which: u16,
+    other: u16,
+    /// How far time advances with it.
+    delta_ms: u16,
+    /// Whether it shares its entry with the step before.
+    joined: bool,
+}
+
+/// Lists of steps.
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let delta = prop_oneof![4 => Just(0u16), 2 => 1..300u16, 1 => 300..15_000u16];
+    let step = (any::<u16>(), any::<u16>(), any::<u16>(), delta, prop::bool::weighted(0.2));
+    vec(step.prop_map(|(kind, which, other, delta_ms, joined)| Step { kind, which, other, delta_ms, joined }), 1..160)
+}
+
+/// How many lists a test tries.
+pub fn config() -> ProptestConfig {
+    ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Takes the steps on a new world and calls `visit` with each batch and the world before it; what `visit` is given back
+/// through the world is what it does with the batch.
+pub fn run(
+    steps: &[Step],
+    mut visit: impl FnMut(&mut World, Batch) -> Result<(), TestCaseError>,
+) -> Result<World, TestCaseError> {
+    let mut world = World::new();
+    for batch in prelude() {
+        visit(next(&mut world, &batch), batch)?;
+    }
+    let mut at = 0;
+    while at < steps.len() {
+        let joined = steps[at + 1..].iter().take_while(|step| step.joined).count();
+        let group = &steps[at..=at + joined];
+        at += group.len();
+        world.term = Term(world.term.0 + u64::from(group[0].kind.is_multiple_of(97)));
+        // Items of one entry are composed from the state before it, as proposers do.
+        let items = group.iter().enumerate().map(|(at, step)| item(&world, at, *step)).collect();
+        let delta_ms = u32::from(group[0].delta_ms);
+        let batch = Batch { wall_ms: WallMs(world.wall + i64::from(delta_ms)), cluster_delta_ms: delta_ms, items };
+        visit(next(&mut world, &batch), batch)?;
+    }
+    Ok(world)
+}
+
+fn next<'w>(world: &'w mut World, batch: &Batch) -> &'w mut World {
+    world.index = LogIndex(world.index.0 + 1);
+    world.wall = batch.wall_ms.0;
+    world
+}
+
+/// Two applications, two workers, some sessions: so that the first random step already meets something.
+fn prelude() -> Vec<Batch> {
+    let small = RetryPolicy { crashed_starts_max: 3, lost_starts_max: 3, ..RetryPolicy::default() };
+    let config = ClusterConfig { retry: small, prefetch_max: 2, client_window_max: 6, ..ClusterConfig::default() };
+    let app = |name: &str, max_instances| {
+        let spec = AppSpec { max_instances, delay_release_seconds: 5, ..AppSpec::default() };
+        Command::Register { name: AppName::parse(name).unwrap(), spec: Box::new(spec) }
+    };
+    let commands = vec![
+        Command::SetConfig(Box::new(config)),
+        app("a", 4),
+        app("b", 100),
+        create(0, 0),
+        create(1, 1),
+        create(2, 7),
+        Command::Hello(Box::new(hello(&State::new(), 0, 0))),
+        Command::Hello(Box::new(hello(&State::new(), 1, 0))),
+        Command::RegisterClient { nonce: 1, gateway: None },
+        Command::RegisterClient { nonce: 2, gateway: Some(CoordinatorId(1)) },
+    ];
+    let item = |command| Item { client: ClientId::NONE, seq: Seq(0), below: Seq(0), command };
+    vec![Batch { wall_ms: WallMs(1_000), cluster_delta_ms: 0, items: commands.into_iter().map(item).collect() }]
+}
+
+fn item(world: &World, at: usize, step: Step) -> Item {
+    let command = command(&world.state, step);
+    let plain = Item { client: ClientId::NONE, seq: Seq(at as u64), below: Seq(0), command: command.clone() };
+    // A worker's and the leader's commands carry no number; some of the users' do not either.
+    let from_user = step.kind % 100 < 30;
+    if !from_user || step.other.is_multiple_of(2) {
+        return plain;
+    }
+    let Some((id, client)) = pick(world.state.clients(), step.other.into()) else { return plain };
+    let seq = match step.which % 8 {
+        0 => client.row.last,
+        1 => Seq(client.row.last.0 + 2),
+        2 => Seq(client.row.last.0.saturating_sub(1)),
+        _ => client.row.last.next(),
+    };
+    let below = Seq(client.row.below.0 + u64::from(step.other % 3));
+    Item { client: *id, seq, below, command }
+}
+
+fn command(state: &State, step: Step) -> Command {
+    let (which, other) = (u64::from(step.which), u64::from(step.other));
+    match step.kind % 100 {
+        0..=1 => app_command(state, which, other),
+        2..=4 => create(which, other),
+        5 => open(which, other),
+        6..=7 => Command::Close { id: session_id(which), force: other % 2 == 0 },
+        8 => Command::Suspend { id: session_id(which) },
+        9..=10 => Command::Resume { id: session_id(which) },
+        11 => Command::Delete { id: session_id(which) },
+        12..=24 => submit(which, other),
+        25..=29 => Command::Cancel { session: session_id(which), task: TaskNo(other % 12) },
+        30..=34 => Command::Hello(Box::new(hello(state, which, other))),
+        35..=50 => complete(state, which, other),
+        51..=52 => {
+            Command::Return { node: node(which), epoch: epoch(state, which, other), tokens: tokens(state, other) }
+        }
+        53 => Command::Started { node: node(which), epoch: epoch(state, which, other), tokens: tokens(state, other) },
+        54..=65 => ready(state, which, other),
+        66..=67 => failed(state, which, other),
+        68..=69 => left(state, which, other),
+        70 => Command::Cordon { node: node(which), on: other % 3 == 0 },
+        71 => Command::Drain { node: node(which) },
+        72 => Command::LeaderStart,
+        73 => Command::Detach { node: node(which), epoch: epoch(state, which, other) },
+        74 => Command::ExpireNode { node: node(which), epoch: epoch(state, which, other) },
+        75..=86 => planned(state, which, other),
+        _ => upkeep(state, step.kind, which, other),
+    }
+}
+
+fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
+    match kind % 100 {
+        87 => Command::Recall { tokens: tokens(state, other) },
+        88 => {
+            let reasons = [None, Some(WaitReason::Busy), Some(WaitReason::NoWorkers)];
+            Command::Waiting { session: session_key(state, which), reason: reasons[other as usize % 3].clone() }
+        }
+        89 => Command::RegisterClient { nonce: u128::from(which % 4), gateway: None },
+        90 => {
+            let gateway = Some(CoordinatorId(which % 2));
+            Command::RegisterClient { nonce: u128::from(100 + other % 3), gateway }
+        }
+        91 => Command::EndClient { client: ClientId(1 + which % 4) },
+        92 => Command::ExpireClient { client: ClientId(1 + which % 4), last: Seq(other % 6) },
+        93 => {
+            let retry = RetryPolicy { crashed_starts_max: 3, lost_starts_max: 3, ..RetryPolicy::default() };
+            let prefetch_max = (which % 3) as u32;
+            let bind_failures_max = 1 + (other % 3) as u32;
+            let gang_patience_ms = 1 + other % 10_000;
+            let client_window_max = 4 + (which % 3) as u32;
+            let config = ClusterConfig {
+                retry,
+                prefetch_max,
+                bind_failures_max,
+                gang_patience_ms,
+                client_window_max,
+                ..ClusterConfig::default()
+            };
+            Command::SetConfig(Box::new(config))
+        }
+        94 => Command::SetFeatureLevel { level: (which % 2) as u32 },
+        95 if which.is_multiple_of(8) => Command::NewGeneration { nonce: u128::from(other % 4) },
+        96 => Command::Expire { sessions: vec![session_key(state, which), SessionKey(other % 9)] },
+        97 => Command::Void,
+        _ => Command::Tick,
+    }
+}
+
+fn app_name(which: u64) -> AppName {
+    AppName::parse(if which.is_multiple_of(2) { "a" } else { "b" }).unwrap()
+}
+
+fn session_id(which: u64) -> SessionId {
+    SessionId::parse(&format!("s{}", which % 5)).unwrap()
+}
+
+fn node(which: u64) -> NodeName {
+    NodeName::parse(&format!("w{}", which % 3)).unwrap()
+}
+
+fn pick<K, V>(map: &std::collections::BTreeMap<K, V>, which: u64) -> Option<(&K, &V)> {
+    map.iter().nth(usize::try_from(which).unwrap() % map.len().max(1))
+}
+
+fn session_key(state: &State, which: u64) -> SessionKey {
+    pick(state.sessions(), which).map_or(SessionKey(1), |(key, _)| *key)
+}
+
+/// Mostly the present lease, sometimes an old one.
+fn epoch(state: &State, which: u64, other: u64) -> Epoch {
+    let present = state.nodes().get(&node(which)).map_or(0, |node| node.row.epoch.0);
+    Epoch(if other.is_multiple_of(16) { present.saturating_sub(1) } else { present })
+}
+
+fn tokens(state: &State, other: u64) -> Vec<Token> {
+    let mut tokens: Vec<Token> = pick(state.assignments(), other).map(|(token, _)| *token).into_iter().collect();
+    if other.is_multiple_of(8) {
+        tokens.push(Token(other % 20));
+    }
+    tokens
+}
+
+fn app_command(state: &State, which: u64, other: u64) -> Command {
+    let name = app_name(which);
+    let spec = AppSpec { max_instances: 1 + (other % 6) as u32, delay_release_seconds: 5, ..AppSpec::default() };
+    match (state.apps().contains_key(&name), other % 4) {
+        (true, 0) => Command::Unregister { name },
+        (true, 1..) => Command::Update { name, spec: Box::new(spec) },
+        (false, 0) => Command::InstallBuiltins { version: (other % 5) as u32, apps: vec![(name, spec)] },
+        (false, _) => Command::Register { name, spec: Box::new(spec) },
+    }
+}
+
+fn spec(other: u64) -> SessionSpec {
+    let max = 1 + (other % 4) as u32;
+    SessionSpec {
+        min_instances: u32::from(other.is_multiple_of(5)),
+        max_instances: (!other.is_multiple_of(3)).then_some(max),
+        batch_size: if other % 7 == 6 { max.min(2) } else { 1 },
+        priority: (other % 3) as u32,
+        resources: Resources { cpu: 1 + other % 2, memory: 1, gpu: 0 },
+        common_data: other.is_multiple_of(11).then(|| Payload::from("data")),
+        ..SessionSpec::new(app_name(other / 2))
+    }
+}
+
+fn create(which: u64, other: u64) -> Command {
+    Command::Create { id: session_id(which), spec: Box::new(spec(other)) }
+}
+
+fn open(which: u64, other: u64) -> Command {
+    Command::Open { id: session_id(which), spec: (!other.is_multiple_of(3)).then(|| Box::new(spec(other))) }
+}
+
+fn submit(which: u64, other: u64) -> Command {
+    let inputs = match other % 5 {
+        0 => Inputs::Array { count: 1 + other % 1000, input: None },
+        count => Inputs::Each(vec![Some(Payload::from("x")); count as usize]),
+    };
+    let options = TaskOptions {
+        priority: if other % 4 == 1 { (other % 5) as i32 - 2 } else { 0 },
+        timeout_ms: (other % 9 == 4).then_some(1 + other % 3_000),
+        affinity: if other % 6 == 3 { vec![vec![(other % 2) as u8]] } else { Vec::new() },
+    };
+    let idempotency_key = (other % 10 == 7).then_some([(other % 3) as u8; 16]);
+    Command::Submit(Box::new(Submit { session: session_id(which), inputs, options, idempotency_key }))
+}
+
+/// Mostly a worker that tells the truth; sometimes one that has lost or learned something.
+fn hello(state: &State, which: u64, other: u64) -> Hello {
+    let name = node(which);
+    let known = state.nodes().get(&name);
+    let mut incarnation = known.map_or(Incarnation { started_ms: 1, nonce: 0 }, |node| node.row.incarnation);
+    let hello = HelloNo(known.map_or(1, |node| node.row.hello.0 + 1));
+    match other % 16 {
+        0 => incarnation.started_ms += 1,
+        1 => incarnation.started_ms = incarnation.started_ms.saturating_sub(1),
+        _ => {}
+    }
+    let mut executors = Vec::new();
+    let mut listed = Vec::new();
+    for (key, executor) in state.executors().iter().filter(|(_, executor)| executor.row.node == name) {
+        if other % 5 == 2 && key.0 % 2 == 0 {
+            continue;
+        }
+        let told = executor.row.state != ExecutorState::Void || key.0 % 2 == 1;
+        if told {
+            let ready = executor.row.state == ExecutorState::Bound || other.is_multiple_of(3);
+            let session = SessionKey(executor.row.session.0 + u64::from(other % 13 == 5));
+            let resources = executor.row.resources;
+            executors.push(HeldExecutor { executor: *key, session, ready, resources, attributes: vec![vec![1]] });
+        }
+        listed.extend(executor.queue.iter().filter(|token| other % 4 != 3 || token.0 % 2 == 0));
+    }
+    if other % 9 == 8 {
+        let resources = Resources { cpu: 1, memory: 1, gpu: 0 };
+        let session = SessionKey(1);
+        let executor = ExecutorKey(500 + other % 3);
+        executors.push(HeldExecutor { executor, session, ready: true, resources, attributes: Vec::new() });
+        listed.push(Token(other % 30));
+    }
+    let host = Host { name: if other % 17 == 3 { "elsewhere".into() } else { "here".into() }, ..Host::default() };
+    Hello {
+        node: name,
+        incarnation,
+        hello: if other % 16 == 2 { HelloNo(0) } else { hello },
+        host,
+        capacity: Resources { cpu: 4, memory: 100, gpu: 0 },
+        shims: vec![Shim::Host],
+        seen: Token(0),
+        executors,
+        tokens: listed,
+    }
+}
+
+fn complete(state: &State, which: u64, other: u64) -> Command {
+    let held = pick(state.assignments(), which);
+    let holder = held.and_then(|(_, row)| state.executors().get(&row.executor)).map(|found| found.row.node.clone());
+    let token = held.map_or(Token(other % 30), |(token, _)| *token);
+    let outcome = match other % 4 {
+        0 => Outcome::Failed { output: None, message: Some("no".into()) },
+        _ => Outcome::Succeed { output: Some(Payload::from("yes")), message: None },
+    };
+    let publish = if other % 8 == 1 { vec![vec![(other % 2) as u8]] } else { Vec::new() };
+    let attributes = Attributes { publish, retract: Vec::new() };
+    let mut done = vec![Completion { token, outcome, ran_us: other * 7 % 50_000, attributes }];
+    if other % 16 == 5 {
+        let twice = done[0].clone();
+        done.push(twice);
+    }
+    let node = if other % 32 == 9 { node(which) } else { holder.unwrap_or_else(|| node(which)) };
+    Command::Complete { node, done }
+}
+
+fn ready(state: &State, which: u64, other: u64) -> Command {
+    let starting: Vec<_> = state
+        .executors()
+        .values()
+        .filter(|executor| matches!(executor.row.state, ExecutorState::Void | ExecutorState::Binding))
+        .collect();
+    let executor = starting.get(usize::try_from(which).unwrap() % starting.len().max(1));
+    let executor = executor.copied().or_else(|| pick(state.executors(), which).map(|(_, found)| found));
+    let (key, on, session) = executor.map_or((ExecutorKey(1), node(which), SessionKey(1)), |executor| {
+        (executor.row.key, executor.row.node.clone(), executor.row.session)
+    });
+    let present = state.nodes().get(&on).map_or(0, |node| node.row.epoch.0);
+    let publish = vec![vec![(other % 2) as u8]];
+    Command::ExecutorReady {
+        node: on,
+        epoch: Epoch(present.saturating_sub(u64::from(other.is_multiple_of(16)))),
+        executor: key,
+        session: SessionKey(session.0 + u64::from(other % 16 == 7)),
+        attributes: Attributes { publish, retract: Vec::new() },
+    }
+}
+
+/// An executor, its node and the present lease of that.
+fn reporter(state: &State, which: u64) -> (ExecutorKey, NodeName, Epoch, Vec<Token>) {
+    let (key, on, queue) = pick(state.executors(), which).map_or((ExecutorKey(1), node(which), Vec::new()), |found| {
+        (*found.0, found.1.row.node.clone(), found.1.queue.iter().copied().collect())
+    });
+    let epoch = Epoch(state.nodes().get(&on).map_or(0, |node| node.row.epoch.0));
+    (key, on, epoch, queue)
+}
+
+fn failed(state: &State, which: u64, other: u64) -> Command {
+    let (executor, node, epoch, started) = reporter(state, which);
+    let message = "broken".to_string();
+    let cause = match other % 2 {
+        0 => FailureCause::Bind { return_code: 12, message },
+        _ => FailureCause::Crashed { message },
+    };
+    let started = if other.is_multiple_of(3) { Vec::new() } else { started };
+    Command::ExecutorFailed { node, epoch, executor, started, cause }
+}
+
+fn left(state: &State, which: u64, other: u64) -> Command {
+    let releasing = state.executors().values().find(|executor| executor.row.state == ExecutorState::Releasing);
+    let (mut executor, mut node, mut epoch, _) = reporter(state, which);
+    if let (Some(found), true) = (releasing, !other.is_multiple_of(8)) {
+        executor = found.row.key;
+        node = found.row.node.clone();
+        epoch = Epoch(state.nodes()[&node].row.epoch.0);
+    }
+    Command::ExecutorLeft { node, epoch, executor }
+}
+
+/// What the planner says, or something near it.
+fn planned(state: &State, which: u64, other: u64) -> Command {
+    let plan = flame_machine::schedule::plan(state);
+    if !plan.is_empty() && !other.is_multiple_of(4) {
+        return plan[usize::try_from(which).unwrap() % plan.len()].clone();
+    }
+    let session = session_key(state, which);
+    let known = state.sessions().get(&session);
+    if other.is_multiple_of(3)
+        && let Some((executor, found)) = pick(state.executors(), which)
+    {
+        let late = u64::from(other.is_multiple_of(12));
+        return Command::Release { executor: *executor, epoch: Epoch(found.row.epoch.0.saturating_sub(late)) };
+    }
+    Command::Place {
+        node: node(other),
+        session,
+        resources: known.map_or(Resources::FALLBACK, |session| session.asked.spec.resources),
+        have: known.map_or(0, |session| session.executors.len() as u32) + u32::from(other % 16 == 1),
+        count: 1 + (other % 2) as u32,
+        reuse: None,
+    }
+}

@@ -1,0 +1,16 @@
+//! One property per file: each runs random batches and looks at one thing that must always hold.
+
+mod bound;
+mod capacity;
+mod closed;
+mod counters;
+mod ids;
+mod instances;
+mod memory;
+mod one_place;
+mod reachable;
+mod refused;
+mod repeated;
+mod replay;
+mod time;
+mod tokens;

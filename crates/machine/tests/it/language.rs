@@ -1,0 +1,330 @@
+//! The language of scenario files: one line is one command, `verb argument… key=value…`.
+
+use std::collections::BTreeMap;
+
+use flame_machine::command::{
+    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Outcome, Submit, WaitReason,
+};
+use flame_machine::{ClusterConfig, Command, State};
+use flame_types::{
+    AppName, AppSpec, ClientId, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Resources,
+    RetryPolicy, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Token,
+};
+
+/// A line, taken apart.
+pub struct Line<'l> {
+    verb: &'l str,
+    arguments: Vec<&'l str>,
+    options: BTreeMap<&'l str, &'l str>,
+}
+
+impl<'l> Line<'l> {
+    pub fn parse(text: &'l str) -> Self {
+        let mut words = text.split_whitespace();
+        let verb = words.next().expect("a line has a verb");
+        let (mut arguments, mut options) = (Vec::new(), BTreeMap::new());
+        for word in words {
+            match word.split_once('=') {
+                Some((key, value)) => drop(options.insert(key, value)),
+                None => arguments.push(word),
+            }
+        }
+        Self { verb, arguments, options }
+    }
+
+    fn word(&self, place: usize) -> &'l str {
+        self.arguments.get(place).copied().unwrap_or_else(|| panic!("{} lacks argument {place}", self.verb))
+    }
+
+    fn number(&self, place: usize) -> u64 {
+        self.word(place).parse().unwrap_or_else(|_| panic!("{}: {} is no number", self.verb, self.word(place)))
+    }
+
+    fn option<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+        let text = self.options.get(key)?;
+        Some(text.parse().unwrap_or_else(|_| panic!("{}: bad {key}={text}", self.verb)))
+    }
+
+    fn list(&self, key: &str) -> Vec<&'l str> {
+        self.options.get(key).map(|text| text.split(',').collect()).unwrap_or_default()
+    }
+
+    fn keys(&self, key: &str) -> Vec<Vec<u8>> {
+        self.list(key).into_iter().map(|text| text.as_bytes().to_vec()).collect()
+    }
+
+    fn tokens(&self, from: usize) -> Vec<Token> {
+        (from..self.arguments.len()).map(|place| Token(self.number(place))).collect()
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.arguments.contains(&word)
+    }
+
+    fn node(&self, place: usize) -> NodeName {
+        NodeName::parse(self.word(place)).expect("a node name")
+    }
+
+    fn session_id(&self, place: usize) -> SessionId {
+        SessionId::parse(self.word(place)).expect("a session id")
+    }
+
+    fn app(&self, place: usize) -> AppName {
+        AppName::parse(self.word(place)).expect("an application name")
+    }
+}
+
+/// The command of a line. Epochs that are not given are those of the state: a report that is not late.
+pub fn command(state: &State, line: &Line<'_>) -> Command {
+    user_command(state, line).or_else(|| worker_command(state, line)).unwrap_or_else(|| leader_command(state, line))
+}
+
+fn user_command(state: &State, line: &Line<'_>) -> Option<Command> {
+    Some(match line.verb {
+        "register" => Command::Register { name: line.app(0), spec: Box::new(app_spec(line)) },
+        "update" => Command::Update { name: line.app(0), spec: Box::new(app_spec(line)) },
+        "unregister" => Command::Unregister { name: line.app(0) },
+        "builtins" => {
+            let names = (1..line.arguments.len()).map(|place| line.app(place));
+            let apps = names.map(|name| (name, app_spec(line))).collect();
+            Command::InstallBuiltins { version: line.number(0) as u32, apps }
+        }
+        "create" => Command::Create { id: line.session_id(0), spec: Box::new(session_spec(line)) },
+        "open" => {
+            let spec = line.options.contains_key("app").then(|| Box::new(session_spec(line)));
+            Command::Open { id: line.session_id(0), spec }
+        }
+        "close" => Command::Close { id: line.session_id(0), force: line.has("force") },
+        "suspend" => Command::Suspend { id: line.session_id(0) },
+        "resume" => Command::Resume { id: line.session_id(0) },
+        "delete" => Command::Delete { id: line.session_id(0) },
+        "expire" => {
+            let keys = (0..line.arguments.len()).map(|place| SessionKey(line.number(place)));
+            Command::Expire { sessions: keys.collect() }
+        }
+        "submit" => Command::Submit(Box::new(submit(line))),
+        "cancel" => Command::Cancel { session: line.session_id(0), task: TaskNo(line.number(1)) },
+        "cordon" => Command::Cordon { node: line.node(0), on: line.word(1) == "on" },
+        "drain" => Command::Drain { node: line.node(0) },
+        _ => {
+            let _ = state;
+            return None;
+        }
+    })
+}
+
+fn worker_command(state: &State, line: &Line<'_>) -> Option<Command> {
+    Some(match line.verb {
+        "hello" => Command::Hello(Box::new(hello(line))),
+        "complete" => Command::Complete { node: line.node(0), done: completions(line) },
+        "return" => Command::Return { node: line.node(0), epoch: epoch(state, line), tokens: line.tokens(1) },
+        "started" => Command::Started { node: line.node(0), epoch: epoch(state, line), tokens: line.tokens(1) },
+        "ready" => Command::ExecutorReady {
+            node: line.node(0),
+            epoch: epoch(state, line),
+            executor: ExecutorKey(line.number(1)),
+            session: SessionKey(line.number(2)),
+            attributes: attributes(line),
+        },
+        "failed" => {
+            let message = line.options.get("message").copied().unwrap_or("it broke").replace('_', " ");
+            let cause = match line.option("bind") {
+                Some(return_code) => FailureCause::Bind { return_code, message },
+                None => FailureCause::Crashed { message },
+            };
+            let started = line.list("started").into_iter().map(|text| Token(text.parse().expect("a token"))).collect();
+            let (node, epoch) = (line.node(0), epoch(state, line));
+            Command::ExecutorFailed { node, epoch, executor: ExecutorKey(line.number(1)), started, cause }
+        }
+        "left" => {
+            let (node, epoch) = (line.node(0), epoch(state, line));
+            Command::ExecutorLeft { node, epoch, executor: ExecutorKey(line.number(1)) }
+        }
+        _ => return None,
+    })
+}
+
+fn leader_command(state: &State, line: &Line<'_>) -> Command {
+    match line.verb {
+        "leader" => Command::LeaderStart,
+        "detach" => Command::Detach { node: line.node(0), epoch: epoch(state, line) },
+        "expire-node" => Command::ExpireNode { node: line.node(0), epoch: epoch(state, line) },
+        "place" => place(state, line),
+        "release" => {
+            let executor = ExecutorKey(line.number(0));
+            let known = state.executors().get(&executor).map_or(0, |executor| executor.row.epoch.0);
+            Command::Release { executor, epoch: Epoch(line.option("epoch").unwrap_or(known)) }
+        }
+        "recall" => Command::Recall { tokens: line.tokens(0) },
+        "waiting" => {
+            let reason = match line.word(1) {
+                "busy" => Some(WaitReason::Busy),
+                "no-workers" => Some(WaitReason::NoWorkers),
+                "no-shim" => Some(WaitReason::NoShim { shim: Shim::Wasm }),
+                _ => None,
+            };
+            Command::Waiting { session: SessionKey(line.number(0)), reason }
+        }
+        "tick" => Command::Tick,
+        "client" => {
+            Command::RegisterClient { nonce: line.number(0).into(), gateway: line.option("gateway").map(CoordinatorId) }
+        }
+        "end-client" => Command::EndClient { client: ClientId(line.number(0)) },
+        "expire-client" => Command::ExpireClient { client: ClientId(line.number(0)), last: Seq(line.number(1)) },
+        "void" => Command::Void,
+        "config" => Command::SetConfig(Box::new(config(state, line))),
+        "level" => Command::SetFeatureLevel { level: line.number(0) as u32 },
+        "generation" => Command::NewGeneration { nonce: line.number(0).into() },
+        other => panic!("unknown verb {other}"),
+    }
+}
+
+fn epoch(state: &State, line: &Line<'_>) -> Epoch {
+    let known = state.nodes().get(line.word(0)).map_or(0, |node| node.row.epoch.0);
+    Epoch(line.option("epoch").unwrap_or(known))
+}
+
+fn app_spec(line: &Line<'_>) -> AppSpec {
+    let shim = match line.options.get("shim") {
+        Some(&"wasm") => Shim::Wasm,
+        Some(&"cri") => Shim::Cri,
+        _ => Shim::Host,
+    };
+    let default = AppSpec::default();
+    AppSpec {
+        shim,
+        max_instances: line.option("max").unwrap_or(default.max_instances),
+        delay_release_seconds: line.option("delay").unwrap_or(default.delay_release_seconds),
+        working_directory: line.option("dir"),
+        command: line.option("command"),
+        ..default
+    }
+}
+
+fn session_spec(line: &Line<'_>) -> SessionSpec {
+    let app = line.options.get("app").copied().unwrap_or("app");
+    let retry = line.option("crashes").map(|crashed_starts_max| RetryPolicy {
+        crashed_starts_max,
+        lost_starts_max: line.option("losses").unwrap_or(8),
+        ..RetryPolicy::default()
+    });
+    SessionSpec {
+        common_data: line.options.get("common").map(|text| Payload::from(text.as_bytes().to_vec())),
+        min_instances: line.option("min").unwrap_or(0),
+        max_instances: line.option("max"),
+        batch_size: line.option("batch").unwrap_or(1),
+        priority: line.option("prio").unwrap_or(0),
+        resources: line.options.get("cpu").map_or(Resources::ZERO, |text| cpus(text)),
+        tokens: line.options.get("secret").map(|text| ("s".to_string(), text.to_string())).into_iter().collect(),
+        retry,
+        ..SessionSpec::new(AppName::parse(app).expect("an application name"))
+    }
+}
+
+/// As many processors as gibibytes of memory.
+fn cpus(text: &str) -> Resources {
+    let cpu: u64 = text.parse().expect("a number of processors");
+    Resources { cpu, memory: cpu * flame_types::resources::GIB, gpu: 0 }
+}
+
+fn submit(line: &Line<'_>) -> Submit {
+    let count = line.number(1);
+    let input = Some(Payload::from(line.options.get("input").copied().unwrap_or("x").as_bytes().to_vec()));
+    let inputs =
+        if line.has("array") { Inputs::Array { count, input } } else { Inputs::Each(vec![input; count as usize]) };
+    let idempotency_key = line.option::<u8>("key").map(|byte| [byte; 16]);
+    let options = TaskOptions {
+        affinity: line.keys("affinity"),
+        priority: line.option("prio").unwrap_or(0),
+        timeout_ms: line.option("timeout"),
+    };
+    Submit { session: line.session_id(0), inputs, options, idempotency_key }
+}
+
+fn hello(line: &Line<'_>) -> Hello {
+    let executor = |text: &str| {
+        let parts: Vec<&str> = text.split(':').collect();
+        HeldExecutor {
+            executor: ExecutorKey(parts[0].parse().expect("an executor")),
+            session: SessionKey(parts[1].parse().expect("a session")),
+            ready: parts.get(2) == Some(&"ready"),
+            resources: Resources::FALLBACK,
+            attributes: Vec::new(),
+        }
+    };
+    let shims = line.list("shims").into_iter().map(|text| if text == "wasm" { Shim::Wasm } else { Shim::Host });
+    let mut shims: Vec<Shim> = shims.collect();
+    if shims.is_empty() {
+        shims.push(Shim::Host);
+    }
+    let host = Host { name: line.option("host").unwrap_or("h1".to_string()), ..Host::default() };
+    Hello {
+        node: line.node(0),
+        incarnation: Incarnation { started_ms: line.option("inc").unwrap_or(1), nonce: 0 },
+        hello: HelloNo(line.option("hello").unwrap_or(1)),
+        host,
+        capacity: cpus(line.options.get("cpu").copied().unwrap_or("4")),
+        shims,
+        seen: Token(line.option("seen").unwrap_or(0)),
+        executors: line.list("executors").into_iter().map(executor).collect(),
+        tokens: line.list("tokens").into_iter().map(|text| Token(text.parse().expect("a token"))).collect(),
+    }
+}
+
+/// `TOKEN` or `TOKEN:fail` or `TOKEN:fail:message`.
+fn completions(line: &Line<'_>) -> Vec<Completion> {
+    let completion = |text: &&str| {
+        let parts: Vec<&str> = text.split(':').collect();
+        let message = parts.get(2).map(|text| text.replace('_', " "));
+        let output = Some(Payload::from("done"));
+        let outcome = match parts.get(1) {
+            Some(&"fail") => Outcome::Failed { output: None, message },
+            _ => Outcome::Succeed { output, message },
+        };
+        Completion {
+            token: Token(parts[0].parse().expect("a token")),
+            outcome,
+            ran_us: line.option("ran").unwrap_or(1_000),
+            attributes: attributes(line),
+        }
+    };
+    line.arguments[1..].iter().map(completion).collect()
+}
+
+fn attributes(line: &Line<'_>) -> Attributes {
+    Attributes { publish: line.keys("publish"), retract: line.keys("retract") }
+}
+
+fn place(state: &State, line: &Line<'_>) -> Command {
+    let session = SessionKey(line.number(1));
+    let known = state.sessions().get(&session);
+    let reuse = line.option("reuse").map(|key| {
+        let key = ExecutorKey(key);
+        let epoch = state.executors().get(&key).map_or(0, |executor| executor.row.epoch.0);
+        (key, Epoch(line.option("epoch").unwrap_or(epoch)))
+    });
+    let resources = match line.options.get("cpu") {
+        Some(text) => cpus(text),
+        None => known.map_or(Resources::FALLBACK, |session| session.asked.spec.resources),
+    };
+    Command::Place {
+        node: line.node(0),
+        session,
+        resources,
+        have: line.option("have").unwrap_or(known.map_or(0, |session| session.executors.len() as u32)),
+        count: line.option("count").unwrap_or(1),
+        reuse,
+    }
+}
+
+fn config(state: &State, line: &Line<'_>) -> ClusterConfig {
+    let present = state.cluster().config.clone();
+    ClusterConfig {
+        prefetch_max: line.option("prefetch").unwrap_or(present.prefetch_max),
+        bind_failures_max: line.option("bind-failures").unwrap_or(present.bind_failures_max),
+        client_window_max: line.option("window").unwrap_or(present.client_window_max),
+        gang_patience_ms: line.option("patience").unwrap_or(present.gang_patience_ms),
+        closed_sessions_max: line.option("closed").unwrap_or(present.closed_sessions_max),
+        ..present
+    }
+}

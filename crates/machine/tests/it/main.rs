@@ -1,0 +1,17 @@
+//! Tests of the machine as its users see it: batches in, replies, events, effects and rows out.
+//!
+//! * `scenarios.rs` runs the files of `testdata/`: a command line and its printed outcome; `BLESS=1` rewrites them.
+//! * `invariants/` has one property test per invariant, over random batches.
+//! * `replicas.rs`: copies that restart at different points agree.
+//! * `loading.rs`: rows that do not belong together are refused.
+//! * `scheduling.rs`: what the planner promises.
+
+mod generate;
+mod invariants;
+mod language;
+mod loading;
+mod print;
+mod replicas;
+mod scenarios;
+mod scheduling;
+mod world;

@@ -1,0 +1,185 @@
+//! Outcomes as text.
+
+use flame_machine::{Applied, Command, Effect, Event, Order, Reply, RowChange, Space, view};
+use flame_types::{SessionKey, TaskNo, Token};
+
+use crate::world::World;
+
+pub fn applied(applied: &Applied) -> String {
+    let mut text = String::new();
+    for (_, _, reply) in &applied.replies {
+        text += &format!("{}\n", self::reply(reply));
+    }
+    for event in &applied.events {
+        text += &format!("  event   {}\n", self::event(event));
+    }
+    for effect in &applied.effects {
+        text += &format!("  to {}@{} {}\n", effect.node, effect.epoch, order(effect));
+    }
+    for change in &applied.rows {
+        if let Some(line) = bulk_row(change) {
+            text += &format!("  row     {line}\n");
+        }
+    }
+    text
+}
+
+pub fn reply(reply: &Reply) -> String {
+    match reply {
+        Reply::Done => "done".into(),
+        Reply::Refused(refusal) => format!("REFUSED {:?}: {refusal}", refusal.code()),
+        Reply::Session { key, created } => format!("session {key}{}", if *created { " created" } else { "" }),
+        Reply::Submitted { session, first, count } => {
+            format!("session {session}: tasks {first}..={}", first.0 + count - 1)
+        }
+        Reply::Client(id) => format!("client {id}"),
+        Reply::Attached { epoch } => format!("attached, epoch {epoch}"),
+    }
+}
+
+pub fn event(event: &Event) -> String {
+    match event {
+        Event::Task { session, task, state, attempt } => format!("task {session}/{task} {state} attempt {attempt}"),
+        Event::Tasks { session, first, last, state } => format!("tasks {session}/{first}..={last} {state}"),
+        Event::Session { session, state } => format!("session {session} {state}"),
+        Event::SessionGone { session } => format!("session {session} gone"),
+    }
+}
+
+fn tokens(tokens: &[Token]) -> String {
+    let list: Vec<String> = tokens.iter().map(ToString::to_string).collect();
+    format!("[{}]", list.join(" "))
+}
+
+pub fn order(effect: &Effect) -> String {
+    match &effect.order {
+        Order::Welcome { settled } => format!("welcome, settled {}", tokens(settled)),
+        Order::Start { executor, session, .. } => format!("start executor {executor} for session {session}"),
+        Order::Assign { executor, session, task, attempt, token } => {
+            format!("assign token {token}: task {session}/{task} attempt {attempt} to executor {executor}")
+        }
+        Order::Recall { tokens: list } => format!("recall {}", tokens(list)),
+        Order::Cancel { tokens: list } => format!("cancel {}", tokens(list)),
+        Order::Stop { executor } => format!("stop executor {executor}"),
+        Order::Recorded { tokens: list } => format!("recorded {}", tokens(list)),
+    }
+}
+
+fn bulk_row(change: &RowChange) -> Option<String> {
+    let key = match change {
+        RowChange::Put(key, _) | RowChange::Delete(key) | RowChange::DeleteRange(key, _) => key,
+    };
+    if key.table().space() == Space::Live {
+        return None;
+    }
+    let numbers: Vec<String> = (0..3).map_while(|place| key.number_at(place)).map(|n| n.to_string()).collect();
+    let place = format!("{:?}({})", key.table(), numbers.join(" "));
+    Some(match change {
+        RowChange::Put(_, flame_machine::Row::Finished(row)) => {
+            let attempts: Vec<String> = row.attempts.iter().map(attempt).collect();
+            let message = row.message.as_deref().map(|text| format!(" \"{text}\"")).unwrap_or_default();
+            format!("{place} {}{message} [{}]", row.state, attempts.join("; "))
+        }
+        RowChange::Put(_, flame_machine::Row::CancelledRange(row)) => format!("{place} to {}", row.last),
+        RowChange::Put(_, flame_machine::Row::Done(tasks)) => {
+            let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+            format!("{place} {}", tasks.join(" "))
+        }
+        RowChange::Put(..) => place,
+        RowChange::Delete(_) => format!("{place} deleted"),
+        RowChange::DeleteRange(..) => format!("{place} range deleted"),
+    })
+}
+
+fn attempt(attempt: &flame_machine::row::AttemptRow) -> String {
+    let lost = attempt.lost.as_deref().map(|text| format!(", {text}")).unwrap_or_default();
+    format!("{} on {}{lost}", attempt.attempt, attempt.node)
+}
+
+pub fn command(command: &Command) -> String {
+    match command {
+        Command::Place { node, session, have, count, reuse, .. } => {
+            let reuse = reuse.map(|(executor, _)| format!(" reusing executor {executor}")).unwrap_or_default();
+            format!("place {count} for session {session} (has {have}) on {node}{reuse}")
+        }
+        Command::Release { executor, .. } => format!("release executor {executor}"),
+        Command::Recall { tokens: list } => format!("recall {}", tokens(list)),
+        Command::Waiting { session, reason } => format!("session {session} waits: {reason:?}"),
+        Command::Expire { sessions } => format!("expire {sessions:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// What readers see of the world.
+pub fn view(world: &World, words: &[&str]) -> String {
+    let state = &world.state;
+    match words {
+        ["sessions"] => view::sessions(state, None, 100).iter().map(session).collect(),
+        ["session", id] => {
+            let key = view::find_session(state, id).expect("a known session");
+            let view = view::session(state, key).expect("a known session");
+            let mut text = session(&view);
+            for event in &view.events {
+                text += &format!("  {} {}\n", event.code, event.message);
+            }
+            text
+        }
+        ["executors"] => view::executors(state, None, 100).iter().map(executor).collect(),
+        ["nodes"] => view::nodes(state, None, 100).iter().map(node).collect(),
+        ["apps"] => view::apps(state, None, 100).iter().map(app).collect(),
+        ["tasks", session] => {
+            let key = SessionKey(session.parse().expect("a session key"));
+            view::live_tasks(state, key, TaskNo(0), 100).iter().map(task).collect()
+        }
+        ["place", session, number] => {
+            let key = SessionKey(session.parse().expect("a session key"));
+            format!("{:?}\n", view::task_place(state, key, TaskNo(number.parse().expect("a task"))))
+        }
+        ["deadline"] => format!("now {}, next {:?}\n", state.now(), state.next_deadline()),
+        ["explain", session] => {
+            let key = SessionKey(session.parse().expect("a session key"));
+            format!("{:?}\n", flame_machine::schedule::explain(state, key))
+        }
+        other => panic!("unknown view {other:?}"),
+    }
+}
+
+fn session(view: &view::SessionView) -> String {
+    format!(
+        "session {} {} {}: pending {} running {} succeed {} failed {} cancelled {}; executors {} bound {}; waits {:?}\n",
+        view.key,
+        view.id,
+        view.state,
+        view.pending,
+        view.running,
+        view.succeed,
+        view.failed,
+        view.cancelled,
+        view.executors,
+        view.bound,
+        view.wait
+    )
+}
+
+fn executor(view: &view::ExecutorView) -> String {
+    let session = view.session.map_or("none".to_string(), |session| session.to_string());
+    let retiring = if view.retiring { " retiring" } else { "" };
+    format!("executor {} {}{retiring} on {} session {session} queue {}\n", view.key, view.state, view.node, view.queued)
+}
+
+fn node(view: &view::NodeView) -> String {
+    let flags = [(view.attached, " attached"), (view.cordoned, " cordoned"), (view.draining, " draining")];
+    let flags: String = flags.into_iter().filter(|(on, _)| *on).map(|(_, text)| text).collect();
+    format!("node {} {}{flags} epoch {}: {} of {}\n", view.name, view.state, view.epoch, view.allocated, view.capacity)
+}
+
+fn app(view: &view::AppView) -> String {
+    let (sessions, instances) = (view.open_sessions, view.instances);
+    format!("app {} revision {}: {sessions} sessions, {instances} executors\n", view.name, view.revision)
+}
+
+fn task(view: &view::TaskView) -> String {
+    let attempts: Vec<String> = view.attempts.iter().map(attempt).collect();
+    let wait = view.not_before.map(|at| format!(" not before {at}")).unwrap_or_default();
+    format!("task {} {}{wait} [{}]\n", view.no, view.state, attempts.join("; "))
+}

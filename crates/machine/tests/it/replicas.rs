@@ -1,0 +1,31 @@
+//! Copies that restart at different points do the same and are the same.
+
+use flame_machine::{Ctx, State, digest};
+use proptest::prelude::*;
+
+use crate::generate::{config, run, steps};
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn three_copies_agree(steps in steps(), restarts in prop::collection::vec(any::<bool>(), 32)) {
+        let mut second = State::new();
+        let mut third = State::new();
+        let mut at = 0;
+        run(&steps, |world, batch| {
+            let ctx = Ctx { index: world.index, term: world.term };
+            if restarts[at % restarts.len()] {
+                third = State::load(third.rows()).expect("rows of a state");
+            }
+            at += 1;
+            let expected = world.apply_batch(batch.clone());
+            let applied = second.apply(ctx, batch.clone());
+            prop_assert_eq!(&applied, &expected);
+            prop_assert_eq!(third.apply(ctx, batch), expected);
+            prop_assert_eq!(digest::digest(&second), digest::digest(&world.state));
+            prop_assert_eq!(digest::digest(&third), digest::digest(&world.state));
+            Ok(())
+        })?;
+    }
+}
