@@ -1,0 +1,113 @@
+//! What can go wrong with a disk, by what the operator can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use flame_types::CoordinatorId;
+
+/// Why storage refused or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process holds the data directory. Stop it, or use another directory.
+    #[error("data directory {} is in use by another process", .0.display())]
+    AlreadyOpen(PathBuf),
+
+    /// The directory belongs to another cluster. Use the right directory.
+    #[error("data directory {} belongs to cluster {found:?}, this node is of cluster {expected:?}", .dir.display())]
+    WrongCluster {
+        /// The data directory.
+        dir: PathBuf,
+        /// The cluster this node was started for.
+        expected: String,
+        /// The cluster the directory was made for.
+        found: String,
+    },
+
+    /// The directory belongs to another node of the cluster. Use the right directory.
+    #[error("data directory {} belongs to coordinator {found}, this is coordinator {expected}", .dir.display())]
+    WrongNode {
+        /// The data directory.
+        dir: PathBuf,
+        /// The node that was started.
+        expected: CoordinatorId,
+        /// The node the directory was made for.
+        found: CoordinatorId,
+    },
+
+    /// The disk holds less than this node promised. It must not vote. Wipe it and join under a new id.
+    #[error("this disk has forgotten something it promised: {0}; wipe it and let the node join under a new id")]
+    Quarantine(String),
+
+    /// The log is damaged. Wipe it and join under a new id, or restore the directory.
+    #[error("the Raft log in {} is damaged: {why}", .dir.display())]
+    DamagedLog {
+        /// Where the log lies.
+        dir: PathBuf,
+        /// What was found.
+        why: String,
+    },
+
+    /// The rows are damaged.
+    #[error("the state rows in {} are damaged: {why}", .dir.display())]
+    DamagedState {
+        /// Where the rows lie.
+        dir: PathBuf,
+        /// What was found.
+        why: String,
+    },
+
+    /// The identity file is damaged or missing beside data: nobody knows what this disk promised.
+    #[error("the identity of {} is damaged: {why}", .dir.display())]
+    DamagedIdentity {
+        /// The data directory.
+        dir: PathBuf,
+        /// What was found.
+        why: String,
+    },
+
+    /// A newer program wrote this directory. Start that one.
+    #[error("{what} has on-disk format {found}, this program knows up to {known}")]
+    NewerFormat {
+        /// What carries the version.
+        what: &'static str,
+        /// The version found.
+        found: u32,
+        /// The newest version known.
+        known: u32,
+    },
+
+    /// A snapshot is incomplete, damaged, or older than what is here. Fetch another.
+    #[error("unusable snapshot: {0}")]
+    BadSnapshot(String),
+
+    /// A caller broke a rule of this crate (a hole in the log, rows going back). Nothing was written.
+    #[error("refused: {0}")]
+    Refused(String),
+
+    /// An earlier write failed, its outcome is unknown, and nothing is written any more. Restart the process.
+    #[error("storage has stopped: {0}")]
+    Stopped(String),
+
+    /// The file system refused something before any promise was made.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        let what = what.into();
+        move |source| Error::Io { what, source }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        io::Error::other(error)
+    }
+}

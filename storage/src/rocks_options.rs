@@ -1,0 +1,138 @@
+//! How the two databases are tuned.
+//!
+//! **Invariant:** files are never recycled: a check of a write-ahead log must not meet records of an earlier life.
+
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options};
+
+use crate::key_spaces::{BULK, LIVE, LOG, META};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// RocksDB's own diary is kept short.
+const DIARY_FILES: usize = 2;
+const DIARY_BYTES: usize = MIB;
+
+/// Flushes and compactions that may run at once: the machine has other work.
+const BACKGROUND_JOBS: i32 = 2;
+
+/// Meta families hold a handful of values.
+const META_MEMTABLE_BYTES: usize = 64 * KIB;
+
+/// Size of a block of bulk rows: they are read one by one, and inputs are large.
+const BULK_BLOCK_BYTES: usize = 16 * KIB;
+
+const BLOOM_BITS_PER_KEY: f64 = 10.0;
+
+/// Memtables per family before writes wait for a flush.
+const MEMTABLES_MAX: i32 = 4;
+
+/// Memtables merged by one flush: a task's creation and completion then meet in memory and leave one row.
+const MEMTABLES_MERGED: i32 = 2;
+
+fn database() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    options.set_max_background_jobs(BACKGROUND_JOBS);
+    options.set_keep_log_file_num(DIARY_FILES);
+    options.set_max_log_file_size(DIARY_BYTES);
+    options.set_log_level(LogLevel::Warn);
+    options.set_recycle_log_file_num(0);
+    options.set_stats_dump_period_sec(0);
+    // One flush takes all families, so that no family is ever behind another.
+    options.set_atomic_flush(true);
+    options
+}
+
+/// The log database. `torn` allows RocksDB to stop at the last record of the write-ahead log; the caller has seen that
+/// it is the last, and compares what was recovered. (The mode named for corrupted tails refuses a wrong checksum there,
+/// which is what a torn write usually looks like.)
+pub(crate) fn log_database(memtable_bytes: usize, torn: bool) -> Options {
+    let mut options = database();
+    options.set_wal_recovery_mode(if torn { DBRecoveryMode::PointInTime } else { DBRecoveryMode::AbsoluteConsistency });
+    options.set_max_total_wal_size(2 * memtable_bytes as u64);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options
+}
+
+/// The families of the log database.
+pub(crate) fn log_families(memtable_bytes: usize) -> Vec<ColumnFamilyDescriptor> {
+    let mut entries = Options::default();
+    entries.set_compression_type(DBCompressionType::None);
+    entries.set_write_buffer_size(memtable_bytes);
+    entries.set_max_write_buffer_number(MEMTABLES_MAX);
+    entries.set_target_file_size_base(memtable_bytes as u64);
+    vec![
+        ColumnFamilyDescriptor::new("default", meta_family()),
+        ColumnFamilyDescriptor::new(LOG, entries),
+        ColumnFamilyDescriptor::new(META, meta_family()),
+    ]
+}
+
+/// The state database.
+pub(crate) fn state_database() -> Options {
+    database()
+}
+
+/// The families of the state database. `memtable_bytes` bounds all memtables together.
+pub(crate) fn state_families(memtable_bytes: usize, cache: &Cache) -> Vec<ColumnFamilyDescriptor> {
+    let per_table = memtable_bytes / MEMTABLES_MAX as usize;
+    vec![
+        ColumnFamilyDescriptor::new("default", meta_family()),
+        ColumnFamilyDescriptor::new(LIVE, live_family(per_table / 3, cache)),
+        ColumnFamilyDescriptor::new(BULK, bulk_family(2 * per_table / 3, cache)),
+        ColumnFamilyDescriptor::new(META, meta_family()),
+    ]
+}
+
+fn live_family(memtable_bytes: usize, cache: &Cache) -> Options {
+    let mut options = row_family(memtable_bytes);
+    options.set_compression_type(DBCompressionType::None);
+    options.set_block_based_table_factory(&table(cache, 4 * KIB));
+    options
+}
+
+fn bulk_family(memtable_bytes: usize, cache: &Cache) -> Options {
+    let mut options = row_family(memtable_bytes);
+    // What is rewritten soon is not worth compressing.
+    options.set_compression_per_level(&[
+        DBCompressionType::None,
+        DBCompressionType::None,
+        DBCompressionType::Lz4,
+        DBCompressionType::Lz4,
+        DBCompressionType::Lz4,
+        DBCompressionType::Lz4,
+        DBCompressionType::Lz4,
+    ]);
+    options.set_block_based_table_factory(&table(cache, BULK_BLOCK_BYTES));
+    options
+}
+
+fn row_family(memtable_bytes: usize) -> Options {
+    let mut options = Options::default();
+    options.set_write_buffer_size(memtable_bytes);
+    options.set_max_write_buffer_number(MEMTABLES_MAX);
+    options.set_min_write_buffer_number_to_merge(MEMTABLES_MERGED);
+    options.set_memtable_whole_key_filtering(true);
+    options.set_memtable_prefix_bloom_ratio(0.02);
+    options
+}
+
+fn table(cache: &Cache, block_bytes: usize) -> BlockBasedOptions {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_block_size(block_bytes);
+    table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(5);
+    table
+}
+
+fn meta_family() -> Options {
+    let mut options = Options::default();
+    options.set_write_buffer_size(META_MEMTABLE_BYTES);
+    options
+}

@@ -1,0 +1,356 @@
+//! The rows of the replicated state.
+//!
+//! They have no write-ahead log: the Raft log is theirs. A crash throws away what was not flushed, rows and applied log
+//! id alike, and the entries behind it are applied again. So the Raft log may be purged up to
+//! [`StateStore::flushed_applied`] and no further.
+//!
+//! **Invariant:** one batch holds an entry's rows and its log id; one flush takes all column families.
+//! **Invariant:** rows never go back: neither a write nor a snapshot with an older log id is taken.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{Cache, DB, FlushOptions, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
+
+use crate::key_spaces::{APPLIED, BULK, FORMAT, LIVE, MEMBERSHIP, META};
+use crate::on_disk_version::OnDiskVersion;
+use crate::snapshot::{ROWS, SnapshotManifest, bad, file_path};
+use crate::state_directory::{self, Database};
+use crate::{Error, Fatal, LogId, RowReader, Space, StoredMembership, codec, files};
+
+const MIB: usize = 1 << 20;
+
+/// Rows read at once by [`StateStore::scan_live`].
+const SCAN_ROWS: usize = 1024;
+
+/// How the rows use memory.
+#[derive(Clone, Debug)]
+pub struct StateOptions {
+    /// All memtables together: what a crash makes us apply again.
+    pub memtable_bytes: usize,
+    /// Blocks of files kept in memory.
+    pub block_cache_bytes: usize,
+    /// Raised when a write fails.
+    pub fatal: Fatal,
+}
+
+impl Default for StateOptions {
+    fn default() -> Self {
+        Self { memtable_bytes: 128 * MIB, block_cache_bytes: 64 * MIB, fatal: Fatal::new() }
+    }
+}
+
+/// One change of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Writes a row.
+    Put {
+        /// Where.
+        space: Space,
+        /// Its key.
+        key: Vec<u8>,
+        /// Its bytes.
+        value: Bytes,
+    },
+    /// Removes a row.
+    Delete {
+        /// Where.
+        space: Space,
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// Removes all rows with keys from `from` up to `to` (exclusive).
+    DeleteRange {
+        /// Where.
+        space: Space,
+        /// The first key.
+        from: Vec<u8>,
+        /// The key behind the last.
+        to: Vec<u8>,
+    },
+}
+
+#[derive(Debug)]
+struct Position {
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    number: u64,
+    failure: Option<String>,
+}
+
+/// The rows of one node.
+pub struct StateStore {
+    root: PathBuf,
+    options: StateOptions,
+    cache: Cache,
+    reader: RowReader,
+    /// Held during every change, so that a write and an installation cannot meet.
+    position: Mutex<Position>,
+}
+
+impl std::fmt::Debug for StateStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateStore").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl StateStore {
+    /// Opens the rows in a directory, or makes an empty database, and removes what crashed installations left.
+    ///
+    /// # Errors
+    /// [`Error::DamagedState`], [`Error::NewerFormat`], [`Error::Io`].
+    pub fn open(dir: impl AsRef<Path>, options: StateOptions) -> Result<Self, Error> {
+        let root = dir.as_ref().to_path_buf();
+        let number = state_directory::current(&root)?;
+        state_directory::clean(&root, number)?;
+        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        let database = Database::open(state_directory::path(&root, number), options.memtable_bytes, &cache)?;
+        let (applied, membership) = contents(&database)?;
+        tracing::info!(dir = %root.display(), number, ?applied, "state rows opened");
+        let position = Position { applied, membership, number, failure: None };
+        Ok(Self { root, options, cache, reader: RowReader::new(database), position: Mutex::new(position) })
+    }
+
+    /// The log id the rows stand for, and the membership at that point.
+    #[must_use]
+    pub fn applied(&self) -> (Option<LogId>, StoredMembership) {
+        let position = self.lock();
+        (position.applied, position.membership.clone())
+    }
+
+    /// Writes the rows of an entry, or of several, together with the log id they bring the state to.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for a log id that is not newer; [`Error::Stopped`] after a failed write, whose outcome is
+    /// unknown.
+    pub fn write(
+        &self,
+        changes: Vec<Write>,
+        applied: LogId,
+        membership: Option<&StoredMembership>,
+    ) -> Result<(), Error> {
+        let mut position = self.lock();
+        position.check()?;
+        if Some(applied) <= position.applied {
+            let have = position.applied.map_or("nothing".into(), |have| have.to_string());
+            return Err(Error::Refused(format!("rows of entry {applied} onto rows of {have}")));
+        }
+        let database = self.reader.database();
+        let mut batch = WriteBatch::default();
+        for change in changes {
+            add(&database, &mut batch, change);
+        }
+        let meta = database.family(META);
+        batch.put_cf(meta, APPLIED, codec::encode_plain(&applied));
+        if let Some(membership) = membership {
+            batch.put_cf(meta, MEMBERSHIP, codec::encode_plain(membership));
+        }
+        if position.applied.is_none() {
+            batch.put_cf(meta, FORMAT, codec::encode_plain(&OnDiskVersion::CURRENT));
+        }
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        database.db.write_opt(batch, &options).map_err(|error| self.stop(&mut position, format!("rows: {error}")))?;
+        position.applied = Some(applied);
+        if let Some(membership) = membership {
+            position.membership = membership.clone();
+        }
+        Ok(())
+    }
+
+    /// Makes all rows durable. Returns the log id that a crash cannot undo any more.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] after a failed flush.
+    pub fn flush(&self) -> Result<Option<LogId>, Error> {
+        self.lock().check()?;
+        let database = self.reader.database();
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        let families = [LIVE, BULK, META].map(|name| database.family(name));
+        let result = database.db.flush_cfs_opt(&families, &options);
+        result.map_err(|error| self.stop(&mut self.lock(), format!("flush: {error}")))?;
+        flushed(&database)
+    }
+
+    /// The log id that a crash cannot undo any more; flushes in the background count.
+    ///
+    /// # Errors
+    /// [`Error::DamagedState`].
+    pub fn flushed_applied(&self) -> Result<Option<LogId>, Error> {
+        flushed(&self.reader.database())
+    }
+
+    /// All live rows in key order, read in pages: for a moment in which nobody writes, such as the start.
+    pub fn scan_live(&self) -> impl Iterator<Item = Result<(Bytes, Bytes), Error>> + use<> {
+        LiveRows { reader: self.reader(), from: Some(Vec::new()), page: Vec::new().into_iter() }
+    }
+
+    /// A reader for any thread.
+    #[must_use]
+    pub fn reader(&self) -> RowReader {
+        self.reader.clone()
+    }
+
+    /// Makes a snapshot in a directory that does not exist yet. Blocks for a flush and one reading of all files; writes
+    /// go on meanwhile. The manifest says which of them are in it.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] after a failed flush, [`Error::Io`], [`Error::DamagedState`].
+    pub fn checkpoint(&self, dir: &Path) -> Result<SnapshotManifest, Error> {
+        self.flush()?;
+        let database = self.reader.database();
+        files::create_dir(dir)?;
+        let rows = dir.join(ROWS);
+        Checkpoint::new(&database.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(&rows))
+            .map_err(|error| Error::io("cannot make a checkpoint")(std::io::Error::other(error)))?;
+        let (applied, membership) = checkpoint_contents(&rows)?;
+        SnapshotManifest::write(dir, applied, membership)
+    }
+
+    /// Makes a snapshot the state. Takes its files away from its directory. Readers that have begun end on the old rows.
+    ///
+    /// # Errors
+    /// [`Error::BadSnapshot`] when it is damaged or older than the rows here; then these stay as they are.
+    pub fn install(&self, snapshot: &Path) -> Result<SnapshotManifest, Error> {
+        let mut position = self.lock();
+        position.check()?;
+        let manifest = SnapshotManifest::read(snapshot)?;
+        if manifest.applied < position.applied {
+            return Err(bad("it is older than the rows here".into()));
+        }
+        manifest.verify(snapshot)?;
+        for file in &manifest.files {
+            files::sync_file(&file_path(snapshot, &file.name)?)?;
+        }
+        files::sync_dir(&snapshot.join(ROWS))?;
+        let number = position.number + 1;
+        let target = state_directory::path(&self.root, number);
+        files::remove_dir(&target)?;
+        std::fs::rename(snapshot.join(ROWS), &target)
+            .map_err(Error::io(format!("cannot move the snapshot to {}", target.display())))?;
+        files::sync_dir(&self.root)?;
+        let database = self.open_installed(&manifest, target.clone()).inspect_err(|_| {
+            if let Err(error) = files::remove_dir(&target) {
+                tracing::warn!(%error, "the next start removes it");
+            }
+        })?;
+        // Whether the pointer has moved is unknown after an error; writing on would be lost if it has.
+        state_directory::switch(&self.root, number)
+            .map_err(|error| self.stop(&mut position, format!("pointer to a snapshot: {error}")))?;
+        let old = self.reader.replace(database);
+        old.replaced();
+        position.applied = manifest.applied;
+        position.membership = manifest.membership.clone();
+        position.number = number;
+        tracing::info!(number, applied = ?position.applied, "snapshot installed");
+        Ok(manifest)
+    }
+
+    fn open_installed(&self, manifest: &SnapshotManifest, target: PathBuf) -> Result<Database, Error> {
+        let database =
+            Database::open(target, self.options.memtable_bytes, &self.cache).map_err(|error| bad(error.to_string()))?;
+        let (applied, membership) = contents(&database).map_err(|error| bad(error.to_string()))?;
+        if (applied, &membership) != (manifest.applied, &manifest.membership) {
+            return Err(bad("its rows stand for something else than its manifest says".into()));
+        }
+        Ok(database)
+    }
+
+    /// Ends the rows: the outcome of a write is unknown.
+    fn stop(&self, position: &mut Position, cause: String) -> Error {
+        self.options.fatal.raise(format!("state: {cause}"));
+        position.failure = Some(cause.clone());
+        Error::Stopped(cause)
+    }
+
+    /// The lock guards plain data that no statement leaves half changed, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Position {
+    fn check(&self) -> Result<(), Error> {
+        match &self.failure {
+            None => Ok(()),
+            Some(failure) => Err(Error::Stopped(failure.clone())),
+        }
+    }
+}
+
+fn add(database: &Database, batch: &mut WriteBatch, change: Write) {
+    match change {
+        Write::Put { space, key, value } => batch.put_cf(database.family(space.family()), key, value),
+        Write::Delete { space, key } => batch.delete_cf(database.family(space.family()), key),
+        Write::DeleteRange { space, from, to } => batch.delete_range_cf(database.family(space.family()), from, to),
+    }
+}
+
+fn contents(database: &Database) -> Result<(Option<LogId>, StoredMembership), Error> {
+    let applied = database.meta_value(APPLIED)?;
+    let membership = database.meta_value(MEMBERSHIP)?.unwrap_or_default();
+    Ok((applied, membership))
+}
+
+/// What of the rows is in files. A read of the *persisted* tier leaves memtables out.
+fn flushed(database: &Database) -> Result<Option<LogId>, Error> {
+    let mut options = ReadOptions::default();
+    options.set_read_tier(ReadTier::Persisted);
+    let stored = database.db.get_cf_opt(database.family(META), APPLIED, &options);
+    let stored = stored.map_err(|error| database.damaged(error.to_string()))?;
+    stored
+        .map(|bytes| codec::decode_plain(&bytes).map_err(|error| database.damaged(format!("applied: {error}"))))
+        .transpose()
+}
+
+/// What a checkpoint stands for. Writes went on while it was made, so only its own files know.
+fn checkpoint_contents(rows: &Path) -> Result<(Option<LogId>, StoredMembership), Error> {
+    let damaged = |why: String| Error::DamagedState { dir: rows.to_path_buf(), why };
+    let (applied, membership) = {
+        let db = DB::open_cf_for_read_only(&Options::default(), rows, [META], false)
+            .map_err(|error| damaged(error.to_string()))?;
+        let meta = db.cf_handle(META).ok_or_else(|| damaged("no meta family".into()))?;
+        let read = |key| db.get_cf(meta, key).map_err(|error| damaged(error.to_string()));
+        let decoded = |error: codec::CodecError| damaged(error.to_string());
+        let applied = read(APPLIED)?.map(|bytes| codec::decode_plain(&bytes)).transpose().map_err(decoded)?;
+        let membership = read(MEMBERSHIP)?.map(|bytes| codec::decode_plain(&bytes)).transpose().map_err(decoded)?;
+        (applied, membership.unwrap_or_default())
+    };
+    // Opening it left a diary behind, which is no part of the snapshot.
+    for name in files::names(rows)?.iter().filter(|name| name.starts_with("LOG") || *name == "LOCK") {
+        let path = rows.join(name);
+        std::fs::remove_file(&path).map_err(Error::io(format!("cannot remove {}", path.display())))?;
+    }
+    Ok((applied, membership))
+}
+
+struct LiveRows {
+    reader: RowReader,
+    /// Where the next page starts; `None` behind the last.
+    from: Option<Vec<u8>>,
+    page: std::vec::IntoIter<(Bytes, Bytes)>,
+}
+
+impl Iterator for LiveRows {
+    type Item = Result<(Bytes, Bytes), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.len() == 0 {
+            let from = self.from.take()?;
+            let page = match self.reader.scan(Space::Live, &from, &[], SCAN_ROWS) {
+                Ok(page) => page,
+                Err(error) => return Some(Err(error)),
+            };
+            if page.len() == SCAN_ROWS {
+                // The smallest key behind the last one.
+                self.from = page.last().map(|(key, _)| [key, &b"\0"[..]].concat());
+            }
+            self.page = page.into_iter();
+        }
+        self.page.next().map(Ok)
+    }
+}

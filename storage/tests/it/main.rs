@@ -1,0 +1,10 @@
+//! Storage from outside: what survives, what is refused, what readers see.
+
+mod damage;
+mod directory;
+mod identity;
+mod log;
+mod log_model;
+mod machine;
+mod rows;
+mod suite;
