@@ -1,0 +1,99 @@
+//! Reading tasks of this node, some at a time.
+
+use flame_machine::State;
+use flame_types::{SessionKey, TaskNo, WallMs};
+use tonic::Status;
+
+use super::rows::TaskRows;
+use super::task::{Standing, TaskSnapshot, standing};
+use crate::api::errors::ReadError;
+use crate::drive::gateway::Gateway;
+
+/// Most tasks that are looked at in one go: apply waits meanwhile.
+pub const TASKS_PER_READ_MAX: usize = 256;
+
+/// A go ends early once it has read this many bytes of inputs and outputs.
+const BYTES_PER_READ: usize = 4 << 20;
+
+/// A task, or `None` where there is none of this number.
+pub type Found = (TaskNo, Option<TaskSnapshot>);
+
+/// One task.
+///
+/// # Errors
+/// UNAVAILABLE when the node stops, INTERNAL when its rows are damaged.
+pub async fn task(gateway: &Gateway, session: SessionKey, number: TaskNo) -> Result<Option<TaskSnapshot>, Status> {
+    let found = tasks(gateway, session, vec![number]).await?;
+    Ok(found.into_iter().next().and_then(|(_, task)| task))
+}
+
+/// Tasks of these numbers, in this order: as many of them from the front as one go takes, at least one. The caller asks
+/// again for the rest.
+///
+/// # Errors
+/// As for [`task`].
+pub async fn tasks(gateway: &Gateway, session: SessionKey, mut numbers: Vec<TaskNo>) -> Result<Vec<Found>, Status> {
+    numbers.truncate(TASKS_PER_READ_MAX);
+    let look =
+        move |state: &State| numbers.into_iter().map(|number| (number, standing(state, session, number))).collect();
+    let standings: Vec<(TaskNo, Standing)> = gateway.with_state(look).await?;
+    read_rows(gateway, session, standings).await
+}
+
+/// The tasks of a session above `after`, in the order of their numbers: as many as one go takes; an empty list at the
+/// end, and `None` when the session is gone.
+///
+/// # Errors
+/// As for [`task`].
+pub async fn tasks_above(
+    gateway: &Gateway,
+    session: SessionKey,
+    after: TaskNo,
+) -> Result<Option<Vec<TaskSnapshot>>, Status> {
+    let look = move |state: &State| {
+        if !state.sessions().contains_key(&session) && !state.closed().contains_key(&session) {
+            return None;
+        }
+        let numbers = (after.0 + 1..).map(TaskNo).take(TASKS_PER_READ_MAX);
+        let standings = numbers.map(|number| (number, standing(state, session, number)));
+        Some(standings.take_while(|(_, standing)| *standing != Standing::Unknown).collect())
+    };
+    let standings: Option<Vec<(TaskNo, Standing)>> = gateway.with_state(look).await?;
+    let Some(standings) = standings else { return Ok(None) };
+    // A task of memory without rows: the session was deleted in between.
+    Ok(read_rows(gateway, session, standings).await?.into_iter().map(|(_, task)| task).collect())
+}
+
+/// When a task was submitted that was applied here a moment ago: its row is still in memory.
+///
+/// # Errors
+/// INTERNAL when the rows are damaged.
+pub fn created(gateway: &Gateway, session: SessionKey, number: TaskNo) -> Result<Option<WallMs>, Status> {
+    let mut rows = TaskRows::new(gateway.rows(), session);
+    Ok(rows.inputs_of(number)?.map(|(_, row)| row.created))
+}
+
+async fn read_rows(
+    gateway: &Gateway,
+    session: SessionKey,
+    standings: Vec<(TaskNo, Standing)>,
+) -> Result<Vec<Found>, Status> {
+    let reader = gateway.rows();
+    let read = move || -> Result<Vec<Found>, ReadError> {
+        let mut rows = TaskRows::new(reader, session);
+        let mut found = Vec::with_capacity(standings.len());
+        let mut bytes = 0;
+        for (number, standing) in standings {
+            let task = rows.task(number, standing)?;
+            let payloads = task.iter().flat_map(|task| [&task.input, &task.output]).flatten();
+            bytes += payloads.map(flame_types::Payload::len).sum::<usize>();
+            found.push((number, task));
+            if bytes >= BYTES_PER_READ {
+                break;
+            }
+        }
+        Ok(found)
+    };
+    let joined = tokio::task::spawn_blocking(read).await;
+    Ok(joined.map_err(|error| Status::internal(format!("a read ended early: {error}")))??)
+}

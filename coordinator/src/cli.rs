@@ -1,0 +1,132 @@
+//! The command line of `flame-coordinator`, and the way from configuration to [`node::Options`].
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::Parser;
+use flame_config::{ClusterFile, CoordinatorSection, Flags, HostPort, ProcessEnvironment};
+use flame_machine::config::ClusterConfig;
+use flame_storage::MemberNode;
+
+use crate::builtins::{BUILTINS_VERSION, builtins};
+use crate::consensus::Profile;
+use crate::drive::leader::Defaults;
+use crate::exit::Exit;
+use crate::node::{Listen, Options};
+
+/// One replica of Flame's control plane.
+#[derive(Debug, Parser)]
+#[command(name = "flame-coordinator", version)]
+pub struct Arguments {
+    /// Configuration file; ~/.flame/flame-cluster.yaml when not given and present.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Id of this coordinator among coordinator.members.
+    #[arg(long)]
+    id: Option<u64>,
+    /// Folder of its log, state and identity.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address for clients.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen_client: Option<String>,
+    /// Address for workers.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen_worker: Option<String>,
+    /// Address for other coordinators.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen_peer: Option<String>,
+    /// How fast a lost leader is replaced: default or fast.
+    #[arg(long)]
+    profile: Option<String>,
+    /// Plaintext may leave this machine.
+    #[arg(long)]
+    insecure: bool,
+    /// Print every setting with its source, and stop.
+    #[arg(long)]
+    print_config: bool,
+    /// Acknowledge writes before they are on disk. A cluster that runs so loses data when the power fails; this exists
+    /// to prove that the tests would notice.
+    #[arg(long, hide = true)]
+    unsafe_no_sync_for_tests: bool,
+}
+
+/// What the command line asks for.
+pub enum Action {
+    /// Print this and stop.
+    Print(String),
+    /// Run a coordinator.
+    Run(Box<Options>),
+}
+
+impl Arguments {
+    /// Reads the configuration and puts the flags over it.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] with a sentence that names the setting, its source and what is wrong with it.
+    pub fn resolve(self) -> Result<Action, Exit> {
+        let usage = |error: flame_config::ConfigError| Exit::Usage(error.to_string());
+        let file = ClusterFile::load_with(self.config.as_deref(), &ProcessEnvironment, &self.flags()).map_err(usage)?;
+        if self.print_config {
+            return Ok(Action::Print(file.print()));
+        }
+        for warning in file.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let section = file.coordinator().map_err(usage)?;
+        Ok(Action::Run(Box::new(options(&section, !self.unsafe_no_sync_for_tests)?)))
+    }
+
+    fn flags(&self) -> Flags {
+        let data_dir = self.data_dir.as_ref().map(|path| path.display());
+        Flags::default()
+            .set("coordinator.id", "--id", self.id)
+            .set("coordinator.data_dir", "--data-dir", data_dir)
+            .set("coordinator.listen.client", "--listen-client", self.listen_client.as_ref())
+            .set("coordinator.listen.worker", "--listen-worker", self.listen_worker.as_ref())
+            .set("coordinator.listen.peer", "--listen-peer", self.listen_peer.as_ref())
+            .set("coordinator.profile", "--profile", self.profile.as_ref())
+            .set("coordinator.insecure", "--insecure", self.insecure.then_some(true))
+    }
+}
+
+fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
+    let members = section.members.iter().map(|member| {
+        let node = MemberNode {
+            peer: member.peer.to_string(),
+            client: member.client.to_string(),
+            worker: member.worker.to_string(),
+        };
+        (member.id, node)
+    });
+    let config = ClusterConfig {
+        default_resources: section.cluster.default_resources,
+        bind_failures_max: section.cluster.bind_failures_max,
+        closed_sessions_max: section.cluster.closed_sessions_max,
+        ..ClusterConfig::default()
+    };
+    Ok(Options {
+        id: section.id,
+        cluster_id: section.cluster.name.clone(),
+        data_dir: section.data_dir.clone(),
+        listen: Listen {
+            client: resolve("coordinator.listen.client", &section.listen.client)?,
+            worker: resolve("coordinator.listen.worker", &section.listen.worker)?,
+            peer: resolve("coordinator.listen.peer", &section.listen.peer)?,
+        },
+        members: members.collect(),
+        profile: match section.profile {
+            flame_config::Profile::Default => Profile::Default,
+            flame_config::Profile::Fast => Profile::Fast,
+        },
+        defaults: Defaults { config, builtins: (BUILTINS_VERSION, builtins()) },
+        sync,
+    })
+}
+
+/// The first address of a host name: listeners bind one.
+fn resolve(key: &str, address: &HostPort) -> Result<SocketAddr, Exit> {
+    let found = (address.host(), address.port()).to_socket_addrs();
+    let found = found.map_err(|error| Exit::Usage(format!("{key}: {address} cannot be resolved: {error}")))?;
+    found.into_iter().next().ok_or_else(|| Exit::Usage(format!("{key}: {address} has no address")))
+}

@@ -1,0 +1,277 @@
+//! The one handle through which the rest of the coordinator uses consensus. Cheap to clone.
+//!
+//! Everything behind it runs on a small runtime of its own, and the state on a thread of its own, so that load
+//! elsewhere in the process cannot delay heartbeats.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flame_machine::State;
+use flame_proto::ha::PeerHeader;
+use flame_proto::ha::bootstrap_server::BootstrapServer;
+use flame_proto::ha::raft_server::RaftServer;
+use flame_storage::{Fatal, MemberNode, RowReader};
+use flame_types::{CoordinatorId, LogIndex, Term};
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{LinearizableReadError, RaftError};
+use tokio::sync::watch;
+
+use super::RaftHandle;
+use super::applier::Applier;
+use super::bootstrap::BootstrapService;
+use super::error::{BootstrapError, ProposeError, ReadError, StartError, Stopped, TransferError};
+use super::gate::{Gate, Refused};
+use super::leadership::Leadership;
+use super::options::Options;
+use super::propose::{Proposal, Proposer, leader_of};
+use super::rows::Rows;
+use super::server::RaftService;
+use super::sink::ApplySink;
+use super::snapshots::flushed;
+use super::start;
+use super::status::{self, RaftStatus};
+
+/// A confirmed read waits for this node's own apply no longer than this.
+const READ_APPLY_MAX: Duration = Duration::from_secs(5);
+
+/// After a transfer of leadership another leader must appear in this time.
+const TRANSFER_MAX: Duration = Duration::from_secs(1);
+
+/// Raft itself must end in this time.
+const RAFT_END_MAX: Duration = Duration::from_secs(5);
+
+/// The rows must be flushed in this time when the node stops.
+const FLUSH_MAX: Duration = Duration::from_secs(30);
+
+/// What runs on the runtime of consensus must end in this time.
+const RUNTIME_END_MAX: Duration = Duration::from_secs(5);
+
+/// This node's part of the replicated log and state.
+#[derive(Clone)]
+pub struct Consensus {
+    pub(super) inner: Arc<Inner>,
+}
+
+/// What all handles share.
+pub(super) struct Inner {
+    pub(super) raft: RaftHandle,
+    pub(super) proposer: Proposer,
+    pub(super) applier: Applier,
+    pub(super) store: Arc<Rows>,
+    pub(super) rows: RowReader,
+    pub(super) gate: Arc<Gate>,
+    pub(super) raft_service: RaftService,
+    pub(super) bootstrap_service: BootstrapService,
+    pub(super) leadership: watch::Receiver<Leadership>,
+    pub(super) applied: watch::Receiver<LogIndex>,
+    pub(super) fatal: Fatal,
+    pub(super) runtime: OwnRuntime,
+}
+
+/// The small runtime. Ends with the last handle, without waiting: a runtime must not be waited for from async code.
+pub(super) struct OwnRuntime {
+    pub(super) handle: tokio::runtime::Handle,
+    pub(super) runtime: Mutex<Option<tokio::runtime::Runtime>>,
+}
+
+impl OwnRuntime {
+    fn take(&self) -> Option<tokio::runtime::Runtime> {
+        self.runtime.lock().ok()?.take()
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Consensus {
+    /// Opens the data directory, loads the state and starts Raft. Needs no peer to be up.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong with the directory or the options.
+    pub async fn start(options: Options, sink: Box<dyn ApplySink>) -> Result<Self, StartError> {
+        start::start(options, sink).await
+    }
+
+    /// The runtime on which the peer listener should be served.
+    #[must_use]
+    pub fn runtime(&self) -> tokio::runtime::Handle {
+        self.inner.runtime.handle.clone()
+    }
+
+    /// The Raft service of the peer listener.
+    #[must_use]
+    pub fn raft_service(&self) -> RaftServer<RaftService> {
+        self.inner.raft_service.clone().into_server()
+    }
+
+    /// The Bootstrap service of the peer listener.
+    #[must_use]
+    pub fn bootstrap_service(&self) -> BootstrapServer<BootstrapService> {
+        self.inner.bootstrap_service.clone().into_server()
+    }
+
+    /// How this node introduces itself to a peer, in the first frame of a stream of another service.
+    #[must_use]
+    pub fn header_to(&self, peer: CoordinatorId) -> PeerHeader {
+        self.inner.gate.header_to(peer.0)
+    }
+
+    /// Checks the first frame of a peer's stream of another service, and says who it is.
+    ///
+    /// # Errors
+    /// [`Refused`]: answer with it (it converts to FAILED_PRECONDITION).
+    pub fn admit(&self, header: Option<&PeerHeader>) -> Result<CoordinatorId, Refused> {
+        self.inner.gate.admit(header)
+    }
+
+    /// Begins the cluster once all listed members are there and empty, if this is the lowest of them. Returns at once
+    /// on the others, and where the cluster has begun before.
+    ///
+    /// # Errors
+    /// [`BootstrapError`]: the configuration is wrong somewhere, or the cluster exists and this node's disk is new.
+    pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
+        let service = self.inner.bootstrap_service.clone();
+        let begun = self.inner.runtime.handle.spawn(async move { service.begin().await });
+        begun.await.map_err(|_ended| BootstrapError::Stopped)?
+    }
+
+    /// Who leads, as far as this node knows, and every change of it.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// The last entry that was applied here and told to the sink.
+    #[must_use]
+    pub fn applied_index(&self) -> watch::Receiver<LogIndex> {
+        self.inner.applied.clone()
+    }
+
+    /// Raised when the node can never go on: the process must end.
+    #[must_use]
+    pub fn fatal(&self) -> Fatal {
+        self.inner.fatal.clone()
+    }
+
+    /// Hands an entry (see [`encode_entry`](super::encode_entry)) to the log, if this node leads in `term`. Returns as
+    /// soon as it is on its way, with its fate to be awaited; several may be under way.
+    ///
+    /// # Errors
+    /// Nothing was written, for certain: see [`ProposeError`].
+    pub async fn propose(&self, term: Term, entry: Bytes) -> Result<Proposal, ProposeError> {
+        let leadership = *self.inner.leadership.borrow();
+        self.inner.proposer.propose(leadership, term, entry).await
+    }
+
+    /// Confirms with the majority that this node leads, and gives the index that a read must have seen. A node that
+    /// has applied that index shows everything that was acknowledged before this call.
+    ///
+    /// # Errors
+    /// [`ReadError`]: nothing was confirmed.
+    pub async fn read_index(&self) -> Result<LogIndex, ReadError> {
+        // Never by lease: it trusts clocks. The index includes this term's first entry, so waiting for it here also
+        // makes sure that entries of earlier terms are committed.
+        let linearizer =
+            self.inner.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|error| match error {
+                RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
+                    ReadError::NotLeader { leader: leader_of(&forward) }
+                }
+                RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => ReadError::NoQuorum,
+                RaftError::Fatal(_) => ReadError::Stopped,
+            })?;
+        let index = LogIndex(linearizer.read_log_id().index());
+        let mut applied = self.inner.applied.clone();
+        match tokio::time::timeout(READ_APPLY_MAX, applied.wait_for(|applied| *applied >= index)).await {
+            Ok(Ok(_)) => Ok(index),
+            Ok(Err(_)) => Err(ReadError::Stopped),
+            Err(_elapsed) => Err(ReadError::NoQuorum),
+        }
+    }
+
+    /// Runs a short closure on the state, between two groups of entries. Apply waits for it.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn with_state<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        self.inner.applier.read(read).await
+    }
+
+    /// Reads rows from disk.
+    #[must_use]
+    pub fn rows(&self) -> RowReader {
+        self.inner.rows.clone()
+    }
+
+    /// All members: address, and whether they vote. Empty until the cluster has begun.
+    #[must_use]
+    pub fn members(&self) -> Vec<(CoordinatorId, MemberNode, bool)> {
+        status::members(&self.inner.raft.metrics().borrow_watched())
+    }
+
+    /// What this node's Raft looks like.
+    #[must_use]
+    pub fn status(&self) -> RaftStatus {
+        let flushed = flushed(&self.inner.store).unwrap_or_default();
+        status::read(&self.inner.raft.metrics().borrow_watched(), flushed)
+    }
+
+    /// Hands the leadership to another voter, by default to the one whose log is longest, and waits until another
+    /// leader is known here.
+    ///
+    /// # Errors
+    /// [`TransferError`].
+    pub async fn transfer_leader(&self, to: Option<CoordinatorId>) -> Result<(), TransferError> {
+        let mut leadership = self.inner.leadership.clone();
+        let now = *leadership.borrow_and_update();
+        if !now.is_self {
+            return Err(TransferError::NotLeader { leader: now.leader });
+        }
+        let target = self.successor(to).ok_or(TransferError::NoCandidate)?;
+        self.inner.raft.trigger().transfer_leader(target).await.map_err(|_fatal| TransferError::Stopped)?;
+        let changed = leadership.wait_for(|seen| seen.term > now.term && seen.leader.is_some() && !seen.is_self);
+        match tokio::time::timeout(TRANSFER_MAX, changed).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(TransferError::Stopped),
+            Err(_elapsed) => Err(TransferError::TimedOut),
+        }
+    }
+
+    fn successor(&self, wanted: Option<CoordinatorId>) -> Option<u64> {
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        let voters = metrics.membership_config.voter_ids();
+        let others = voters.filter(|id| *id != metrics.id && wanted.is_none_or(|wanted| wanted.0 == *id));
+        let matched = |id: &u64| metrics.replication.as_ref().and_then(|all| all.get(id).cloned()).flatten();
+        others.max_by_key(matched)
+    }
+
+    /// Stops Raft, then the state, flushes the rows, and ends the runtime of consensus with all that runs on it, the
+    /// peer listener included. Other handles get errors from then on. A process must do this before it exits: the
+    /// databases do not like to be used by threads while it goes down.
+    ///
+    /// Call it from another runtime.
+    pub async fn shutdown(&self) {
+        match tokio::time::timeout(RAFT_END_MAX, self.inner.raft.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "Raft did not end cleanly"),
+            Err(_elapsed) => tracing::warn!("Raft does not end: its disk hangs, or a defect"),
+        }
+        if tokio::time::timeout(FLUSH_MAX, self.inner.applier.stop()).await.is_err() {
+            tracing::warn!("the rows are not flushed in time; the next start applies the log again");
+        }
+        let Some(runtime) = self.inner.runtime.take() else { return };
+        let end = move || runtime.shutdown_timeout(RUNTIME_END_MAX);
+        if let Err(error) = tokio::task::spawn_blocking(end).await {
+            tracing::warn!(%error, "the runtime of consensus did not end cleanly");
+        }
+    }
+}

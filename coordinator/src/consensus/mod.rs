@@ -1,0 +1,57 @@
+//! Consensus: the replicated log, the one thread that applies it, snapshots, and the other coordinators.
+//!
+//! ```text
+//!  propose(term, entry) ──▶ Raft core ──▶ log (fdatasync, group commit)
+//!                             │  ▲
+//!            entries, votes   ▼  │ answers            committed
+//!                          network ◀──▶ peers      ──────────────▶ applier ──▶ rows ──▶ ApplySink
+//! ```
+//!
+//! * [`Consensus`] is the handle; it is started with [`Options`] and tells an [`ApplySink`] what was applied.
+//! * [`applier`] owns the replicated state; [`state_machine`] is its face towards the Raft library.
+//! * [`network`] speaks to peers, [`server`] answers them, [`gate`] decides who is one.
+//! * [`bootstrap`] begins a cluster, once.
+//! * [`snapshots`] cuts the log; [`shipments`] keeps it from being cut under a snapshot on its way.
+//!
+//! **Invariant:** this module and the storage crate are the only ones that know the Raft library.
+//! **Invariant:** every entry is written on condition that this node leads in the term in which it was admitted.
+//! **Invariant:** reads are confirmed by the majority, never by a lease: no clock is trusted.
+//! **Invariant:** Raft, the peer network and apply have threads of their own: load elsewhere cannot starve heartbeats.
+
+mod applier;
+mod bootstrap;
+mod entry;
+mod error;
+mod gate;
+mod handle;
+mod leadership;
+mod network;
+mod options;
+mod propose;
+mod receive;
+mod rows;
+mod server;
+mod shipments;
+mod sink;
+mod snapshot_body;
+mod snapshots;
+mod start;
+mod state_machine;
+mod status;
+
+pub use bootstrap::{BootstrapService, members_token};
+pub use entry::{BatchHeader, decode_entry, encode_entry};
+pub use error::{BootstrapError, ProposeError, ReadError, StartError, Stopped, TransferError};
+/// The feature level of this release: what it writes to the log, and what it says of itself to others.
+pub use flame_machine::FEATURE_LEVEL;
+pub use gate::Refused;
+pub use handle::Consensus;
+pub use leadership::Leadership;
+pub use options::{Options, Profile, SnapshotLimits, Timers};
+pub use propose::{ENTRY_BYTES_MAX, Proposal};
+pub use server::RaftService;
+pub use sink::{AppliedEntry, ApplySink};
+pub use status::{PeerStatus, RaftStatus, Role};
+
+/// The Raft library with our state machine.
+type RaftHandle = openraft::Raft<flame_storage::TypeConfig, state_machine::StateMachine>;

@@ -1,0 +1,119 @@
+//! The stream of entries: requests go out as fast as the peer takes them, answers come back in the same order.
+//! A heartbeat is the same with one empty request.
+//!
+//! **Invariant:** a stream is opened only once there is something to send. The library's pause after a failure lies
+//! before the first request, not before this call: who opens first tries a dead peer again without any pause.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flame_proto::ha::RaftFrame;
+use flame_proto::ha::raft_client::RaftClient;
+use flame_storage::{TypeConfig, codec};
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
+use openraft::RPCTypes;
+use openraft::errors::RPCError;
+use openraft::network::{NetStreamAppend, RPCOption};
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use tonic::Streaming;
+
+use super::{Client, FRAME_BYTES_MAX, frame, unreachable};
+
+/// A stream is open in this time, or the peer is not there. (The library's own limit, three quarters of a heartbeat
+/// interval, would give up on a busy machine.)
+const OPEN_MAX: Duration = Duration::from_millis(1000);
+
+/// A stream on which requests wait and nothing is answered for one to two times this long is given up: the peer's
+/// disk hangs, or the peer does.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
+
+impl NetStreamAppend<TypeConfig> for Client {
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Answer>, RPCError<TypeConfig>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let mut input = input.peekable();
+            if Pin::new(&mut input).peek().await.is_none() {
+                return Ok(stream::empty().boxed());
+            }
+            let sent = Arc::new(AtomicU64::new(0));
+            let counted = sent.clone();
+            let requests = input.map(move |request| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                RaftFrame { header: None, body: frame::encode_append(request) }
+            });
+            let header = RaftFrame { header: Some(self.network.gate.header_to(self.target)), body: Bytes::new() };
+            let outgoing = stream::iter([header]).chain(requests);
+
+            let limit = OPEN_MAX.max(option.soft_ttl());
+            let answers = match tokio::time::timeout(limit, self.open(outgoing)).await {
+                Ok(opened) => opened?,
+                Err(_elapsed) => return Err(self.timed_out(RPCTypes::AppendEntries, &option)),
+            };
+            Ok(Answers { incoming: answers, sent, answered: 0 }.into_stream())
+        })
+    }
+}
+
+impl Client {
+    /// Opens a stream and reads the peer's header.
+    async fn open(
+        &self,
+        outgoing: impl Stream<Item = RaftFrame> + Send + 'static,
+    ) -> Result<Streaming<RaftFrame>, RPCError<TypeConfig>> {
+        let channel = self.stream.clone().ok_or_else(|| self.bad_address())?;
+        let mut client = RaftClient::new(channel).max_decoding_message_size(FRAME_BYTES_MAX);
+        let mut incoming = client.append(outgoing).await.map_err(unreachable)?.into_inner();
+        let first = incoming.message().await.map_err(unreachable)?;
+        let header = first.as_ref().and_then(|frame| frame.header.as_ref());
+        self.network.gate.confirm(self.target, header).map_err(unreachable)?;
+        Ok(incoming)
+    }
+}
+
+/// The answers of one stream.
+struct Answers {
+    incoming: Streaming<RaftFrame>,
+    sent: Arc<AtomicU64>,
+    answered: u64,
+}
+
+impl Answers {
+    fn into_stream(self) -> BoxStream<'static, Answer> {
+        let stream = stream::unfold(Some(self), |state| async move {
+            let mut answers = state?;
+            let answer = answers.next().await?;
+            // After a failure or a refusal nothing more comes.
+            let rest = matches!(answer, Ok(Ok(_))).then_some(answers);
+            Some((answer, rest))
+        });
+        Box::pin(stream)
+    }
+
+    async fn next(&mut self) -> Option<Answer> {
+        loop {
+            let waiting = self.sent.load(Ordering::Relaxed) > self.answered;
+            match tokio::time::timeout(SILENCE_MAX, self.incoming.message()).await {
+                Ok(Ok(Some(frame))) => {
+                    self.answered += 1;
+                    return Some(codec::decode_plain(&frame.body).map_err(unreachable));
+                }
+                Ok(Ok(None)) => return None,
+                Ok(Err(status)) => return Some(Err(unreachable(status))),
+                Err(_elapsed) if waiting => return Some(Err(unreachable("the peer does not answer"))),
+                Err(_elapsed) => {}
+            }
+        }
+    }
+}

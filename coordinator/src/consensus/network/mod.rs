@@ -1,0 +1,111 @@
+//! The client side of the peer protocol: how this node speaks to the others.
+//!
+//! Every peer has four kept connections, one per purpose, so that a large frame of one never delays another: the
+//! stream of log entries, heartbeats, single questions (vote, pre-vote, transfer of leadership), and snapshots.
+//!
+//! * [`channels`]: the kept connections and their limits.
+//! * [`frame`]: Raft messages as frames.
+//! * [`append`]: the pipelined stream of entries, and heartbeats.
+//! * [`ask`]: single questions.
+//! * [`snapshot`]: a snapshot, file by file.
+//!
+//! **Invariant:** everything that waits for one answer has a deadline, and a peer that could not be asked is never
+//! counted as having agreed.
+
+mod append;
+mod ask;
+pub(super) mod channels;
+pub(super) mod frame;
+mod snapshot;
+
+use std::sync::Arc;
+
+use flame_storage::{MemberNode, TypeConfig};
+use openraft::errors::{RPCError, Timeout, Unreachable};
+use openraft::network::{Backoff, NetBackoff, RPCOption};
+use openraft::{RPCTypes, RaftNetworkFactory};
+use tonic::transport::Channel;
+
+use self::channels::Channels;
+pub(super) use self::snapshot::CHUNK_BYTES_MAX;
+use super::gate::Gate;
+use super::rows::Rows;
+use super::shipments::Shipments;
+use super::snapshot_body::SnapshotDirs;
+
+/// Largest frame that is accepted from a peer. Far above the byte limit of a replication frame (1 MiB) plus the
+/// largest single entry.
+pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
+
+/// Makes clients for the Raft library.
+#[derive(Clone)]
+pub(super) struct Network {
+    pub(super) gate: Arc<Gate>,
+    pub(super) channels: Arc<Channels>,
+    pub(super) shipments: Arc<Shipments>,
+    pub(super) store: Arc<Rows>,
+    pub(super) dirs: SnapshotDirs,
+}
+
+impl Network {
+    fn client(&self, target: u64, node: &MemberNode, pick: fn(&channels::Kept) -> Channel) -> Client {
+        let kept = self.channels.of(target, &node.peer);
+        Client {
+            network: self.clone(),
+            target,
+            stream: kept.as_ref().map(pick),
+            questions: kept.as_ref().map(|kept| kept.questions.clone()),
+        }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Client;
+
+    async fn new_client(&mut self, target: u64, node: &MemberNode) -> Client {
+        self.client(target, node, |kept| kept.entries.clone())
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &MemberNode) -> Client {
+        self.client(target, node, |kept| kept.heartbeats.clone())
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, node: &MemberNode) -> Client {
+        self.client(target, node, |kept| kept.snapshots.clone())
+    }
+}
+
+/// Speaks to one peer for one purpose.
+pub(super) struct Client {
+    network: Network,
+    target: u64,
+    /// `None` when the member's address is not one: reported with every try.
+    stream: Option<Channel>,
+    questions: Option<Channel>,
+}
+
+impl NetBackoff<TypeConfig> for Client {
+    /// None of its own: the configuration has one for all.
+    fn backoff(&self) -> Option<Backoff> {
+        None
+    }
+}
+
+fn unreachable(why: impl std::fmt::Display) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(Unreachable::from_string(why))
+}
+
+impl Client {
+    fn timed_out(&self, action: RPCTypes, option: &RPCOption) -> RPCError<TypeConfig> {
+        RPCError::Timeout(Timeout {
+            action,
+            id: self.network.gate.id().0,
+            target: self.target,
+            timeout: option.soft_ttl(),
+        })
+    }
+
+    fn bad_address(&self) -> RPCError<TypeConfig> {
+        unreachable(format!("the address of coordinator {} cannot be used", self.target))
+    }
+}

@@ -1,0 +1,47 @@
+//! What a snapshot is made of: nothing but the rows that are there anyway, or a directory of files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use flame_storage::SnapshotHandle;
+
+/// The content of a snapshot.
+#[derive(Clone, Debug)]
+pub(super) enum SnapshotBody {
+    /// The rows of this node. Files are made of them when they are sent.
+    Live,
+    /// What was received from another node.
+    Files(SnapshotHandle),
+}
+
+/// Where snapshots that are sent or received have their files, each in a directory of its own.
+#[derive(Clone)]
+pub(super) struct SnapshotDirs(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    next: AtomicU64,
+    open: AtomicBool,
+}
+
+impl SnapshotDirs {
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self(Arc::new(Inner { dir, next: AtomicU64::new(0), open: AtomicBool::new(false) }))
+    }
+
+    /// The node has started: from now on snapshots are given out.
+    pub(super) fn open(&self) {
+        self.0.open.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.0.open.load(Ordering::Acquire)
+    }
+
+    /// A directory that does not exist yet and goes away with the last reference to it.
+    pub(super) fn next(&self) -> SnapshotHandle {
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        SnapshotHandle::temporary(self.0.dir.join(number.to_string()))
+    }
+}

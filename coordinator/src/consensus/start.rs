@@ -1,0 +1,172 @@
+//! Starting a node's consensus: stores, state, Raft and the tasks around it, in the order of their dependence.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use flame_storage::{DataDir, Expected, Fatal, LogOptions, RocksLog, StateOptions, StateStore};
+use flame_types::CoordinatorId;
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::watch;
+
+use super::RaftHandle;
+use super::applier::{Applier, Started};
+use super::bootstrap::BootstrapService;
+use super::error::StartError;
+use super::gate::Gate;
+use super::handle::{Consensus, Inner, OwnRuntime};
+use super::leadership::{self, Leadership};
+use super::network::Network;
+use super::network::channels::Channels;
+use super::options::{Options, raft_config};
+use super::propose::Proposer;
+use super::rows::Rows;
+use super::server::RaftService;
+use super::shipments::Shipments;
+use super::sink::ApplySink;
+use super::snapshot_body::SnapshotDirs;
+use super::snapshots::{Backlog, Janitor};
+use super::state_machine::StateMachine;
+
+/// Threads of the runtime for Raft and the peer network.
+const RUNTIME_THREADS: usize = 2;
+
+pub(super) async fn start(options: Options, sink: Box<dyn ApplySink>) -> Result<Consensus, StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .thread_name("consensus")
+        .enable_all()
+        .build()
+        .map_err(|source| StartError::Io { what: "cannot start the runtime of consensus", source })?;
+    let handle = runtime.handle().clone();
+    let own = OwnRuntime { handle: handle.clone(), runtime: Mutex::new(Some(runtime)) };
+    let started = handle.spawn(build(options, sink, own)).await;
+    started.map_err(|error| StartError::Defect(error.to_string()))?
+}
+
+/// The opened stores.
+struct Stores {
+    data: DataDir,
+    log: RocksLog,
+    state: Arc<Rows>,
+    started: Started,
+    backlog: Arc<Backlog>,
+}
+
+fn open(options: &Options, fatal: &Fatal, sink: Box<dyn ApplySink>) -> Result<Stores, StartError> {
+    let expected = Expected { cluster_id: options.cluster_id.clone(), node: options.id };
+    let data = DataDir::open(&options.data_dir, &expected)?;
+    let log_options = LogOptions::default().with_fatal(fatal.clone()).sync_for_tests_only(options.sync);
+    let log = RocksLog::open(&data, log_options)?;
+    let state_options = StateOptions { fatal: fatal.clone(), ..StateOptions::default() };
+    let state = Arc::new(Rows::new(StateStore::open(data.state_dir(), state_options)?, data.clone()));
+    log.check_applied(state.applied().0.as_ref())?;
+    let backlog = Arc::new(Backlog::default());
+    let started = Applier::start(state.clone(), backlog.clone(), sink)?;
+    Ok(Stores { data, log, state, started, backlog })
+}
+
+/// Runs on the runtime of consensus, so that every task it starts lives there.
+async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) -> Result<Consensus, StartError> {
+    check(&options)?;
+    let config = raft_config(&options).map_err(|error| StartError::Options(error.to_string()))?;
+    let fatal = Fatal::new();
+    let opened = {
+        let (options, fatal) = (options.clone(), fatal.clone());
+        tokio::task::spawn_blocking(move || open(&options, &fatal, sink)).await
+    };
+    let Stores { data, log, state, started, backlog } =
+        opened.map_err(|error| StartError::Defect(error.to_string()))??;
+    let Started { applier, applied, rows } = started;
+
+    let identity = data.identity().clone();
+    let listed: BTreeSet<CoordinatorId> = options.members.iter().map(|(id, _)| *id).collect();
+    let gate = Gate::new(options.cluster_id.clone(), options.id, listed, identity.clone(), fatal.clone());
+    let gate = Arc::new(gate);
+    let channels = Arc::new(Channels::new(runtime.handle.clone()));
+    let shipments = Arc::new(Shipments::default());
+    let dirs = SnapshotDirs::new(data.snapshots_dir());
+    let machine =
+        StateMachine { applier: applier.clone(), store: state.clone(), backlog: backlog.clone(), dirs: dirs.clone() };
+    let network = Network {
+        gate: gate.clone(),
+        channels: channels.clone(),
+        shipments: shipments.clone(),
+        store: state.clone(),
+        dirs: dirs.clone(),
+    };
+    let log_meter = log.meter();
+    let raft = RaftHandle::build(options.id.0, Arc::new(config), network, log, machine)
+        .await
+        .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
+    dirs.open();
+
+    let (leadership_now, leadership) = watch::channel(Leadership::default());
+    tokio::spawn(leadership::follow(raft.clone(), leadership_now));
+    tokio::spawn(follow_members(raft.clone(), gate.clone()));
+    tokio::spawn(watch_end(raft.clone(), fatal.clone()));
+    let janitor = Janitor {
+        raft: raft.clone(),
+        store: state.clone(),
+        log: log_meter,
+        backlog,
+        shipments,
+        limits: options.snapshots,
+    };
+    tokio::spawn(janitor.run());
+    let bootstrap_service = BootstrapService::new(raft.clone(), gate.clone(), channels, identity, options.members);
+    raft.run();
+    let inner = Inner {
+        proposer: Proposer::new(raft.clone()),
+        raft_service: RaftService::new(raft.clone(), gate.clone(), dirs),
+        bootstrap_service,
+        raft,
+        applier,
+        store: state,
+        rows,
+        gate,
+        leadership,
+        applied,
+        fatal,
+        runtime,
+    };
+    Ok(Consensus { inner: Arc::new(inner) })
+}
+
+fn check(options: &Options) -> Result<(), StartError> {
+    if !options.members.iter().any(|(id, _)| *id == options.id) {
+        return Err(StartError::Options(format!("coordinator {} is not in its own list of members", options.id)));
+    }
+    let ids: BTreeSet<CoordinatorId> = options.members.iter().map(|(id, _)| *id).collect();
+    if ids.len() != options.members.len() {
+        return Err(StartError::Options("an id is listed twice".to_owned()));
+    }
+    Ok(())
+}
+
+/// Keeps the gate informed of who is a member.
+async fn follow_members(raft: RaftHandle, gate: Arc<Gate>) {
+    let mut metrics = raft.server_metrics();
+    loop {
+        let members = {
+            let seen = metrics.borrow_and_update();
+            seen.membership_config.nodes().map(|(id, _)| CoordinatorId(*id)).collect()
+        };
+        gate.set_members(members);
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Raises the flag when Raft ends for another reason than that it was told to.
+async fn watch_end(raft: RaftHandle, fatal: Fatal) {
+    let mut ended = raft.server_metrics();
+    // The sender goes away with Raft's core task, after it has reported why.
+    while ended.changed().await.is_ok() {}
+    let state = raft.metrics().borrow_watched().running_state.clone();
+    match state {
+        Err(openraft::errors::Fatal::Stopped) => {}
+        Err(error) => fatal.raise(error.to_string()),
+        Ok(()) => fatal.raise("Raft ended without saying why: a defect"),
+    }
+}

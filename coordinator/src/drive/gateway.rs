@@ -1,0 +1,373 @@
+//! The gateway: what makes any node able to serve any client.
+//!
+//! The gateway of a node is one client of the replicated state. It registers through the log, numbers its commands
+//! without gaps, keeps each until it is answered, and sends all unanswered ones again whenever they may have been
+//! lost: a new leader, a broken link, a dropped entry, an installed snapshot. The window in the replicated state turns
+//! the repeats into the stored reply. Callers notice nothing but the time it takes.
+//!
+//! Replies come out of **this** node's apply. So an answered call has been applied here: what the caller reads here next
+//! includes it.
+//!
+//! **Invariant:** a number, once sent, keeps its bytes for ever. Only a number that was never sent is given up, and then
+//! its place is taken by `Void`.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use flame_machine::State;
+use flame_machine::command::Command;
+use flame_machine::refusal::Refusal;
+use flame_machine::reply::Reply;
+use flame_storage::RowReader;
+use flame_types::{ClientId, CoordinatorId, LogIndex, Seq, SessionKey, Term};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use super::events::{EventHub, Subscription};
+use super::read_index::ReadIndex;
+use crate::consensus::{Consensus, RaftStatus};
+
+mod registration;
+mod window;
+
+use window::Window;
+
+/// Most commands of this node that wait for their reply. Below the limit of the replicated window.
+pub const WINDOW_COMMANDS_MAX: usize = 2048;
+
+/// Most bytes of such commands.
+pub const WINDOW_BYTES_MAX: usize = 128 << 20;
+
+/// A follower that is further behind than this is not ready: it answers UNAVAILABLE to new calls.
+pub const LAG_ENTRIES_MAX: u64 = 100_000;
+
+/// Why a call was not answered by a reply.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The cluster refused it; nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Nobody led until the deadline. Certain: it was not done.
+    #[error("no coordinator leads the cluster at the moment; nothing was done, try again")]
+    NoLeader,
+    /// No answer until the deadline. It may have been done, or be done later.
+    #[error("no answer within the deadline; the outcome is unknown")]
+    Unknown,
+    /// Too much waits already. Nothing was done.
+    #[error("this node has too much to do; try again in {retry_ms} ms")]
+    Overloaded {
+        /// When to try again, in milliseconds.
+        retry_ms: u64,
+    },
+    /// This node is going down. Nothing was done.
+    #[error("this node is stopping")]
+    Stopped,
+    /// This node cannot serve at the moment. Nothing was done.
+    #[error("this node is not ready: {0}")]
+    NotReady(String),
+}
+
+/// One member of the cluster, with the addresses by which it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Its id.
+    pub id: CoordinatorId,
+    /// `host:port` for clients.
+    pub client: String,
+    /// `host:port` for workers.
+    pub worker: String,
+    /// `host:port` for its peers.
+    pub peer: String,
+    /// Whether it votes.
+    pub voter: bool,
+}
+
+/// The cluster as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterView {
+    /// Its id.
+    pub cluster_id: String,
+    /// This node.
+    pub self_id: CoordinatorId,
+    /// All members.
+    pub members: Vec<MemberInfo>,
+    /// Who leads, if anybody is known to.
+    pub leader: Option<CoordinatorId>,
+    /// The present term.
+    pub term: Term,
+}
+
+/// Handle to the gateway of this node; cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: CoordinatorId,
+    cluster_id: String,
+    consensus: Consensus,
+    events: EventHub,
+    reads: ReadIndex,
+    window: Mutex<Window>,
+    registered: watch::Sender<Option<ClientId>>,
+    room_commands: Arc<Semaphore>,
+    room_bytes: Arc<Semaphore>,
+    resend: Notify,
+}
+
+impl Gateway {
+    /// A gateway without a link; [`super::link`] gives it one.
+    #[must_use]
+    pub fn new(
+        id: CoordinatorId,
+        cluster_id: String,
+        consensus: Consensus,
+        events: EventHub,
+        reads: ReadIndex,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                id,
+                cluster_id,
+                consensus,
+                events,
+                reads,
+                window: Mutex::new(Window::default()),
+                registered: watch::Sender::new(None),
+                room_commands: Arc::new(Semaphore::new(WINDOW_COMMANDS_MAX)),
+                room_bytes: Arc::new(Semaphore::new(WINDOW_BYTES_MAX)),
+                resend: Notify::new(),
+            }),
+        }
+    }
+
+    /// Has a command done and gives its reply. [`Reply::Refused`] comes back as [`GatewayError::Refused`].
+    ///
+    /// # Errors
+    /// See [`GatewayError`]: each variant says whether the command may have taken effect.
+    pub async fn propose(&self, command: Command, deadline: Instant) -> Result<Reply, GatewayError> {
+        self.check_ready()?;
+        let room = self.room_for(&command, deadline).await?;
+        self.wait_registered(deadline).await?;
+        let (seq, answer) = self.window().admit(command, room).ok_or(GatewayError::NoLeader)?;
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(Reply::Refused(refusal))) => Err(GatewayError::Refused(refusal)),
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(_dropped)) => Err(GatewayError::Unknown),
+            Err(_elapsed) => match self.window().give_up(seq) {
+                window::GivenUp::NeverSent => Err(GatewayError::NoLeader),
+                window::GivenUp::MayHappen => Err(GatewayError::Unknown),
+            },
+        }
+    }
+
+    /// A linearizable read point: when this returns, the state of this node includes everything that was acknowledged
+    /// to anybody before the call.
+    ///
+    /// # Errors
+    /// [`GatewayError::NoLeader`] when no leader confirmed it until the deadline.
+    pub async fn barrier(&self, deadline: Instant) -> Result<LogIndex, GatewayError> {
+        self.check_ready()?;
+        self.inner.reads.barrier(deadline).await
+    }
+
+    /// Runs a short closure on the replicated state, between two entries.
+    ///
+    /// # Errors
+    /// [`GatewayError::Stopped`].
+    pub async fn with_state<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        self.inner.consensus.with_state(read).await.map_err(|_| GatewayError::Stopped)
+    }
+
+    /// Reads rows on disk.
+    #[must_use]
+    pub fn rows(&self) -> RowReader {
+        self.inner.consensus.rows()
+    }
+
+    /// Follows the changes of a session on this node.
+    #[must_use]
+    pub fn subscribe(&self, session: SessionKey) -> Subscription {
+        self.inner.events.subscribe(session)
+    }
+
+    /// The cluster as this node knows it.
+    #[must_use]
+    pub fn membership(&self) -> ClusterView {
+        let leadership = *self.inner.consensus.leadership().borrow();
+        let members = self.inner.consensus.members().into_iter().map(|(id, node, voter)| MemberInfo {
+            id,
+            client: node.client,
+            worker: node.worker,
+            peer: node.peer,
+            voter,
+        });
+        ClusterView {
+            cluster_id: self.inner.cluster_id.clone(),
+            self_id: self.inner.id,
+            members: members.collect(),
+            leader: leadership.leader,
+            term: leadership.term,
+        }
+    }
+
+    /// The last entry applied here, and every one after it.
+    #[must_use]
+    pub fn applied_index(&self) -> watch::Receiver<LogIndex> {
+        self.inner.consensus.applied_index()
+    }
+
+    /// What Raft says of this node.
+    #[must_use]
+    pub fn raft_status(&self) -> RaftStatus {
+        self.inner.consensus.status()
+    }
+
+    /// Whether this node serves; the error says why not. Being a follower is no reason.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    pub fn ready(&self) -> Result<(), String> {
+        let status = self.raft_status();
+        if status.leader.is_none() {
+            return Err("no leader is known".into());
+        }
+        if !self.inner.consensus.members().iter().any(|(id, ..)| *id == self.inner.id) {
+            return Err("it has received nothing of the log; if that lasts, the leader's own log says why".into());
+        }
+        let lag = status.committed.0.saturating_sub(status.applied.0);
+        if lag > LAG_ENTRIES_MAX {
+            return Err(format!("it is {lag} entries behind (at most {LAG_ENTRIES_MAX} are allowed)"));
+        }
+        Ok(())
+    }
+
+    /// Hands leadership to a member, or to the one that is furthest.
+    ///
+    /// # Errors
+    /// [`GatewayError::NotReady`] when this node does not lead or the member does not take over in time.
+    pub async fn transfer_leader(
+        &self,
+        to: Option<CoordinatorId>,
+        deadline: Instant,
+    ) -> Result<CoordinatorId, GatewayError> {
+        let transfer = self.inner.consensus.transfer_leader(to);
+        match tokio::time::timeout_at(deadline, transfer).await {
+            Ok(Ok(())) => self.inner.consensus.leadership().borrow().leader.ok_or(GatewayError::Unknown),
+            Ok(Err(error)) => Err(GatewayError::NotReady(error.to_string())),
+            Err(_elapsed) => Err(GatewayError::Unknown),
+        }
+    }
+
+    /// Refuses at once what cannot be served: better an error that says so than a call that hangs.
+    fn check_ready(&self) -> Result<(), GatewayError> {
+        let status = self.raft_status();
+        let lag = status.committed.0.saturating_sub(status.applied.0);
+        if lag > LAG_ENTRIES_MAX {
+            return Err(GatewayError::NotReady(format!("it is {lag} entries behind")));
+        }
+        Ok(())
+    }
+
+    async fn room_for(&self, command: &Command, deadline: Instant) -> Result<Room, GatewayError> {
+        let bytes = payload_bytes(command).clamp(1, WINDOW_BYTES_MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = async {
+            let command = self.inner.room_commands.clone().acquire_owned().await;
+            let bytes = self.inner.room_bytes.clone().acquire_many_owned(bytes).await;
+            Room {
+                _command: command.expect("nobody closes this semaphore"),
+                _bytes: bytes.expect("nobody closes this semaphore"),
+            }
+        };
+        let overloaded = GatewayError::Overloaded { retry_ms: 100 };
+        tokio::time::timeout_at(deadline, room).await.map_err(|_| overloaded)
+    }
+
+    async fn wait_registered(&self, deadline: Instant) -> Result<(), GatewayError> {
+        let mut registered = self.inner.registered.subscribe();
+        let known = registered.wait_for(Option::is_some);
+        match tokio::time::timeout_at(deadline, known).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(GatewayError::Stopped),
+            Err(_) => Err(GatewayError::NoLeader),
+        }
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.inner.window.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+/// What the link and the sink do with the gateway; not for callers.
+impl Gateway {
+    /// Replies of one entry, from apply. Never waits.
+    pub(super) fn on_replies(&self, replies: &[(ClientId, Seq, Reply)]) {
+        let mut window = self.window();
+        let Some(own) = window.client() else { return };
+        for (client, seq, reply) in replies {
+            if *client != own {
+                continue;
+            }
+            match reply {
+                Reply::Refused(Refusal::OutOfOrder { .. }) => self.inner.resend.notify_one(),
+                Reply::Refused(Refusal::SessionExpired(_)) => {
+                    window.expire();
+                    self.inner.registered.send_replace(None);
+                    return;
+                }
+                reply => window.resolve(*seq, reply),
+            }
+        }
+    }
+
+    /// A snapshot was installed: replies of the entries it covers will not be seen here.
+    pub(super) fn on_installed(&self) {
+        self.inner.resend.notify_one();
+    }
+
+    /// From now on commands go out here, all unanswered ones first. `None`: nobody leads.
+    pub(super) fn set_link(&self, link: Option<mpsc::UnboundedSender<Bytes>>) {
+        self.window().set_link(link);
+    }
+
+    /// Sends everything unanswered again.
+    pub(super) fn resend(&self) {
+        self.window().resend();
+    }
+
+    /// Waits until something says that commands were lost.
+    pub(super) async fn resend_wanted(&self) {
+        self.inner.resend.notified().await;
+    }
+
+    pub(super) fn reads(&self) -> &ReadIndex {
+        &self.inner.reads
+    }
+
+    pub(super) fn id(&self) -> CoordinatorId {
+        self.inner.id
+    }
+
+    pub(super) fn consensus(&self) -> &Consensus {
+        &self.inner.consensus
+    }
+}
+
+/// Room in the window; given back when the command is answered.
+struct Room {
+    _command: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+fn payload_bytes(command: &Command) -> usize {
+    use flame_types::Payloads;
+    let mut bytes = 0;
+    // Payloads are shared by reference: this clones a header, not user data.
+    command.clone().visit_payloads(&mut |payload| bytes += payload.len());
+    bytes
+}

@@ -1,0 +1,175 @@
+//! The worker hub: the streams of attached workers and their leases. It is open on the leader only, for one term at a
+//! time.
+//!
+//! * [`attach`]: the Hello of a worker, and the answer to one that came to the wrong node.
+//! * [`uplink`]: what a worker reports, turned into commands.
+//! * [`downlink`]: what the machine tells a worker, turned into frames: this is where a task's input is read.
+//! * [`leases`]: who is attached, who is silent, who has expired.
+//!
+//! Effects reach the hub from apply, in apply order, and are dropped here unless the worker is attached under the very
+//! lease they were decided for: the Hello that opens the next lease derives them again.
+//!
+//! **Invariant:** a worker's lease ends by the log only: the hub proposes, apply decides.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use flame_machine::command::Command;
+use flame_machine::effect::{Effect, Order};
+use flame_machine::reply::Reply;
+use flame_types::{ClientId, Epoch, NodeName, Seq};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::batcher::BatcherHandle;
+use super::replies::Replies;
+use crate::consensus::Consensus;
+
+pub mod attach;
+mod downlink;
+pub mod leases;
+mod uplink;
+
+use leases::Leases;
+
+/// Most batches of orders that wait for one worker's connection. A worker that cannot take more is cut off; its next
+/// Hello gets everything again.
+pub const ORDER_BATCHES_MAX: usize = 1024;
+
+/// Handle to the hub of this node; cheap to clone.
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cluster_id: String,
+    consensus: Consensus,
+    batcher: BatcherHandle,
+    replies: Arc<Replies>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// Hellos that are proposed and not applied.
+    greeting: HashMap<Seq, Greeting>,
+    leases: Leases,
+    /// Cancelled when the hub closes: ends all streams.
+    open: Option<CancellationToken>,
+}
+
+struct Greeting {
+    node: NodeName,
+    stream: WorkerStream,
+}
+
+/// The way to one attached worker.
+#[derive(Clone)]
+struct WorkerStream {
+    orders: mpsc::Sender<Batch>,
+    end: CancellationToken,
+}
+
+/// Orders of one entry for one worker, under one lease.
+struct Batch {
+    epoch: Epoch,
+    orders: Vec<Order>,
+}
+
+impl Hub {
+    /// A closed hub.
+    #[must_use]
+    pub fn new(cluster_id: String, consensus: Consensus, batcher: BatcherHandle, replies: Arc<Replies>) -> Self {
+        let table = Mutex::default();
+        Self { inner: Arc::new(Inner { cluster_id, consensus, batcher, replies, table }) }
+    }
+
+    /// Opens the hub: this node leads. `known` are the workers of the state, all of them detached by `LeaderStart`;
+    /// each has a full period to say Hello.
+    pub fn open(&self, known: Vec<(NodeName, Epoch)>) {
+        let mut table = self.table();
+        table.leases = Leases::begin(known);
+        table.open = Some(CancellationToken::new());
+    }
+
+    /// Closes the hub and ends all streams: this node leads no more.
+    pub fn close(&self) {
+        let mut table = self.table();
+        if let Some(open) = table.open.take() {
+            open.cancel();
+        }
+        table.greeting.clear();
+        table.leases = Leases::default();
+    }
+
+    /// Number of workers attached here.
+    #[must_use]
+    pub fn attached(&self) -> usize {
+        self.table().leases.attached()
+    }
+
+    /// Proposals for the leases that have run out; each lease is proposed once.
+    #[must_use]
+    pub fn expired(&self, now: Instant) -> Vec<Command> {
+        self.table().leases.expire(now)
+    }
+
+    /// The expiry of a lease was applied or refused; or it did not make it into the log, and is proposed again.
+    pub fn expiry_settled(&self, node: &NodeName, epoch: Epoch, settled: bool) {
+        let mut table = self.table();
+        if settled {
+            table.leases.forget(node, epoch);
+        } else {
+            table.leases.expire_again(node, epoch);
+        }
+    }
+
+    /// What one applied entry means for the workers. Called by apply, in order; never waits.
+    pub(super) fn on_entry(&self, replies: &[(ClientId, Seq, Reply)], effects: &[Effect]) {
+        let mut table = self.table();
+        if table.open.is_none() {
+            return;
+        }
+        for (client, ticket, reply) in replies {
+            if *client != ClientId::NONE {
+                continue;
+            }
+            if let Some(greeting) = table.greeting.remove(ticket)
+                && let Reply::Attached { epoch } = reply
+            {
+                table.leases.attach(greeting.node, *epoch, greeting.stream);
+            }
+        }
+        let mut batches: BTreeMap<&NodeName, Batch> = BTreeMap::new();
+        for effect in effects {
+            if !table.leases.is_attached(&effect.node, effect.epoch) {
+                continue;
+            }
+            let batch =
+                batches.entry(&effect.node).or_insert_with(|| Batch { epoch: effect.epoch, orders: Vec::new() });
+            batch.orders.push(effect.order.clone());
+        }
+        for (node, batch) in batches {
+            table.leases.send(node, batch);
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.inner.table.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// `http://host:port` of all coordinators' worker listeners.
+    fn worker_endpoints(&self) -> Vec<String> {
+        self.inner.consensus.members().into_iter().map(|(_, node, _)| format!("http://{}", node.worker)).collect()
+    }
+
+    /// The leader's worker endpoint; empty when nobody is known to lead.
+    fn leader_endpoint(&self) -> String {
+        let leader = self.inner.consensus.leadership().borrow().leader;
+        let members = self.inner.consensus.members();
+        let leader = members.into_iter().find(|(id, ..)| Some(*id) == leader);
+        leader.map(|(_, node, _)| format!("http://{}", node.worker)).unwrap_or_default()
+    }
+}

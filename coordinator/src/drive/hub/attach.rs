@@ -1,0 +1,178 @@
+//! The Attach call: a worker says Hello and, once that is in the log, has a lease and a stream.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use flame_machine::command::Command;
+use flame_machine::refusal::Refusal;
+use flame_machine::reply::Reply;
+use flame_proto::ha;
+use flame_proto::ha::worker_hub_server::{WorkerHub, WorkerHubServer};
+use flame_types::{Epoch, NodeName};
+use futures::Stream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Greeting, Hub, ORDER_BATCHES_MAX, WorkerStream, downlink, uplink};
+use crate::drive::batcher::{OnDrop, Parcel};
+use crate::drive::replies::{NOBODY_WAITS, unnumbered};
+
+/// A Hello that is not applied by then is given up; the worker says it again.
+const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Frames down that wait for the connection.
+const FRAMES_WAITING_MAX: usize = 64;
+
+pub(super) type Down = mpsc::Sender<Result<ha::WorkerDown, Status>>;
+
+impl Hub {
+    /// The service for the worker listener.
+    #[must_use]
+    pub fn server(&self) -> WorkerHubServer<Hub> {
+        WorkerHubServer::new(self.clone())
+            .max_decoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX)
+    }
+
+    /// `Some` while the hub is open; cancelled when it closes.
+    fn opened(&self) -> Option<CancellationToken> {
+        self.table().open.clone()
+    }
+
+    fn not_leader(&self) -> ha::worker_down::Frame {
+        let leader = self.leader_endpoint();
+        ha::worker_down::Frame::NotLeader(ha::NotLeader { leader, endpoints: self.worker_endpoints() })
+    }
+
+    /// Proposes the Hello and waits until it is applied.
+    async fn greet(&self, hello: flame_machine::command::Hello, stream: &WorkerStream) -> Option<Reply> {
+        let node = hello.node.clone();
+        let (ticket, reply) = self.inner.replies.ticket();
+        self.table().greeting.insert(ticket, Greeting { node, stream: stream.clone() });
+        let parcel = Parcel {
+            items: vec![unnumbered(ticket, Command::Hello(Box::new(hello)))],
+            on_drop: OnDrop::Ticket(ticket),
+        };
+        let submitted = self.inner.batcher.submit(parcel).await.is_ok();
+        let reply = if submitted { tokio::time::timeout(HELLO_PATIENCE, reply).await.ok()?.ok() } else { None };
+        if reply.is_none() {
+            self.inner.replies.give_up(ticket);
+            self.table().greeting.remove(&ticket);
+        }
+        reply
+    }
+
+    /// Serves one attached worker until its stream, its lease or this node's term ends.
+    async fn serve(
+        self,
+        node: NodeName,
+        epoch: Epoch,
+        stream: WorkerStream,
+        orders: mpsc::Receiver<super::Batch>,
+        up: Streaming<ha::WorkerUp>,
+        down: Down,
+    ) {
+        let end = stream.end.clone();
+        tokio::select! {
+            () = end.cancelled() => {}
+            ended = uplink::run(&self, &node, epoch, up, &down) => {
+                tracing::info!(node = %node, reason = %ended, "a worker's stream ended");
+            }
+            failed = downlink::run(&self, orders, &down) => {
+                tracing::info!(node = %node, reason = %failed, "a worker cannot be reached");
+            }
+        }
+        if self.table().leases.detach(&node, epoch) {
+            let items = vec![unnumbered(NOBODY_WAITS, Command::Detach { node, epoch })];
+            // Not taken: this node leads no more, and the next leader detaches everybody.
+            let _ = self.inner.batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(NOBODY_WAITS) }).await;
+        }
+        // Unless the worker is gone already, it learns that it must look for a leader.
+        let _ = down.try_send(Err(Status::unavailable("this coordinator ended the stream; say Hello again")));
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerHub for Hub {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<ha::WorkerDown, Status>> + Send>>;
+
+    async fn attach(&self, request: Request<Streaming<ha::WorkerUp>>) -> Result<Response<Self::AttachStream>, Status> {
+        let mut up = request.into_inner();
+        let (down, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+        let hub = self.clone();
+        tokio::spawn(async move {
+            let last = match hub.admit(&mut up).await {
+                Ok((hello, open)) => {
+                    hub.attach_and_serve(hello, open, up, down).await;
+                    return;
+                }
+                Err(last) => last,
+            };
+            // A worker that went away needs no answer.
+            let _ = down.send(last.map(|frame| ha::WorkerDown { frame: Some(frame) })).await;
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(frames))))
+    }
+}
+
+/// The only frame that a worker gets which is not let in.
+type Last = Result<ha::worker_down::Frame, Status>;
+
+impl Hub {
+    /// Reads the first frame and checks what can be checked without the log.
+    async fn admit(
+        &self,
+        up: &mut Streaming<ha::WorkerUp>,
+    ) -> Result<(flame_machine::command::Hello, CancellationToken), Last> {
+        let first = tokio::time::timeout(HELLO_PATIENCE, up.message()).await;
+        let first = first.map_err(|_| Err(Status::deadline_exceeded("no Hello came")))?;
+        let Some(ha::worker_up::Frame::Hello(hello)) = first.map_err(Err)?.and_then(|up| up.frame) else {
+            return Err(Err(Status::invalid_argument("the first frame must be Hello")));
+        };
+        if !hello.cluster_id.is_empty() && hello.cluster_id != self.inner.cluster_id {
+            let message = format!("this is cluster {:?}, not {:?}", self.inner.cluster_id, hello.cluster_id);
+            return Err(Ok(refused(ha::refused::Reason::OtherCluster, message)));
+        }
+        let Some(open) = self.opened() else { return Err(Ok(self.not_leader())) };
+        let hello = uplink::hello(hello).map_err(|why| Ok(refused(ha::refused::Reason::Invalid, why)))?;
+        Ok((hello, open))
+    }
+
+    async fn attach_and_serve(
+        self,
+        hello: flame_machine::command::Hello,
+        open: CancellationToken,
+        up: Streaming<ha::WorkerUp>,
+        down: Down,
+    ) {
+        let node = hello.node.clone();
+        let (orders_tx, orders) = mpsc::channel(ORDER_BATCHES_MAX);
+        let stream = WorkerStream { orders: orders_tx, end: open.child_token() };
+        let last = match self.greet(hello, &stream).await {
+            Some(Reply::Attached { epoch }) => {
+                tracing::info!(node = %node, %epoch, "a worker is attached");
+                self.serve(node, epoch, stream, orders, up, down).await;
+                return;
+            }
+            Some(Reply::Refused(refusal)) => refused(refusal_reason(&refusal), refusal.to_string()),
+            Some(_) | None => self.not_leader(),
+        };
+        // A worker that went away needs no answer.
+        let _ = down.send(Ok(ha::WorkerDown { frame: Some(last) })).await;
+    }
+}
+
+fn refused(reason: ha::refused::Reason, message: String) -> ha::worker_down::Frame {
+    ha::worker_down::Frame::Refused(ha::Refused { reason: reason.into(), message })
+}
+
+fn refusal_reason(refusal: &Refusal) -> ha::refused::Reason {
+    match refusal {
+        Refusal::Superseded(_) => ha::refused::Reason::Superseded,
+        Refusal::NameInUse(_) => ha::refused::Reason::NameInUse,
+        Refusal::StaleHello(_) => ha::refused::Reason::StaleHello,
+        _ => ha::refused::Reason::Invalid,
+    }
+}

@@ -1,0 +1,174 @@
+//! Leases of workers, in the leader's memory.
+//!
+//! A heartbeat every second renews the lease. A broken stream is logged as `Detach` at once, so that nothing new goes
+//! there, and the worker has [`DETACHED_MAX`] to say Hello again; a silent one has [`SILENT_MAX`] since its last
+//! heartbeat. After a change of leader everybody has [`SILENT_MAX`], whatever the old leader had seen: a new leader must
+//! not judge workers by heartbeats it did not hear.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flame_machine::command::Command;
+use flame_types::{Epoch, NodeName};
+use tokio::time::Instant;
+
+use super::{Batch, WorkerStream};
+
+/// A detached worker expires after this time without a Hello.
+pub const DETACHED_MAX: Duration = Duration::from_secs(5);
+
+/// An attached worker expires after this time without a heartbeat, and so does one that a new leader has not heard yet.
+pub const SILENT_MAX: Duration = Duration::from_secs(10);
+
+/// All workers the leader knows.
+#[derive(Default)]
+pub struct Leases {
+    nodes: BTreeMap<NodeName, Lease>,
+}
+
+struct Lease {
+    epoch: Epoch,
+    /// `None` while detached.
+    stream: Option<WorkerStream>,
+    /// When it expires.
+    deadline: Instant,
+    /// Its expiry is proposed: no renewal is acknowledged any more.
+    expiring: bool,
+}
+
+impl Leases {
+    /// Everybody detached, with a full period.
+    pub(super) fn begin(known: Vec<(NodeName, Epoch)>) -> Self {
+        let deadline = Instant::now() + SILENT_MAX;
+        let lease = |epoch| Lease { epoch, stream: None, deadline, expiring: false };
+        Self { nodes: known.into_iter().map(|(node, epoch)| (node, lease(epoch))).collect() }
+    }
+
+    pub(super) fn attached(&self) -> usize {
+        self.nodes.values().filter(|lease| lease.stream.is_some()).count()
+    }
+
+    /// A Hello was applied: this stream is the worker's only one now.
+    pub(super) fn attach(&mut self, node: NodeName, epoch: Epoch, stream: WorkerStream) {
+        let lease = Lease { epoch, stream: Some(stream), deadline: Instant::now() + SILENT_MAX, expiring: false };
+        if let Some(Lease { stream: Some(older), .. }) = self.nodes.insert(node, lease) {
+            older.end.cancel();
+        }
+    }
+
+    pub(super) fn is_attached(&self, node: &NodeName, epoch: Epoch) -> bool {
+        self.nodes.get(node).is_some_and(|lease| lease.epoch == epoch && lease.stream.is_some())
+    }
+
+    /// Hands orders to the worker's stream, or ends the stream when it is full.
+    pub(super) fn send(&mut self, node: &NodeName, batch: Batch) {
+        let Some(stream) = self.nodes.get(node).and_then(|lease| lease.stream.as_ref()) else { return };
+        if stream.orders.try_send(batch).is_err() {
+            tracing::warn!(node = %node, "the worker does not take its orders; its stream is ended");
+            stream.end.cancel();
+        }
+    }
+
+    /// A heartbeat came. Returns whether it may be acknowledged.
+    pub(super) fn renew(&mut self, node: &NodeName, epoch: Epoch) -> bool {
+        match self.nodes.get_mut(node) {
+            Some(lease) if lease.epoch == epoch && !lease.expiring => {
+                lease.deadline = Instant::now() + SILENT_MAX;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The stream of this lease is gone. Returns whether that is news to be logged.
+    pub(super) fn detach(&mut self, node: &NodeName, epoch: Epoch) -> bool {
+        match self.nodes.get_mut(node) {
+            Some(lease) if lease.epoch == epoch && lease.stream.is_some() => {
+                lease.stream = None;
+                lease.deadline = Instant::now() + DETACHED_MAX;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Proposals for the leases that have run out by now; each is made once.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for (node, lease) in &mut self.nodes {
+            if lease.deadline > now || lease.expiring {
+                continue;
+            }
+            lease.expiring = true;
+            if let Some(stream) = lease.stream.take() {
+                stream.end.cancel();
+                commands.push(Command::Detach { node: node.clone(), epoch: lease.epoch });
+            }
+            commands.push(Command::ExpireNode { node: node.clone(), epoch: lease.epoch });
+        }
+        commands
+    }
+
+    /// The expiry of this lease was applied, or refused because the worker came back.
+    pub(super) fn forget(&mut self, node: &NodeName, epoch: Epoch) {
+        if self.nodes.get(node).is_some_and(|lease| lease.epoch == epoch && lease.expiring) {
+            self.nodes.remove(node);
+        }
+    }
+
+    /// An expiry did not make it into the log: try again.
+    pub(super) fn expire_again(&mut self, node: &NodeName, epoch: Epoch) {
+        if let Some(lease) = self.nodes.get_mut(node)
+            && lease.epoch == epoch
+        {
+            lease.expiring = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    fn name(text: &str) -> NodeName {
+        NodeName::parse(text).unwrap()
+    }
+
+    fn stream() -> WorkerStream {
+        WorkerStream { orders: mpsc::channel(1).0, end: CancellationToken::new() }
+    }
+
+    #[test]
+    fn a_new_leader_gives_everybody_a_full_period() {
+        let before = Instant::now();
+        let mut leases = Leases::begin(vec![(name("w1"), Epoch(3))]);
+        assert!(leases.expire(before + SILENT_MAX - Duration::from_millis(1)).is_empty());
+        let expired = leases.expire(Instant::now() + SILENT_MAX);
+        assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(3) }]);
+        assert!(leases.expire(Instant::now() + SILENT_MAX).is_empty(), "proposed once");
+    }
+
+    #[test]
+    fn no_renewal_is_acknowledged_once_the_expiry_is_proposed() {
+        let mut leases = Leases::default();
+        leases.attach(name("w1"), Epoch(1), stream());
+        assert!(leases.renew(&name("w1"), Epoch(1)));
+        assert!(!leases.renew(&name("w1"), Epoch(2)));
+        assert_eq!(leases.expire(Instant::now() + SILENT_MAX).len(), 2, "Detach, then ExpireNode");
+        assert!(!leases.renew(&name("w1"), Epoch(1)));
+    }
+
+    #[test]
+    fn a_stale_stream_does_not_detach_the_live_one() {
+        let mut leases = Leases::default();
+        leases.attach(name("w1"), Epoch(1), stream());
+        leases.attach(name("w1"), Epoch(2), stream());
+        assert!(!leases.detach(&name("w1"), Epoch(1)));
+        assert!(leases.is_attached(&name("w1"), Epoch(2)));
+        assert!(leases.detach(&name("w1"), Epoch(2)));
+        assert!(!leases.detach(&name("w1"), Epoch(2)), "news only once");
+    }
+}

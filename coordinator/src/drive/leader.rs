@@ -1,0 +1,243 @@
+//! What only a leader does.
+//!
+//! A new leader first logs `LeaderStart`. When that has been applied here, everything of earlier terms has been too, and
+//! the batcher, the worker hub and the timers open for this term. They close the moment leadership goes.
+//!
+//! Then it plans: whenever apply says that demand or supply changed, or a deadline of the state has passed, a pure
+//! function looks at the state and gives placements, which are proposed like anything else and checked again in apply.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flame_machine::command::Command;
+use flame_machine::config::ClusterConfig;
+use flame_machine::refusal::Refusal;
+use flame_machine::reply::Reply;
+use flame_machine::schedule;
+use flame_types::{AppName, AppSpec, Epoch, NodeName, Seq, Term};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::batcher::stamp::{Stamper, TICK};
+use super::batcher::{BatcherHandle, OnDrop, Parcel};
+use super::hub::Hub;
+use super::replies::{Replies, unnumbered};
+use crate::consensus::Consensus;
+
+/// Wait before the next look after one that found nothing to do: under load something changes with every entry.
+const PLAN_PAUSE: Duration = Duration::from_millis(3);
+
+/// How often leases are looked at.
+const LEASE_CHECK: Duration = Duration::from_millis(250);
+
+/// Two ticks are never closer than this, whatever is due.
+const TICK_MIN: Duration = Duration::from_millis(5);
+
+/// Wait after a proposal that did not make it, and after a plan of which nothing was taken.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The leader's wishes for the replicated configuration and the applications that ship with Flame.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// Logged when it differs from the replicated one.
+    pub config: ClusterConfig,
+    /// Registered once per version where absent.
+    pub builtins: (u32, Vec<(AppName, AppSpec)>),
+}
+
+/// Runs the duties of a leader whenever this node leads.
+pub struct Leader {
+    /// Raft.
+    pub consensus: Consensus,
+    /// Packs proposals.
+    pub batcher: BatcherHandle,
+    /// The workers.
+    pub hub: Hub,
+    /// Waits for replies.
+    pub replies: Arc<Replies>,
+    /// What this node would have the cluster configured as.
+    pub defaults: Defaults,
+    /// Notified by apply when the planner should look again.
+    pub dirty: Arc<Notify>,
+}
+
+/// This node has stopped, or leads no more.
+struct Over;
+
+impl Leader {
+    /// Follows leadership for as long as the node runs.
+    pub async fn run(self) {
+        let mut leadership = self.consensus.leadership();
+        loop {
+            let now = *leadership.borrow_and_update();
+            if now.is_self {
+                tokio::select! {
+                    _over = self.lead(now.term) => {}
+                    changed = leadership.wait_for(|later| !later.is_self || later.term != now.term) => {
+                        if changed.is_err() {
+                            return;
+                        }
+                    }
+                }
+                tracing::info!(term = %now.term, "this node leads no more");
+                self.batcher.set_open(None);
+                self.hub.close();
+            } else if leadership.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn lead(&self, term: Term) -> Result<(), Over> {
+        self.start_term(term).await?;
+        let known = self.consensus.with_state(known_nodes).await.map_err(|_| Over)?;
+        self.hub.open(known);
+        self.batcher.set_open(Some(term));
+        tracing::info!(%term, "this node leads");
+        self.configure().await?;
+        tokio::select! {
+            over = self.plan_for_ever() => over,
+            over = self.watch_leases() => over,
+        }
+    }
+
+    async fn start_term(&self, term: Term) -> Result<(), Over> {
+        loop {
+            let (ticket, reply) = self.replies.ticket();
+            self.batcher.propose_first(term, unnumbered(ticket, Command::LeaderStart), ticket).await;
+            match reply.await {
+                Ok(_) => return Ok(()),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Brings the replicated configuration in line with this node's.
+    async fn configure(&self) -> Result<(), Over> {
+        let (config, builtins) = self
+            .consensus
+            .with_state(|state| (state.cluster().config.clone(), state.cluster().builtins))
+            .await
+            .map_err(|_| Over)?;
+        if config != self.defaults.config {
+            self.propose(Command::SetConfig(Box::new(self.defaults.config.clone()))).await?;
+        }
+        let (version, apps) = &self.defaults.builtins;
+        if builtins < *version {
+            self.propose(Command::InstallBuiltins { version: *version, apps: apps.clone() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn plan_for_ever(&self) -> Result<(), Over> {
+        loop {
+            let look = |state: &flame_machine::State| {
+                let due_in = state.next_deadline().map(|deadline| deadline.since(state.now()));
+                (schedule::plan(state), due_in)
+            };
+            let (plan, due_in) = self.consensus.with_state(look).await.map_err(|_| Over)?;
+            if !plan.is_empty() {
+                if !self.propose_all(plan).await {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                continue;
+            }
+            tokio::time::sleep(PLAN_PAUSE).await;
+            let due = due_in.map(|ms| time_to_tick(self.batcher.stamper(), ms));
+            tokio::select! {
+                () = self.dirty.notified() => {}
+                () = sleep_maybe(due) => { self.propose(Command::Tick).await?; }
+            }
+        }
+    }
+
+    async fn watch_leases(&self) -> Result<(), Over> {
+        loop {
+            tokio::time::sleep(LEASE_CHECK).await;
+            for command in self.hub.expired(Instant::now()) {
+                let lease = match &command {
+                    Command::ExpireNode { node, epoch } => Some((node.clone(), *epoch)),
+                    _ => None,
+                };
+                if let Some((node, _)) = &lease {
+                    tracing::warn!(%node, "a worker's lease has run out; its tasks go elsewhere");
+                }
+                let settled = self.try_propose(command).await.is_some();
+                if let Some((node, epoch)) = lease {
+                    self.hub.expiry_settled(&node, epoch, settled);
+                }
+            }
+        }
+    }
+
+    /// Proposes until it is in the log.
+    async fn propose(&self, command: Command) -> Result<Reply, Over> {
+        loop {
+            match self.try_propose(command.clone()).await {
+                Some(reply) => return Ok(reply),
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// `None` when it was dropped.
+    async fn try_propose(&self, command: Command) -> Option<Reply> {
+        let (ticket, reply) = self.replies.ticket();
+        self.submit(ticket, command).await;
+        reply.await.ok()
+    }
+
+    /// Proposes a plan in one go; returns whether anything of it took effect.
+    async fn propose_all(&self, plan: Vec<Command>) -> bool {
+        let mut replies = Vec::with_capacity(plan.len());
+        for command in plan {
+            let (ticket, reply) = self.replies.ticket();
+            replies.push((command.clone(), reply));
+            self.submit(ticket, command).await;
+        }
+        let mut any = false;
+        for (command, reply) in replies {
+            any |= took_effect(&command, reply).await;
+        }
+        any
+    }
+
+    async fn submit(&self, ticket: Seq, command: Command) {
+        let parcel = Parcel { items: vec![unnumbered(ticket, command)], on_drop: OnDrop::Ticket(ticket) };
+        if self.batcher.submit(parcel).await.is_err() {
+            self.replies.give_up(ticket);
+        }
+    }
+}
+
+async fn took_effect(command: &Command, reply: oneshot::Receiver<Reply>) -> bool {
+    match reply.await {
+        Ok(Reply::Refused(Refusal::StalePlan(why))) => {
+            tracing::debug!(?command, why, "a placement was out of date");
+            false
+        }
+        Ok(Reply::Refused(refusal)) => {
+            tracing::warn!(?command, %refusal, "a placement was refused");
+            false
+        }
+        Ok(_) => true,
+        Err(_) => false,
+    }
+}
+
+fn known_nodes(state: &flame_machine::State) -> Vec<(NodeName, Epoch)> {
+    let live = state.nodes().iter().filter(|(_, node)| node.row.expired.is_none());
+    live.map(|(name, node)| (name.clone(), node.row.epoch)).collect()
+}
+
+/// When an entry should carry cluster time on: when the deadline is due, but never later than one tick.
+fn time_to_tick(stamper: &Stamper, due_in_ms: u64) -> Duration {
+    Duration::from_millis(due_in_ms).saturating_sub(stamper.elapsed()).clamp(TICK_MIN, TICK)
+}
+
+async fn sleep_maybe(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,220 @@
+//! The link of this node's gateway to whoever leads: the batcher of this process, or one stream to another node.
+//!
+//! A link carries commands and read rounds up, and only trouble and read points down: replies come out of the local
+//! apply. When a link ends, the next one begins with everything unanswered.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flame_proto::ha;
+use flame_proto::ha::forward_client::ForwardClient;
+use flame_types::{CoordinatorId, LogIndex, Term};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+
+use super::batcher::{BatcherHandle, DropSignal, OnDrop, Parcel};
+use super::gateway::Gateway;
+use super::read_index::{ReadLink, Round};
+use crate::consensus::Leadership;
+
+/// Wait before a broken link is tried again.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Wait between the news that something was dropped and sending it again: more such news usually follows.
+const RESEND_PAUSE: Duration = Duration::from_millis(5);
+
+/// Limit for opening a connection to a peer.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often an idle connection is probed, and how long the peer may take to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// Most commands in one frame or parcel.
+const FRAME_COMMANDS_MAX: usize = 256;
+
+/// Frames and read rounds that wait for the connection.
+const FRAMES_WAITING_MAX: usize = 64;
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+enum LinkEnd {
+    #[error("the address of coordinator {0} is not known")]
+    UnknownPeer(CoordinatorId),
+    #[error(transparent)]
+    Transport(#[from] tonic::transport::Error),
+    #[error(transparent)]
+    Status(#[from] tonic::Status),
+    #[error("the peer does not lead (it says {0} does)")]
+    NotLeader(u64),
+    #[error("the stream ended")]
+    Closed,
+}
+
+/// Keeps the gateway linked to the leader for as long as the node runs.
+pub async fn run(gateway: Gateway, batcher: BatcherHandle) {
+    let mut leadership = gateway.consensus().leadership();
+    loop {
+        let now = *leadership.borrow_and_update();
+        tokio::select! {
+            () = serve(&gateway, &batcher, &now) => {}
+            changed = leadership.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+        gateway.set_link(None);
+        gateway.reads().set_link(ReadLink::None);
+    }
+}
+
+/// Serves one leader until its link ends; returns after a pause.
+async fn serve(gateway: &Gateway, batcher: &BatcherHandle, leadership: &Leadership) {
+    match leadership.leader {
+        None => std::future::pending().await,
+        Some(leader) if leader == gateway.id() => local(gateway, batcher).await,
+        Some(leader) => {
+            if let Err(end) = remote(gateway, leader).await {
+                tracing::debug!(%leader, %end, "the link to the leader ended");
+            }
+        }
+    }
+    tokio::time::sleep(RECONNECT_PAUSE).await;
+}
+
+/// Feeds the batcher of this process while it is open.
+async fn local(gateway: &Gateway, batcher: &BatcherHandle) {
+    let mut open = batcher.watch_open();
+    if until(&mut open, Option::is_some).await.is_err() {
+        return;
+    }
+    let (tx, mut rx) = mpsc::unbounded_channel();
+    gateway.set_link(Some(tx));
+    gateway.reads().set_link(ReadLink::Local);
+    let dropped = DropSignal::default();
+    let mut items = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            _closed = until(&mut open, Option::is_none) => return,
+            () = trouble(gateway, &dropped) => gateway.resend(),
+            count = rx.recv_many(&mut items, FRAME_COMMANDS_MAX) => {
+                if count == 0 {
+                    return;
+                }
+                let parcel = Parcel { items: std::mem::take(&mut items), on_drop: OnDrop::Signal(dropped.clone()) };
+                if batcher.submit(parcel).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the batcher's term is as wished; keeps no borrow of it.
+async fn until(
+    open: &mut watch::Receiver<Option<Term>>,
+    wished: impl Fn(&Option<Term>) -> bool,
+) -> Result<(), watch::error::RecvError> {
+    open.wait_for(|term| wished(term)).await.map(|_| ())
+}
+
+async fn trouble(gateway: &Gateway, dropped: &DropSignal) {
+    tokio::select! {
+        () = dropped.raised() => {}
+        () = gateway.resend_wanted() => {}
+    }
+    tokio::time::sleep(RESEND_PAUSE).await;
+}
+
+/// One stream to the leader on another node.
+async fn remote(gateway: &Gateway, leader: CoordinatorId) -> Result<(), LinkEnd> {
+    let (up, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+    let header = gateway.consensus().header_to(leader);
+    send(&up, ha::forward_up::Frame::Header(header)).await?;
+    let mut client = ForwardClient::new(connect(gateway, leader).await?)
+        .max_decoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX);
+    let mut down = client.open(ReceiverStream::new(frames)).await?.into_inner();
+
+    let (commands_tx, mut commands) = mpsc::unbounded_channel();
+    let (rounds_tx, mut rounds) = mpsc::channel(FRAMES_WAITING_MAX);
+    gateway.set_link(Some(commands_tx));
+    gateway.reads().set_link(ReadLink::Remote(rounds_tx));
+    let mut asked: HashMap<u64, oneshot::Sender<LogIndex>> = HashMap::new();
+    let mut items = Vec::new();
+    loop {
+        tokio::select! {
+            frame = down.message() => {
+                match frame?.and_then(|down| down.frame).ok_or(LinkEnd::Closed)? {
+                    ha::forward_down::Frame::Dropped(_) => {
+                        tokio::time::sleep(RESEND_PAUSE).await;
+                        gateway.resend();
+                    }
+                    ha::forward_down::Frame::ReadIndex(reply) => answer_round(&mut asked, &reply),
+                    ha::forward_down::Frame::NotLeader(reply) => return Err(LinkEnd::NotLeader(reply.leader)),
+                }
+            }
+            Some(Round { id, answer }) = rounds.recv() => {
+                asked.retain(|_, waiting| !waiting.is_closed());
+                asked.insert(id, answer);
+                send(&up, ha::forward_up::Frame::ReadIndex(ha::ReadIndexRequest { id })).await?;
+            }
+            () = gateway.resend_wanted() => {
+                tokio::time::sleep(RESEND_PAUSE).await;
+                gateway.resend();
+            }
+            count = commands.recv_many(&mut items, FRAME_COMMANDS_MAX) => {
+                if count == 0 {
+                    return Err(LinkEnd::Closed);
+                }
+                send_commands(&up, std::mem::take(&mut items)).await?;
+            }
+        }
+    }
+}
+
+async fn send_commands(up: &mpsc::Sender<ha::ForwardUp>, items: Vec<Bytes>) -> Result<(), LinkEnd> {
+    // A frame stays below the message limit: the largest commands carry a few megabytes each.
+    const FRAME_BYTES_MAX: usize = flame_types::limits::MESSAGE_BYTES_MAX / 4;
+    let mut frame = ha::Items::default();
+    let mut bytes = 0;
+    for item in items {
+        if bytes + item.len() > FRAME_BYTES_MAX && !frame.items.is_empty() {
+            send(up, ha::forward_up::Frame::Items(std::mem::take(&mut frame))).await?;
+            bytes = 0;
+        }
+        bytes += item.len();
+        frame.items.push(item);
+    }
+    send(up, ha::forward_up::Frame::Items(frame)).await
+}
+
+fn answer_round(asked: &mut HashMap<u64, oneshot::Sender<LogIndex>>, reply: &ha::ReadIndexReply) {
+    let Some(answer) = asked.remove(&reply.id) else { return };
+    if reply.error.is_empty() {
+        // The reader may have given up.
+        let _ = answer.send(LogIndex(reply.log_index));
+    }
+}
+
+async fn send(up: &mpsc::Sender<ha::ForwardUp>, frame: ha::forward_up::Frame) -> Result<(), LinkEnd> {
+    up.send(ha::ForwardUp { frame: Some(frame) }).await.map_err(|_| LinkEnd::Closed)
+}
+
+async fn connect(gateway: &Gateway, leader: CoordinatorId) -> Result<Channel, LinkEnd> {
+    let members = gateway.consensus().members();
+    let peer = members.into_iter().find(|(id, ..)| *id == leader).map(|(_, node, _)| node.peer);
+    let peer = peer.ok_or(LinkEnd::UnknownPeer(leader))?;
+    let endpoint = Endpoint::from_shared(format!("http://{peer}"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(16 << 20);
+    Ok(endpoint.connect().await?)
+}

@@ -1,0 +1,31 @@
+//! From calls and time to commands, and from effects to messages.
+//!
+//! ```text
+//!  api ──▶ gateway ──link──▶ batcher (on the leader) ──▶ one Raft entry ──▶ apply on every node
+//!             ▲                                                              │
+//!             ├── replies  ◀───────────────────── sink (on every node) ◀─────┤
+//!  watches ◀──┴── events   ◀─────────────────────────────────────────────────┤
+//!  workers ◀────── hub     ◀── effects (leader only) ◀───────────────────────┘
+//! ```
+//!
+//! * [`gateway`]: every node serves every client. A call becomes a numbered command, goes to the leader over one
+//!   [`link`], and is answered from **this** node's apply, so it is also visible here when it is answered.
+//! * [`batcher`]: the leader packs what has come in into one entry: no timer, the entries in flight are the window.
+//! * [`forward`]: the leader's end of the links of other nodes.
+//! * [`leader`]: what only a leader does: open its term, tick, plan placements.
+//! * [`hub`]: the workers' streams, their leases, and the effects they are sent.
+//! * [`events`]: changes of sessions for the watches served by this node.
+//! * [`sink`]: hands what apply gives to all of the above, in order.
+//!
+//! **Invariant:** nothing here is needed after a crash: all of it is derived again from the log.
+
+pub mod batcher;
+pub mod events;
+pub mod forward;
+pub mod gateway;
+pub mod hub;
+pub mod leader;
+pub mod link;
+pub mod read_index;
+pub mod replies;
+pub mod sink;

@@ -1,0 +1,78 @@
+//! How the process ends: each reason has a code of its own, so that a supervisor can tell "try again" from "somebody
+//! must look at this".
+
+use std::process::ExitCode;
+
+use crate::consensus::StartError;
+
+/// Why a coordinator ends. The text is one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Exit {
+    /// The command line or the configuration is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The data directory belongs to another node or cluster, or is in use.
+    #[error("{0}")]
+    OtherNode(String),
+    /// The log or the state is damaged.
+    #[error("{0}")]
+    Damaged(String),
+    /// A port is in use.
+    #[error("cannot listen on {address} for {what}: {source}; stop the other process or choose another port")]
+    Port {
+        /// What the port is for.
+        what: &'static str,
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The disk holds less than this node has promised.
+    #[error("{0}")]
+    Quarantine(String),
+    /// Storage failed while running: the outcome of the last write is unknown.
+    #[error("storage failed and this node has stopped: {0}; check the disk, then start it again")]
+    StorageFailed(String),
+    /// Anything else.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl Exit {
+    /// The documented exit code (docs/reference/exit-codes.md).
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Other(_) => 1,
+            Self::Usage(_) => 2,
+            Self::OtherNode(_) => 10,
+            Self::Damaged(_) => 11,
+            Self::Port { .. } => 12,
+            Self::Quarantine(_) => 13,
+            Self::StorageFailed(_) => 14,
+        })
+    }
+}
+
+impl From<StartError> for Exit {
+    fn from(error: StartError) -> Self {
+        use flame_storage::Error as Storage;
+        let text = error.to_string();
+        match error {
+            StartError::Storage(storage) => match storage {
+                Storage::AlreadyOpen(_) | Storage::WrongCluster { .. } | Storage::WrongNode { .. } => {
+                    Self::OtherNode(format!("{text}; give this node a directory of its own (coordinator.data_dir)"))
+                }
+                Storage::Quarantine(_) => Self::Quarantine(text),
+                Storage::DamagedLog { .. } | Storage::DamagedState { .. } | Storage::DamagedIdentity { .. } => {
+                    let remedy = "its peers hold what it held: wipe the directory and let the node join under a new id";
+                    Self::Damaged(format!("{text}; {remedy}"))
+                }
+                other => Self::Other(other.into()),
+            },
+            StartError::State(_) | StartError::Recovery(_) => Self::Damaged(text),
+            StartError::Options(_) => Self::Usage(text),
+            StartError::Io { .. } | StartError::Defect(_) => Self::Other(error.into()),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A coordinator: one of the three or five replicas of Flame's control plane.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`consensus`] | Raft: the log, the one thread that applies it, snapshots, peers |
+//! | [`drive`] | what turns calls and time into commands, and effects into messages |
+//! | [`api`] | the gRPC services clients see: both published dialects and our own |
+//! | [`node`] | puts these together: one process, three listeners |
+//!
+//! **Invariant:** only `consensus` (and the storage crate) knows the Raft library.
+//! **Invariant:** only `drive` turns time into commands; `api` translates, proposes and reads, and decides nothing.
+//! **Invariant:** a call is acknowledged only after its command was applied here, hence after it was durable on a
+//! majority.
+//!
+//! Start at [`node`], then [`drive`].
+
+pub mod api;
+pub mod builtins;
+pub mod cli;
+pub mod consensus;
+pub mod drive;
+pub mod exit;
+pub mod node;

@@ -1,0 +1,280 @@
+//! A cluster in this process. Each node has a directory, an address, and a sink that notes what it is told. Nothing
+//! waits for time: conditions are polled, with a deadline.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flame_coordinator::consensus::{
+    AppliedEntry, ApplySink, BatchHeader, Consensus, Leadership, Options, Profile, ProposeError, SnapshotLimits,
+    StartError, encode_entry,
+};
+use flame_machine::command::{Command, Item};
+use flame_storage::{MemberNode, codec};
+use flame_types::{AppName, AppSpec, ClientId, CoordinatorId, LogIndex, Seq};
+use tempfile::TempDir;
+use tokio_stream::wrappers::TcpListenerStream;
+
+/// Far longer than anything here takes on a machine that is busy with other things.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+pub const CLUSTER_ID: &str = "test-cluster";
+
+/// Polls until the condition gives a value.
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let poll = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, poll).await.unwrap_or_else(|_| panic!("it never happened that {what}"))
+}
+
+/// A loopback address that no other test process uses, so that a port can be given up and taken again.
+fn own_loopback() -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 1, low, 1)
+}
+
+/// What a node's sink was told.
+#[derive(Default)]
+pub struct Seen {
+    pub applied: Vec<LogIndex>,
+    pub replies: usize,
+    pub installed: Vec<LogIndex>,
+}
+
+struct Sink(Arc<Mutex<Seen>>);
+
+impl ApplySink for Sink {
+    fn applied(&mut self, entry: AppliedEntry) {
+        let mut seen = self.0.lock().unwrap();
+        seen.applied.push(entry.index);
+        seen.replies += entry.replies.len();
+    }
+
+    fn installed(&mut self, index: LogIndex) {
+        self.0.lock().unwrap().installed.push(index);
+    }
+}
+
+/// A sink that nobody looks at.
+pub fn sink() -> Box<dyn ApplySink> {
+    Box::new(Sink(Arc::default()))
+}
+
+/// A running node.
+pub struct Node {
+    pub consensus: Consensus,
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+impl Node {
+    pub fn leadership(&self) -> Leadership {
+        *self.consensus.leadership().borrow()
+    }
+
+    pub async fn digest(&self) -> u128 {
+        self.consensus.with_state(flame_machine::digest::digest).await.expect("runs")
+    }
+}
+
+/// The members of a cluster, running or not.
+pub struct Cluster {
+    dir: TempDir,
+    addresses: BTreeMap<u64, SocketAddr>,
+    /// Bound and not yet used: a node that was killed binds its address again.
+    listeners: BTreeMap<u64, TcpListener>,
+    members: Vec<(CoordinatorId, MemberNode)>,
+    limits: SnapshotLimits,
+    profile: Profile,
+    sync: bool,
+    pub nodes: BTreeMap<u64, Node>,
+}
+
+impl Cluster {
+    /// A cluster of that many members, none of them running.
+    pub fn new(size: u64) -> Self {
+        let listeners: BTreeMap<u64, TcpListener> =
+            (1..=size).map(|id| (id, TcpListener::bind((own_loopback(), 0)).unwrap())).collect();
+        let addresses: BTreeMap<u64, SocketAddr> =
+            listeners.iter().map(|(id, listener)| (*id, listener.local_addr().unwrap())).collect();
+        let node = |address: &SocketAddr| MemberNode { peer: address.to_string(), ..MemberNode::default() };
+        let members = addresses.iter().map(|(id, address)| (CoordinatorId(*id), node(address))).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let (limits, profile) = (SnapshotLimits::default(), Profile::Fast);
+        Self { dir, addresses, listeners, members, limits, profile, sync: false, nodes: BTreeMap::new() }
+    }
+
+    /// Makes log writes durable, as in earnest, with the timers of busy machines.
+    pub fn durable(mut self) -> Self {
+        (self.sync, self.profile) = (true, Profile::Default);
+        self
+    }
+
+    /// Cuts the log as soon as it has that many entries.
+    pub fn cutting_after(mut self, entries: u64) -> Self {
+        self.limits = SnapshotLimits {
+            log_entries_max: entries,
+            log_bytes_kept: 0,
+            check_every: Duration::from_millis(10),
+            ..SnapshotLimits::default()
+        };
+        self
+    }
+
+    /// The same, running and begun.
+    pub async fn running(mut self) -> Self {
+        let ids: Vec<u64> = self.addresses.keys().copied().collect();
+        for id in &ids {
+            self.start(*id).await;
+        }
+        for id in &ids {
+            self.nodes[id].consensus.bootstrap().await.expect("the cluster begins");
+        }
+        self
+    }
+
+    pub fn address(&self, id: u64) -> String {
+        self.addresses[&id].to_string()
+    }
+
+    pub fn data_dir(&self, id: u64) -> PathBuf {
+        self.dir.path().join(id.to_string())
+    }
+
+    pub fn options(&self, id: u64) -> Options {
+        let mut options = Options::new(CoordinatorId(id), CLUSTER_ID.to_owned(), self.data_dir(id));
+        options.members = self.members.clone();
+        options.profile = self.profile;
+        options.sync = self.sync;
+        options.snapshots = self.limits;
+        options
+    }
+
+    /// Starts a node.
+    pub async fn start(&mut self, id: u64) {
+        let options = self.options(id);
+        self.start_with(id, options).await;
+    }
+
+    /// Starts a node with options of its own. One that was killed a moment ago may still hold its directory.
+    pub async fn start_with(&mut self, id: u64, options: Options) {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let consensus = eventually("the directory is free", async || {
+            match Consensus::start(options.clone(), Box::new(Sink(seen.clone()))).await {
+                Ok(consensus) => Some(consensus),
+                Err(StartError::Storage(flame_storage::Error::AlreadyOpen(_))) => None,
+                Err(error) => panic!("node {id} does not start: {error}"),
+            }
+        })
+        .await;
+        let listener = match self.listeners.remove(&id) {
+            Some(listener) => listener,
+            None => eventually("the address is free", async || TcpListener::bind(self.addresses[&id]).ok()).await,
+        };
+        listener.set_nonblocking(true).unwrap();
+        let server = tonic::transport::Server::builder()
+            .add_service(consensus.raft_service())
+            .add_service(consensus.bootstrap_service());
+        consensus.runtime().spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            server.serve_with_incoming(TcpListenerStream::new(listener)).await
+        });
+        self.nodes.insert(id, Node { consensus, seen });
+    }
+
+    /// Ends a node without a word: its runtime and with it all its connections are gone.
+    pub fn kill(&mut self, id: u64) {
+        drop(self.nodes.remove(&id).expect("it runs"));
+    }
+
+    /// Empties the disk of a node that does not run.
+    pub async fn wipe(&self, id: u64) {
+        let dir = self.data_dir(id);
+        eventually("the disk is empty", async || std::fs::remove_dir_all(&dir).ok()).await;
+    }
+
+    /// Waits until a running node leads and the running ones agree on it.
+    pub async fn leader(&self) -> u64 {
+        eventually("all running nodes agree on a leader", async || {
+            let mut seen = self.nodes.values().map(Node::leadership);
+            let first = seen.next()?;
+            let agreed = seen.all(|other| (other.term, other.leader) == (first.term, first.leader));
+            let leader = first.leader.map(|leader| leader.0).filter(|_| agreed)?;
+            self.nodes.get(&leader).filter(|node| node.leadership().is_self).map(|_| leader)
+        })
+        .await
+    }
+
+    /// A running node that does not lead.
+    pub async fn follower(&self) -> u64 {
+        let leader = self.leader().await;
+        *self.nodes.keys().find(|id| **id != leader).expect("there is another")
+    }
+
+    /// Registers an application through whoever leads; again when its fate is unknown, since that is harmless.
+    pub async fn register(&self, name: &str) -> LogIndex {
+        eventually("an application is registered", async || {
+            let node = &self.nodes[&self.leader().await];
+            let proposal = match node.consensus.propose(node.leadership().term, register(name)).await {
+                Ok(proposal) => proposal,
+                Err(ProposeError::NotLeader { .. }) => return None,
+                Err(error) => panic!("{error}"),
+            };
+            proposal.settled().await.ok()
+        })
+        .await
+    }
+
+    /// Waits until all running nodes have applied an entry, and checks that their states are equal.
+    pub async fn agree_at(&self, index: LogIndex) -> u128 {
+        let mut digests = Vec::new();
+        for node in self.nodes.values() {
+            let mut applied = node.consensus.applied_index();
+            let reached = applied.wait_for(|applied| *applied >= index);
+            tokio::time::timeout(DEADLINE, reached).await.expect("every node catches up").expect("runs");
+            digests.push(node.digest().await);
+        }
+        assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "states differ: {digests:x?}");
+        digests[0]
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "dropping cannot be async")]
+impl Drop for Cluster {
+    /// Waits until all databases are closed: the process may end right after this.
+    fn drop(&mut self) {
+        self.nodes.clear();
+        let started = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path().join("LOCK"));
+        for lock in started.filter(|lock| lock.exists()) {
+            let file = File::open(&lock).unwrap();
+            let looks = DEADLINE.as_millis() / LOOK_EVERY.as_millis();
+            let closed = (0..looks).any(|_| {
+                file.try_lock().is_ok() || {
+                    std::thread::sleep(LOOK_EVERY);
+                    false
+                }
+            });
+            assert!(closed || std::thread::panicking(), "{} stays locked", lock.display());
+        }
+    }
+}
+
+/// An entry that registers one application.
+pub fn register(name: &str) -> Bytes {
+    let name = AppName::parse(name).unwrap();
+    let command = Command::Register { name, spec: Box::new(AppSpec::default()) };
+    let item = Item { client: ClientId::NONE, seq: Seq(1), below: Seq(0), command };
+    encode_entry(&BatchHeader::default(), &[codec::encode(&item)])
+}

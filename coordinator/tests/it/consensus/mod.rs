@@ -1,0 +1,7 @@
+//! Consensus over real loopback connections and real disks: three nodes in one process.
+
+mod election;
+mod harness;
+mod replication;
+mod snapshot;
+mod strangers;

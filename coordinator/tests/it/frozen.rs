@@ -1,0 +1,318 @@
+//! The log format, frozen: entries that a release has written are read for ever, and mean what they meant.
+//!
+//! `testdata/frozen/level-1.txt` holds entries as hexadecimal bytes, one a line, that together use every command, and
+//! the digest of the state they lead to. The file is never edited; a new feature level adds a file of its own. If this
+//! test fails, the format or the meaning of the log has changed: add a variant at the end instead, or gate the new
+//! behaviour by the feature level.
+
+use bytes::Bytes;
+use flame_coordinator::consensus::{BatchHeader, decode_entry, encode_entry};
+use flame_machine::command::{
+    Attributes, Batch, Command, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Item, Outcome, Submit,
+    WaitReason,
+};
+use flame_machine::{ClusterConfig, Ctx, State, digest};
+use flame_storage::codec;
+use flame_types::{
+    AppName, AppSpec, ClientId, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, LogIndex, NodeName, Payload,
+    Resources, RetryPolicy, Schema, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Term, Token,
+    WallMs,
+};
+
+const LEVEL_1: &str = include_str!("../../testdata/frozen/level-1.txt");
+
+#[test]
+fn entries_of_level_1_keep_their_bytes_and_their_meaning() {
+    let written: Vec<String> = history().iter().map(|batch| hex(&encode(batch))).collect();
+    let digest = format!("digest {:032x}", apply(history()));
+    if std::env::var_os("BLESS").is_some() {
+        let text = format!("{}\n{digest}\n", written.join("\n"));
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/frozen/level-1.txt");
+        std::fs::write(path, text).expect("the file can be written");
+        return;
+    }
+    let (frozen, expected): (Vec<&str>, Vec<&str>) = LEVEL_1.lines().partition(|line| !line.starts_with("digest "));
+    assert_eq!(written, frozen, "an entry is written in other bytes than before");
+    let read = frozen.iter().map(|line| decode_entry(unhex(line)).expect("an old entry can be read"));
+    assert_eq!(format!("digest {:032x}", apply(read.collect())), expected[0], "an old log leads to another state");
+}
+
+#[test]
+fn the_frozen_history_uses_every_command() {
+    let shown = format!("{:?}", history());
+    for command in [
+        "Register",
+        "Update",
+        "Unregister",
+        "InstallBuiltins",
+        "Create",
+        "Open",
+        "Close",
+        "Suspend",
+        "Resume",
+        "Delete",
+        "Expire",
+        "Submit",
+        "Cancel",
+        "Hello",
+        "Complete",
+        "Return",
+        "Started",
+        "ExecutorReady",
+        "ExecutorFailed",
+        "ExecutorLeft",
+        "Cordon",
+        "Drain",
+        "LeaderStart",
+        "Detach",
+        "ExpireNode",
+        "Place",
+        "Release",
+        "Recall",
+        "Waiting",
+        "Tick",
+        "RegisterClient",
+        "EndClient",
+        "ExpireClient",
+        "Void",
+        "SetConfig",
+        "SetFeatureLevel",
+        "NewGeneration",
+    ] {
+        assert!(shown.contains(command), "{command}");
+    }
+}
+
+fn apply(batches: Vec<Batch>) -> u128 {
+    let mut state = State::new();
+    for (batch, index) in batches.into_iter().zip(1..) {
+        state.apply(Ctx { index: LogIndex(index), term: Term(1) }, batch);
+    }
+    digest::digest(&state)
+}
+
+fn encode(batch: &Batch) -> Bytes {
+    let header = BatchHeader { wall_ms: batch.wall_ms, cluster_delta_ms: batch.cluster_delta_ms };
+    let items: Vec<Bytes> = batch.items.iter().map(codec::encode).collect();
+    encode_entry(&header, &items)
+}
+
+fn history() -> Vec<Batch> {
+    let groups = [applications(), sessions_and_tasks(), workers(), results(), upkeep(), the_end()];
+    let batch = |(number, commands): (i64, Vec<Command>)| Batch {
+        wall_ms: WallMs(1_700_000_000_000 + number * 1000),
+        cluster_delta_ms: 100,
+        items: commands.into_iter().map(unnumbered).collect(),
+    };
+    let mut batches: Vec<Batch> = (0..).zip(groups).map(batch).collect();
+    batches.push(numbered());
+    batches.push(batch((99, vec![Command::SetFeatureLevel { level: 1 }])));
+    batches
+}
+
+fn unnumbered(command: Command) -> Item {
+    Item { client: ClientId::NONE, seq: Seq(0), below: Seq(0), command }
+}
+
+/// Commands of the client that `upkeep` registers.
+fn numbered() -> Batch {
+    let commands = [
+        Command::Void,
+        Command::Open { id: session("s-1"), spec: None },
+        Command::Create { id: session("s-9"), spec: Box::new(SessionSpec::new(app("plain"))) },
+    ];
+    let items = (1..).zip(commands);
+    let items = items.map(|(seq, command)| Item { client: ClientId(1), seq: Seq(seq), below: Seq(1), command });
+    Batch { wall_ms: WallMs(1_700_000_050_000), cluster_delta_ms: 7, items: items.collect() }
+}
+
+fn applications() -> Vec<Command> {
+    let full = AppSpec {
+        shim: Shim::Host,
+        description: Some("every field".into()),
+        labels: vec!["a".into(), "b".into()],
+        image: Some("image".into()),
+        command: Some("/bin/service".into()),
+        arguments: vec!["--flag".into()],
+        environments: [("K".to_owned(), "v".to_owned())].into(),
+        working_directory: Some("/tmp".into()),
+        max_instances: 7,
+        delay_release_seconds: 5,
+        schema: Some(Schema { input: Some("{}".into()), output: None, common_data: Some("true".into()) }),
+        url: Some("file:///x".into()),
+        installer: Some("binary".into()),
+    };
+    vec![
+        Command::LeaderStart,
+        Command::SetConfig(Box::new(ClusterConfig { prefetch_max: 2, ..ClusterConfig::default() })),
+        Command::InstallBuiltins { version: 1, apps: vec![(app("flmping"), AppSpec::default())] },
+        Command::Register { name: app("full"), spec: Box::new(full.clone()) },
+        Command::Register { name: app("plain"), spec: Box::new(AppSpec::default()) },
+        Command::Register { name: app("wasm"), spec: Box::new(AppSpec { shim: Shim::Wasm, ..full }) },
+        Command::Update { name: app("wasm"), spec: Box::new(AppSpec { shim: Shim::Cri, ..AppSpec::default() }) },
+        Command::Unregister { name: app("wasm") },
+    ]
+}
+
+fn sessions_and_tasks() -> Vec<Command> {
+    let spec = SessionSpec {
+        application: app("full"),
+        common_data: Some(Payload::from("common")),
+        min_instances: 1,
+        max_instances: Some(3),
+        batch_size: 1,
+        priority: 2,
+        resources: Resources { cpu: 1, memory: 1 << 20, gpu: 0 },
+        tokens: [("git".to_owned(), "secret".to_owned())].into(),
+        labels: [("team".to_owned(), "x".to_owned())].into(),
+        retry: Some(RetryPolicy::default()),
+    };
+    let options = TaskOptions { affinity: vec![b"model".to_vec()], priority: -1, timeout_ms: Some(5000) };
+    let each = Inputs::Each(vec![Some(Payload::from("one")), None, Some(Payload::from(""))]);
+    vec![
+        Command::Create { id: session("s-1"), spec: Box::new(spec.clone()) },
+        Command::Open { id: session("s-2"), spec: Some(Box::new(SessionSpec::new(app("plain")))) },
+        submit("s-1", each, TaskOptions::default(), Some([7; 16])),
+        submit("s-1", Inputs::Array { count: 4, input: Some(Payload::from("same")) }, TaskOptions::default(), None),
+        submit("s-1", Inputs::Each(vec![None]), options, None),
+        submit("s-2", Inputs::Each(vec![None]), TaskOptions::default(), None),
+        Command::Cancel { session: session("s-1"), task: TaskNo(7) },
+        Command::Suspend { id: session("s-2") },
+        Command::Resume { id: session("s-2") },
+        Command::Waiting { session: SessionKey(2), reason: Some(WaitReason::NoWorkers) },
+    ]
+}
+
+fn workers() -> Vec<Command> {
+    let resources = Resources { cpu: 1, memory: 1 << 20, gpu: 0 };
+    let hello = |node: &str, executors: Vec<HeldExecutor>| {
+        Command::Hello(Box::new(Hello {
+            node: worker(node),
+            incarnation: Incarnation { started_ms: 5, nonce: 6 },
+            hello: HelloNo(1),
+            host: Host { name: "host".into(), boot_id: "boot".into(), arch: "x86_64".into(), os: "linux".into() },
+            capacity: Resources { cpu: 4, memory: 1 << 30, gpu: 1 },
+            shims: vec![Shim::Host],
+            seen: Token(0),
+            executors,
+            tokens: vec![],
+        }))
+    };
+    let place = |session: u64, have: u32| Command::Place {
+        node: worker("w1"),
+        session: SessionKey(session),
+        resources,
+        have,
+        count: 1,
+        reuse: None,
+    };
+    let ready = |executor: u64| Command::ExecutorReady {
+        node: worker("w1"),
+        epoch: Epoch(1),
+        executor: ExecutorKey(executor),
+        session: SessionKey(1),
+        attributes: Attributes { publish: vec![b"model".to_vec()], retract: vec![] },
+    };
+    let stranger = HeldExecutor {
+        executor: ExecutorKey(77),
+        session: SessionKey(1),
+        ready: true,
+        resources,
+        attributes: vec![b"k".to_vec()],
+    };
+    vec![
+        hello("w1", vec![]),
+        hello("w2", vec![stranger]),
+        place(1, 0),
+        place(1, 1),
+        place(1, 2),
+        ready(1),
+        ready(2),
+        Command::Cordon { node: worker("w2"), on: true },
+        Command::Drain { node: worker("w2") },
+    ]
+}
+
+fn results() -> Vec<Command> {
+    let done = |token: u64, outcome: Outcome| Completion {
+        token: Token(token),
+        outcome,
+        ran_us: 1500,
+        attributes: Attributes::default(),
+    };
+    let succeed = Outcome::Succeed { output: Some(Payload::from("out")), message: None };
+    let failed = Outcome::Failed { output: None, message: Some("no".into()) };
+    vec![
+        Command::Complete { node: worker("w1"), done: vec![done(1, succeed), done(2, failed)] },
+        Command::Recall { tokens: vec![Token(3)] },
+        Command::Started { node: worker("w1"), epoch: Epoch(1), tokens: vec![Token(3)] },
+        Command::Return { node: worker("w1"), epoch: Epoch(1), tokens: vec![Token(4)] },
+        Command::ExecutorFailed {
+            node: worker("w1"),
+            epoch: Epoch(1),
+            executor: ExecutorKey(2),
+            started: vec![Token(4)],
+            cause: FailureCause::Crashed { message: "signal 9".into() },
+        },
+        Command::ExecutorFailed {
+            node: worker("w1"),
+            epoch: Epoch(1),
+            executor: ExecutorKey(3),
+            started: vec![],
+            cause: FailureCause::Bind { return_code: 12, message: "refused".into() },
+        },
+        Command::Release { executor: ExecutorKey(1), epoch: Epoch(9) },
+        Command::ExecutorLeft { node: worker("w2"), epoch: Epoch(2), executor: ExecutorKey(77) },
+    ]
+}
+
+fn upkeep() -> Vec<Command> {
+    vec![
+        Command::Tick,
+        Command::RegisterClient { nonce: 1, gateway: Some(CoordinatorId(1)) },
+        Command::RegisterClient { nonce: 2, gateway: None },
+        Command::RegisterClient { nonce: 3, gateway: None },
+        Command::EndClient { client: ClientId(2) },
+        Command::ExpireClient { client: ClientId(3), last: Seq(0) },
+        Command::Void,
+    ]
+}
+
+fn the_end() -> Vec<Command> {
+    vec![
+        Command::Close { id: session("s-1"), force: true },
+        Command::Close { id: session("s-2"), force: false },
+        Command::Delete { id: session("s-2") },
+        Command::Expire { sessions: vec![SessionKey(40)] },
+        Command::Detach { node: worker("w2"), epoch: Epoch(2) },
+        Command::ExpireNode { node: worker("w2"), epoch: Epoch(2) },
+        Command::NewGeneration { nonce: 4 },
+        Command::RegisterClient { nonce: 5, gateway: Some(CoordinatorId(1)) },
+    ]
+}
+
+fn submit(id: &str, inputs: Inputs, options: TaskOptions, idempotency_key: Option<[u8; 16]>) -> Command {
+    Command::Submit(Box::new(Submit { session: session(id), inputs, options, idempotency_key }))
+}
+
+fn app(name: &str) -> AppName {
+    AppName::parse(name).expect("a good name")
+}
+
+fn session(id: &str) -> SessionId {
+    SessionId::parse(id).expect("a good id")
+}
+
+fn worker(name: &str) -> NodeName {
+    NodeName::parse(name).expect("a good name")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Bytes {
+    let pairs = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
+    pairs.map(byte).collect::<Vec<u8>>().into()
+}

@@ -1,0 +1,4 @@
+//! The coordinator from outside its modules: one binary, so that RocksDB is linked once.
+
+mod consensus;
+mod frozen;
