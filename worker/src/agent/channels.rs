@@ -1,0 +1,79 @@
+//! Connections to coordinators. One per endpoint is kept, so that a second coordinator can stand ready.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+/// Longest time to establish a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often a quiet connection is asked whether it still stands.
+const PING_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the answer may take.
+const PING_WITHIN: Duration = Duration::from_secs(2);
+
+/// Window of the stream and of the connection, in bytes.
+const WINDOW_BYTES: u32 = 8 << 20;
+
+/// Most connections that are kept.
+const CHANNELS_MAX: usize = 64;
+
+/// Connections to coordinators. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Channels {
+    open: Arc<Mutex<BTreeMap<String, Channel>>>,
+}
+
+impl Channels {
+    /// The connection to an endpoint; it is made when it is first used.
+    pub(crate) fn get(&self, endpoint: &str) -> Result<Channel, tonic::transport::Error> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = open.get(endpoint) {
+            return Ok(channel.clone());
+        }
+        let channel = configure(endpoint)?.connect_lazy();
+        insert(&mut open, endpoint, channel.clone());
+        Ok(channel)
+    }
+
+    /// Makes a connection in the background, so that it stands when it is needed. A failure is found again on use.
+    pub(crate) fn warm(&self, endpoint: String) {
+        let channels = self.clone();
+        tokio::spawn(async move {
+            let connected = async { configure(&endpoint)?.connect().await }.await;
+            match connected {
+                Ok(channel) => {
+                    insert(&mut channels.open.lock().unwrap_or_else(PoisonError::into_inner), &endpoint, channel);
+                }
+                Err(error) => tracing::debug!(endpoint, %error, "no second coordinator stands ready"),
+            }
+        });
+    }
+
+    /// Forgets a connection that failed: the next use makes a new one.
+    pub(crate) fn forget(&self, endpoint: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(endpoint);
+    }
+}
+
+fn insert(open: &mut BTreeMap<String, Channel>, endpoint: &str, channel: Channel) {
+    if open.len() >= CHANNELS_MAX {
+        open.clear();
+    }
+    open.insert(endpoint.to_owned(), channel);
+}
+
+fn configure(endpoint: &str) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(endpoint.to_owned())?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_WITHIN)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WITHIN)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES))
+}

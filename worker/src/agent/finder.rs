@@ -1,0 +1,174 @@
+//! Where the leader may be, and when to try next.
+//!
+//! Pure: what it is told decides where it looks. Drawing the jitter is left to the caller.
+
+use std::time::Duration;
+
+/// Wait before the second try; it grows with each further one.
+const BACKOFF: Duration = Duration::from_millis(20);
+
+/// Longest wait between two tries.
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Most coordinators that are remembered beside the configured ones.
+const LEARNED_MAX: usize = 32;
+
+/// Most hints that are followed at once, without a wait: two coordinators that each name the other must not spin us.
+const HINTS_FOLLOWED_MAX: u32 = 2;
+
+/// Where the leader may be.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    configured: Vec<String>,
+    learned: Vec<String>,
+    hint: Option<String>,
+    next: usize,
+    backoff: Duration,
+    hints_followed: u32,
+}
+
+/// What to try, and the longest time to wait before it. The caller waits a random part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Try {
+    pub(crate) endpoint: String,
+    pub(crate) wait_max: Duration,
+}
+
+impl Finder {
+    /// `configured` must not be empty.
+    pub(crate) fn new(configured: Vec<String>) -> Self {
+        Self { configured, learned: Vec::new(), hint: None, next: 0, backoff: Duration::ZERO, hints_followed: 0 }
+    }
+
+    /// What to try next.
+    pub(crate) fn next_try(&mut self) -> Try {
+        if let Some(endpoint) = self.hint.take() {
+            if self.hints_followed < HINTS_FOLLOWED_MAX {
+                self.hints_followed += 1;
+                return Try { endpoint, wait_max: Duration::ZERO };
+            }
+            self.hints_followed = 0;
+            return Try { endpoint, wait_max: self.grow() };
+        }
+        self.hints_followed = 0;
+        let known = self.known();
+        let endpoint = known[self.next % known.len()].clone();
+        self.next = (self.next + 1) % known.len();
+        Try { endpoint, wait_max: self.grow() }
+    }
+
+    /// Nobody there, or nobody who answers.
+    pub(crate) fn on_failure(&mut self) {
+        self.hint = None;
+    }
+
+    /// Somebody there who does not lead.
+    pub(crate) fn on_not_leader(&mut self, leader: &str, endpoints: &[String]) {
+        self.learn(endpoints);
+        self.hint = (!leader.is_empty()).then(|| leader.to_owned());
+    }
+
+    /// The leader took us.
+    pub(crate) fn on_welcome(&mut self, endpoint: &str, endpoints: &[String]) {
+        self.learn(endpoints);
+        self.hint = None;
+        self.hints_followed = 0;
+        // When this one goes, another one leads: look there first.
+        let known = self.known();
+        self.next = known.iter().position(|known| known == endpoint).map_or(self.next, |at| (at + 1) % known.len());
+    }
+
+    /// The leader has kept us for a while: only now are the waits short again, so that one that takes us and drops us
+    /// at once does not spin us.
+    pub(crate) fn on_settled(&mut self) {
+        self.backoff = BACKOFF;
+    }
+
+    /// The leader asked us to come again at once.
+    pub(crate) fn on_come_again(&mut self, endpoint: &str) {
+        self.hint = Some(endpoint.to_owned());
+    }
+
+    /// A coordinator other than `endpoint`, for a connection that stands ready.
+    pub(crate) fn another_than(&self, endpoint: &str) -> Option<String> {
+        let known = self.known();
+        let at = known.iter().position(|known| known == endpoint).map_or(0, |at| at + 1);
+        (0..known.len()).map(|step| &known[(at + step) % known.len()]).find(|known| *known != endpoint).cloned()
+    }
+
+    fn grow(&mut self) -> Duration {
+        let wait = self.backoff;
+        self.backoff = (self.backoff * 3 / 2).clamp(BACKOFF, BACKOFF_MAX);
+        wait
+    }
+
+    fn learn(&mut self, endpoints: &[String]) {
+        if !endpoints.is_empty() {
+            let new = endpoints.iter().filter(|endpoint| !self.configured.contains(endpoint));
+            self.learned = new.take(LEARNED_MAX).cloned().collect();
+        }
+    }
+
+    fn known(&self) -> Vec<String> {
+        self.configured.iter().chain(&self.learned).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finder() -> Finder {
+        Finder::new(vec!["a".into(), "b".into()])
+    }
+
+    fn endpoints(finder: &mut Finder, count: usize) -> Vec<String> {
+        (0..count)
+            .map(|_| {
+                let endpoint = finder.next_try().endpoint;
+                finder.on_failure();
+                endpoint
+            })
+            .collect()
+    }
+
+    #[test]
+    fn everybody_is_asked_in_turn_with_growing_waits() {
+        let mut finder = finder();
+        let waits: Vec<Duration> = (0..20).map(|_| finder.next_try().wait_max).collect();
+        assert_eq!(waits[0], Duration::ZERO);
+        assert_eq!(waits[1], BACKOFF);
+        assert!(waits.is_sorted() && waits[19] == BACKOFF_MAX);
+        assert_eq!(endpoints(&mut finder, 4), ["a", "b", "a", "b"]);
+    }
+
+    #[test]
+    fn a_hint_is_followed_at_once_but_not_for_ever() {
+        let mut finder = finder();
+        let _ = (finder.next_try(), finder.next_try(), finder.next_try());
+        for round in 0..3 {
+            finder.on_not_leader("c", &[]);
+            let next = finder.next_try();
+            assert_eq!(next.endpoint, "c");
+            assert_eq!(next.wait_max.is_zero(), round < HINTS_FOLLOWED_MAX, "round {round}");
+        }
+    }
+
+    #[test]
+    fn others_are_learned_and_the_next_one_is_asked_after_a_loss() {
+        let mut finder = finder();
+        finder.on_welcome("b", &["a".into(), "b".into(), "c".into()]);
+        assert_eq!(finder.another_than("b").as_deref(), Some("c"));
+        assert_eq!(finder.another_than("c").as_deref(), Some("a"));
+        finder.on_settled();
+        assert_eq!(finder.next_try(), Try { endpoint: "c".into(), wait_max: BACKOFF });
+        assert_eq!(endpoints(&mut finder, 2), ["a", "b"]);
+        finder.on_not_leader("", &["a".into(), "d".into()]);
+        assert!(!endpoints(&mut finder, 3).concat().contains('c'), "one that left is forgotten");
+    }
+
+    #[test]
+    fn alone_there_is_no_other() {
+        assert_eq!(Finder::new(vec!["a".into()]).another_than("a"), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! The life of an executor: start, enter, serve, perhaps enter another session, leave, stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flame_proto::ha;
+use flame_types::{ExecutorKey, SessionKey};
+use tokio::time::{sleep, timeout};
+
+use super::handle::Parts;
+use super::queue::{Next, Queue};
+use super::report::{End, Report};
+use super::{BIND_ENTER, BIND_SHIM, task};
+use crate::instance::{CallError, Service};
+use crate::shim::host::LaunchError;
+use crate::shim::process::Process;
+use crate::text::cut;
+
+/// First pause between two looks for the socket of a service that starts.
+const LOOK_AFTER: Duration = Duration::from_millis(1);
+
+/// Longest such pause.
+const LOOK_AFTER_MAX: Duration = Duration::from_millis(50);
+
+/// How long after its connection broke a service may take to end, so that we can say how it ended.
+const EXIT_WITHIN: Duration = Duration::from_millis(500);
+
+/// One executor, from inside.
+pub(super) struct Life {
+    key: ExecutorKey,
+    /// The session it serves.
+    pub(super) start: ha::Start,
+    pub(super) queue: Arc<Queue>,
+    pub(super) parts: Parts,
+}
+
+/// Why serving a session ended without the executor ending.
+enum Served {
+    /// Another session waits.
+    Rebind(Box<ha::Start>),
+    /// The executor is to end.
+    Stop,
+}
+
+impl Life {
+    pub(super) fn new(key: ExecutorKey, start: ha::Start, queue: Arc<Queue>, parts: Parts) -> Self {
+        Self { key, start, queue, parts }
+    }
+
+    /// Lives and reports the end.
+    pub(super) async fn run(mut self) {
+        let executor = self.key;
+        let end = self.live().await;
+        self.parts.host.on_ended(executor);
+        tracing::info!(executor.id = %executor, ?end, "executor ended");
+        // No agent any more: the worker itself ends, nobody is left to hear of it.
+        let _ = self.parts.reports.send(Report::Ended { executor, end }).await;
+    }
+
+    async fn live(&mut self) -> End {
+        let mut process = match self.launch().await {
+            Ok(process) => process,
+            Err(error) => return bind(error.return_code(), error.to_string()),
+        };
+        let (Ok(end) | Err(end)) = self.live_with(&mut process).await;
+        match end {
+            End::Left | End::Bind { .. } => process.stop(self.parts.host.limits.terminate).await,
+            End::Crashed { .. } => process.kill().await,
+        }
+        end
+    }
+
+    async fn launch(&self) -> Result<Process, LaunchError> {
+        let application = self.start.application.as_ref().ok_or(LaunchError::NoCommand)?;
+        let launch = self.parts.host.prepare(self.key, application)?;
+        Process::start(&self.parts.host, self.key, launch).await
+    }
+
+    /// What happens while there is a process. `Err` is an end that cut things short; both are ends.
+    async fn live_with(&mut self, process: &mut Process) -> Result<End, End> {
+        let mut service = self.connect(process).await?;
+        loop {
+            let attributes = self.enter(&mut service, process).await?;
+            if !self.queue.has_rebind() {
+                let session = SessionKey(self.start.session);
+                self.report(Report::Ready { executor: self.key, session, attributes }).await;
+            }
+            let served = self.serve(&mut service, process).await?;
+            self.leave(&mut service, process).await;
+            match served {
+                Served::Rebind(start) => self.start = *start,
+                Served::Stop => return Ok(End::Left),
+            }
+        }
+    }
+
+    /// Waits until the service listens, while watching whether it still lives.
+    async fn connect(&self, process: &mut Process) -> Result<Service, End> {
+        let limit = self.parts.host.limits.start;
+        let socket = process.socket().to_owned();
+        tokio::select! {
+            biased;
+            how = process.exited() => {
+                Err(bind(BIND_SHIM, self.with_log(format!("the service {how} before it listened on its socket"))))
+            }
+            () = self.queue.stopped() => Err(End::Left),
+            () = sleep(limit) => {
+                Err(bind(BIND_SHIM, self.with_log(format!("the service did not listen on its socket within {limit:?}"))))
+            }
+            service = listening(socket) => Ok(service),
+        }
+    }
+
+    async fn enter(&self, service: &mut Service, process: &mut Process) -> Result<Option<ha::Attributes>, End> {
+        let limit = self.parts.host.limits.enter;
+        let reply = tokio::select! {
+            biased;
+            reply = service.enter(&self.start) => reply,
+            how = process.exited() => {
+                return Err(bind(BIND_ENTER, self.with_log(format!("the service {how} in OnSessionEnter"))));
+            }
+            () = self.queue.stopped() => return Err(End::Left),
+            () = sleep(limit) => {
+                let message = format!("OnSessionEnter did not end within {limit:?}");
+                return Err(bind(BIND_ENTER, self.with_log(message)));
+            }
+        };
+        match reply {
+            Ok(reply) if reply.result.return_code == 0 => Ok(task::usable_attributes(reply.attributes)),
+            Ok(reply) => {
+                let code = reply.result.return_code;
+                let message = reply.result.message.filter(|message| !message.is_empty());
+                Err(bind(BIND_ENTER, message.unwrap_or_else(|| format!("OnSessionEnter returned {code}"))))
+            }
+            Err(CallError::Answered(message)) => Err(bind(BIND_ENTER, message)),
+            Err(CallError::Broken(error)) => {
+                let how = self.how_it_ended(process).await.unwrap_or(error);
+                Err(bind(BIND_ENTER, self.with_log(format!("the service {how} in OnSessionEnter"))))
+            }
+        }
+    }
+
+    /// Runs tasks until something else is to be done. `Err` is the end of the executor.
+    async fn serve(&mut self, service: &mut Service, process: &mut Process) -> Result<Served, End> {
+        loop {
+            let may_start = *self.parts.gate.borrow_and_update();
+            match self.queue.next(may_start) {
+                Next::Stop => return Ok(Served::Stop),
+                Next::Rebind(start) => return Ok(Served::Rebind(start)),
+                Next::Task(task) => {
+                    let ran = task::run(self, task, service, process).await;
+                    if let Some(completion) = ran.completion {
+                        self.report(Report::Done { executor: self.key, completion }).await;
+                    }
+                    if let Some(end) = ran.end {
+                        return Err(end);
+                    }
+                }
+                Next::Nothing => {
+                    tokio::select! {
+                        biased;
+                        how = process.exited() => {
+                            let message = self.with_log(format!("the service {how} while it was idle"));
+                            return Err(End::Crashed { started: None, message });
+                        }
+                        () = self.queue.changed() => {}
+                        open = self.parts.gate.changed() => {
+                            // The agent is gone, and with it everybody who could give work or take results.
+                            if open.is_err() {
+                                return Ok(Served::Stop);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn leave(&self, service: &mut Service, process: &mut Process) {
+        let limit = self.parts.host.limits.leave;
+        let failure = tokio::select! {
+            biased;
+            reply = service.leave() => reply.err().map(|error| error.to_string()),
+            how = process.exited() => Some(format!("the service {how}")),
+            () = sleep(limit) => Some(format!("it did not end within {limit:?}")),
+        };
+        if let Some(failure) = failure {
+            tracing::warn!(executor.id = %self.key, failure, "OnSessionLeave failed");
+        }
+    }
+
+    async fn report(&self, report: Report) {
+        // As in `run`: without an agent nobody is left to hear of it.
+        let _ = self.parts.reports.send(report).await;
+    }
+
+    /// How the service ended, when it ended soon after its connection broke.
+    pub(super) async fn how_it_ended(&self, process: &mut Process) -> Option<String> {
+        timeout(EXIT_WITHIN, process.exited()).await.ok()
+    }
+
+    /// A message with the last lines of the service's log.
+    pub(super) fn with_log(&self, message: String) -> String {
+        let tail = self.parts.host.logs.tail(self.key);
+        if tail.is_empty() { message } else { format!("{message}; the end of its log:\n{tail}") }
+    }
+}
+
+/// Connects as soon as somebody listens.
+async fn listening(socket: PathBuf) -> Service {
+    let mut pause = LOOK_AFTER;
+    loop {
+        if socket.exists() {
+            match Service::connect(&socket).await {
+                Ok(service) => return service,
+                // Between bind and listen the file is there and nobody answers.
+                Err(error) => tracing::debug!(socket = %socket.display(), %error, "the service does not listen yet"),
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AFTER_MAX);
+    }
+}
+
+fn bind(return_code: i32, message: String) -> End {
+    End::Bind { return_code, message: cut(message) }
+}

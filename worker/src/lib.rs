@@ -1,0 +1,42 @@
+//! The worker: starts service processes on its host and runs the tasks that the leader assigns to them.
+//!
+//! A worker knows nothing that is needed after its death. It keeps one stream to the leader, whom it finds through any
+//! coordinator; while there is none, tasks go on and results are kept.
+//!
+//! **Invariant:** a worker never runs a task twice under one token, never gives back a task that has begun, and never
+//! lets go of a result before the leader has recorded it.
+//!
+//! **Invariant:** when a worker is gone, so are its services ([`shim`]).
+//!
+//! **Invariant:** whatever waits for a service or for a coordinator waits with a limit ([`options::Limits`]); nothing is
+//! tried again without a pause.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`worker`] | the parts put together; start here |
+//! | [`agent`] | the stream to the leader |
+//! | [`executor`] | the life of one executor |
+//! | [`shim`] | processes, folders, logs |
+//! | [`instance`] | calls on a service |
+//! | [`attributes`] | what executors publish about themselves |
+//! | [`resources`] | what the host has to give |
+//! | [`options`] | what a worker can be told |
+//! | [`cli`] | the command line |
+//! | [`announce`] | what it says on standard output |
+//! | [`text`] | messages cut to size |
+
+pub(crate) mod agent;
+pub(crate) mod announce;
+pub(crate) mod attributes;
+pub mod cli;
+pub(crate) mod executor;
+pub(crate) mod instance;
+pub mod options;
+pub(crate) mod resources;
+pub mod shim;
+pub(crate) mod text;
+pub mod worker;
+
+pub use agent::Farewell;
+pub use options::Options;
+pub use worker::{StartError, run};

@@ -1,0 +1,88 @@
+//! What a worker can be told. Files, environment and flags are merged before (`flame-config`, [`crate::cli`]).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flame_types::{NodeName, Resources};
+
+/// Where a worker finds its own program: the running one, even when the file was replaced by an upgrade.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Everything a worker can be told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Name of the node. Two workers of one cluster never have the same.
+    pub name: NodeName,
+    /// The only cluster it works for; when unset, the one of the first leader that it finds.
+    pub cluster: Option<String>,
+    /// Worker endpoints of coordinators, `http://host:port`; any of them says who leads.
+    pub coordinators: Vec<String>,
+    /// What the worker gives to executors; detected when unset.
+    pub resources: Option<Resources>,
+    /// Where things lie.
+    pub folders: Folders,
+    /// What services are told.
+    pub services: ServiceOptions,
+    /// How long and how much.
+    pub limits: Limits,
+    /// The program that becomes a service: [`OWN_PROGRAM`], unless the worker is embedded in another program.
+    pub program: PathBuf,
+}
+
+/// Where things lie.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// Records of processes and a scratch folder per executor. One worker only: it is locked.
+    pub work: PathBuf,
+    /// Unix sockets of services. Short: the whole path of a socket has less than 108 bytes.
+    pub sockets: PathBuf,
+    /// What services write.
+    pub logs: PathBuf,
+}
+
+/// What services are told in their environment.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceOptions {
+    /// `FLAME_ENDPOINT`: where a service finds the cluster as a client.
+    pub endpoint: Option<String>,
+    /// `FLAME_CACHE_ENDPOINT`.
+    pub cache_endpoint: Option<String>,
+    /// `FLAME_CA_FILE`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How long and how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest time from the start of a process until its socket answers.
+    pub start: Duration,
+    /// Longest `OnSessionEnter`.
+    pub enter: Duration,
+    /// Longest `OnSessionLeave`.
+    pub leave: Duration,
+    /// Time between SIGTERM and SIGKILL.
+    pub terminate: Duration,
+    /// How long a running task that nobody wants any more may go on before its service is killed.
+    pub cancel_grace: Duration,
+    /// How long running tasks may go on when the worker is told to stop.
+    pub drain: Duration,
+    /// Most bytes of results that wait to be recorded; beyond it no further task is started.
+    pub results_bytes_max: usize,
+    /// How many ended executors keep their log files.
+    pub logs_kept: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(60),
+            enter: Duration::from_secs(300),
+            leave: Duration::from_secs(10),
+            terminate: Duration::from_secs(5),
+            cancel_grace: Duration::from_secs(5),
+            drain: Duration::from_secs(5),
+            results_bytes_max: 256 << 20,
+            logs_kept: 256,
+        }
+    }
+}

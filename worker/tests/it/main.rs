@@ -1,0 +1,8 @@
+//! The real program `flame-worker`, with real services, against a hub that the test plays.
+
+mod bind;
+mod hub;
+mod reattach;
+mod serve;
+mod stop;
+mod worker;

@@ -1,0 +1,112 @@
+//! Nothing outlives what it belongs to.
+
+use flame_proto::ha;
+use flame_proto::ha::worker_down::Frame as Down;
+use rustix::process::Signal;
+
+use crate::hub::{EXECUTOR, Hub, until};
+use crate::worker::{Place, Worker, is_alive, until_dead};
+
+/// A service with a child that does not belong to it, and that only the kill of the whole group reaches.
+const WITH_CHILD: &str = r#"trap '' TERM; sleep 100000 & echo $! > "$PID"; exec "$ECHO" --stubborn"#;
+
+fn with_child(place: &Place) -> ha::Application {
+    let mut application = place.script(WITH_CHILD);
+    application.environments.insert("PID".into(), place.path("pid").display().to_string());
+    application
+}
+
+#[tokio::test]
+async fn a_stopped_executor_takes_its_whole_group_along() {
+    let place = Place::new();
+    let mut hub = Hub::start().await;
+    let _worker = Worker::start_with(&place, &[&hub.endpoint], &[("terminate_grace", "50ms")]);
+    let mut link = hub.attach().await;
+    link.start(with_child(&place)).await;
+    link.ready().await;
+    let child = place.written_pid("pid").await;
+    assert!(is_alive(child) && is_alive(place.service_pid()));
+    link.send(Down::Stop(ha::Stop { executor: EXECUTOR })).await;
+    link.left().await;
+    assert!(!is_alive(place.service_pid()), "Left is said after the end");
+    until_dead(child).await;
+    link.send(Down::Stop(ha::Stop { executor: EXECUTOR })).await;
+    link.left().await;
+}
+
+#[tokio::test]
+async fn a_killed_worker_leaves_no_service_and_its_successor_no_child_of_one() {
+    let place = Place::new();
+    let mut hub = Hub::start().await;
+    let worker = Worker::start(&place, &[&hub.endpoint]);
+    let mut link = hub.attach().await;
+    link.start(with_child(&place)).await;
+    link.ready().await;
+    let child = place.written_pid("pid").await;
+    let service = place.service_pid();
+    let first = link.hello.clone();
+
+    worker.signal(Signal::KILL);
+    worker.exited().await;
+    until_dead(service).await;
+    let _successor = Worker::start(&place, &[&hub.endpoint]);
+    let link = hub.hello().await;
+    assert!(!is_alive(child), "the first Hello comes after the killing");
+    assert!((link.hello.started_ms, link.hello.nonce) > (first.started_ms, 0));
+    assert_eq!((link.hello.hello, &link.hello.tokens[..], &link.hello.executors[..]), (1, &[][..], &[][..]));
+}
+
+#[tokio::test]
+async fn two_workers_do_not_share_a_folder() {
+    let place = Place::new();
+    let mut hub = Hub::start().await;
+    let _first = Worker::start(&place, &[&hub.endpoint]);
+    let _link = hub.attach().await;
+    let second = Worker::start(&place, &[&hub.endpoint]);
+    assert_eq!(second.exited().await.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_lets_running_tasks_end() {
+    let place = Place::new();
+    let mut hub = Hub::start().await;
+    let worker = Worker::start_with(&place, &[&hub.endpoint], &[("drain_timeout", "60s")]);
+    let mut link = hub.attach().await;
+    link.start(place.echo(&[])).await;
+    link.ready().await;
+    let wait = format!("wait {}", place.path("go").display());
+    link.assign(1, &[&wait, "two"]).await;
+    until("the first task", || place.count("invoke") == 1).await;
+
+    worker.signal(Signal::TERM);
+    assert_eq!(link.revoke_answer().await, (vec![102], vec![]));
+    link.assign(3, &["three"]).await;
+    assert_eq!(link.revoke_answer().await, (vec![103], vec![]));
+    place.touch("go");
+    assert_eq!(link.results(1).await[0].token, 101);
+    link.send(Down::Recorded(ha::Recorded { tokens: vec![101] })).await;
+    link.left().await;
+    link.ended().await;
+    drop(link);
+    assert_eq!(worker.exited().await.code(), Some(0));
+    assert!(!is_alive(place.service_pid()));
+    assert_eq!(place.count("leave"), 1);
+}
+
+#[tokio::test]
+async fn a_task_that_does_not_end_is_lost_with_its_worker() {
+    let place = Place::new();
+    let mut hub = Hub::start().await;
+    let worker = Worker::start_with(&place, &[&hub.endpoint], &[("drain_timeout", "50ms")]);
+    let mut link = hub.attach().await;
+    link.start(place.echo(&[])).await;
+    link.ready().await;
+    link.assign(1, &["hang"]).await;
+    until("the task", || place.count("invoke") == 1).await;
+    worker.signal(Signal::TERM);
+    link.left().await;
+    link.ended().await;
+    drop(link);
+    assert_eq!(worker.exited().await.code(), Some(0));
+    assert!(!is_alive(place.service_pid()));
+}
