@@ -1,0 +1,100 @@
+//! What can be typed after `flmctl`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{cancel, close, cluster, completion, create, delete, list, register, suspend, unregister, update, view};
+use crate::dev;
+use crate::output::Color;
+use crate::render::Format;
+use crate::time::parse_span;
+
+/// The command of users and operators of Flame.
+#[derive(Debug, Parser)]
+#[command(name = "flmctl", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 the work failed, 2 usage, 3 not found, 4 timed out waiting, \
+    5 no leader or cluster unreachable, 6 conflict, 7 not allowed, 130 interrupted.")]
+pub struct Cli {
+    /// Where the cluster is, and how output looks.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// A coordinator, like http://host:8080; repeat it to name several. Default: FLAME_ENDPOINT (several with commas),
+    /// else ~/.flame/flame.yaml, else http://127.0.0.1:8080
+    #[arg(long, global = true, value_name = "URL")]
+    pub endpoint: Vec<String>,
+    /// The file that names the cluster, instead of ~/.flame/flame.yaml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How long a call may take with all its attempts, like 30s or 2m
+    #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = parse_span)]
+    pub timeout: Duration,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: Color,
+}
+
+/// Flags of every command that reads.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OutputArgs {
+    /// How to print
+    #[arg(short = 'o', long = "output-format", visible_alias = "output", value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show applications, sessions, executors or nodes
+    List(list::ListArgs),
+    /// Show one application, session, task or node
+    View(view::ViewArgs),
+    /// Make a session
+    Create(create::CreateArgs),
+    /// Close a session
+    Close(close::CloseArgs),
+    /// Let running tasks of a session finish and start no others
+    Suspend(suspend::SessionArgs),
+    /// End a suspension
+    Resume(suspend::SessionArgs),
+    /// Cancel one task
+    Cancel(cancel::CancelArgs),
+    /// Remove a closed session with its tasks
+    Delete(delete::DeleteArgs),
+    /// Make applications from a file
+    Register(register::RegisterArgs),
+    /// Replace an application by what a file says
+    Update(update::UpdateArgs),
+    /// Remove an application
+    Unregister(unregister::UnregisterArgs),
+    /// Show and steer the coordinators
+    Cluster(cluster::ClusterArgs),
+    /// Run a whole cluster on this machine
+    Dev(dev::DevArgs),
+    /// Print the completion script of a shell
+    Completion(completion::CompletionArgs),
+}
+
+impl Command {
+    /// How its errors are printed.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self {
+            Self::List(args) => args.output.format,
+            Self::View(args) => args.output.format,
+            Self::Cluster(args) => args.format(),
+            Self::Dev(args) => args.format(),
+            _ => Format::Table,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `flmctl cluster`.
+
+use clap::{Args, Subcommand};
+use flame_types::CoordinatorId;
+
+use super::{Context, OutputArgs, says, watch};
+use crate::exit::{Exit, Failure};
+use crate::output::print;
+use crate::render::{ClusterStatus, Format, MemberList, Verdict};
+
+/// Verbs of `flmctl cluster`.
+#[derive(Clone, Debug, Args)]
+pub struct ClusterArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: ClusterCommand,
+}
+
+/// What can be done with the coordinators.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Ask every coordinator how it is, and say what the cluster can still take
+    Status {
+        /// Go on and print what changes
+        #[arg(short, long)]
+        watch: bool,
+        /// How to print
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show who the coordinators are and who leads
+    Members {
+        /// How to print
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Hand leadership to another coordinator; quorum stays as it is
+    TransferLeader {
+        /// Which one; the one that is furthest when not given
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+        to: Option<u64>,
+    },
+}
+
+impl ClusterArgs {
+    /// How its errors are printed.
+    pub(super) fn format(&self) -> Format {
+        match &self.command {
+            ClusterCommand::Status { output, .. } | ClusterCommand::Members { output } => output.format,
+            ClusterCommand::TransferLeader { .. } => Format::Table,
+        }
+    }
+}
+
+pub(super) async fn run(context: &Context, args: &ClusterArgs) -> Result<(), Failure> {
+    match &args.command {
+        ClusterCommand::Status { watch: true, output } => watch::run(context, output.format, || status(context)).await,
+        ClusterCommand::Status { watch: false, output } => {
+            let status = status(context).await?;
+            context.show(&status, output.format)?;
+            if status.verdict == Verdict::NoQuorum {
+                let failure = Failure::new(Exit::Unreachable, "the cluster has no quorum");
+                return Err(failure.hint("start the members that are down; the column Ready says why the others wait"));
+            }
+            Ok(())
+        }
+        ClusterCommand::Members { output } => {
+            let members = context.connection.members().await?;
+            context.show(&MemberList(members), output.format).map(|_| ())
+        }
+        ClusterCommand::TransferLeader { to } => {
+            let leader = context.connection.transfer_leader(to.map(CoordinatorId)).await?;
+            print(&says::leads(leader.0)).map(|_| ())
+        }
+    }
+}
+
+async fn status(context: &Context) -> Result<ClusterStatus, Failure> {
+    let members = context.connection.members().await?;
+    let reports = context.connection.member_statuses(&members).await;
+    Ok(ClusterStatus::new(members.cluster_id, reports))
+}

@@ -1,0 +1,44 @@
+//! What every verb needs: the connection, and how to print.
+
+use flame_sdk::endpoints::Environment;
+use flame_sdk::{Connection, Endpoints, Options};
+
+use super::GlobalArgs;
+use crate::exit::Failure;
+use crate::output::{Reader, print};
+use crate::render::{Format, Render, render};
+
+/// The connection of a command and how it prints.
+#[derive(Debug)]
+pub struct Context {
+    /// The cluster.
+    pub connection: Connection,
+    /// Whether to use colours.
+    pub color: bool,
+}
+
+impl Context {
+    /// Finds the cluster. Connects at the first call.
+    ///
+    /// # Errors
+    /// Says which flag, variable or file is wrong.
+    pub fn open(global: &GlobalArgs) -> Result<Self, Failure> {
+        let environment = Environment::of_process();
+        let endpoints = Endpoints::discover(&global.endpoint, global.config.as_deref(), &environment)?;
+        let options = Options {
+            deadline: global.timeout,
+            attempt_timeout: Options::default().attempt_timeout.min(global.timeout),
+            ..Options::default()
+        };
+        let connection = Connection::open(endpoints, options)?;
+        Ok(Self { connection, color: global.color.applies_to_stdout() })
+    }
+
+    /// Prints a value.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn show<T: Render>(&self, value: &T, format: Format) -> Result<Reader, Failure> {
+        print(&render(value, format, self.color)?)
+    }
+}

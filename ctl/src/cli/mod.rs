@@ -1,0 +1,26 @@
+//! The grammar of `flmctl`, and one file for each verb.
+//!
+//! **Invariant:** published verbs and flags keep their meaning; what is ours is added beside them.
+
+mod args;
+mod cancel;
+mod close;
+mod cluster;
+mod completion;
+mod context;
+mod create;
+mod delete;
+mod list;
+mod register;
+mod run;
+pub mod says;
+mod suspend;
+mod unregister;
+mod update;
+mod view;
+mod watch;
+
+pub use args::{Cli, Command, GlobalArgs, OutputArgs};
+pub use context::Context;
+pub(crate) use run::told_by_clap;
+pub use run::{command, main};

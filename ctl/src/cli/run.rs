@@ -1,0 +1,156 @@
+//! From the command line to an exit code.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    Cli, Command, Context, GlobalArgs, cancel, close, cluster, completion, create, delete, list, register, suspend,
+    unregister, update, view,
+};
+use crate::dev;
+use crate::exit::{Exit, Failure};
+use crate::output::{note, print};
+use crate::render::Format;
+
+/// The grammar, for help texts and completion.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs `flmctl`.
+pub async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told_by_clap(&error),
+    };
+    let Some(command) = cli.command else {
+        let help = Cli::command().render_help().to_string();
+        return finish(print(&help).map(|_| ()), Format::Table);
+    };
+    let format = command.format();
+    let result = match command {
+        // It handles Ctrl-C itself: its daemons must end first.
+        Command::Dev(args) => dev::run(args, &cli.global).await,
+        command => interruptible(dispatch(command, &cli.global)).await,
+    };
+    finish(result, format)
+}
+
+async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> {
+    match command {
+        Command::Completion(args) => return completion::run(&args),
+        Command::Dev(args) => return dev::run(args, global).await,
+        _ => {}
+    }
+    let context = Context::open(global)?;
+    match command {
+        Command::List(args) => list::run(&context, &args).await,
+        Command::View(args) => view::run(&context, &args).await,
+        Command::Create(args) => create::run(&context, args).await,
+        Command::Close(args) => close::run(&context, &args).await,
+        Command::Suspend(args) => suspend::suspend(&context, &args).await,
+        Command::Resume(args) => suspend::resume(&context, &args).await,
+        Command::Cancel(args) => cancel::run(&context, &args).await,
+        Command::Delete(args) => delete::run(&context, &args).await,
+        Command::Register(args) => register::run(&context, &args).await,
+        Command::Update(args) => update::run(&context, &args).await,
+        Command::Unregister(args) => unregister::run(&context, &args).await,
+        Command::Cluster(args) => cluster::run(&context, &args).await,
+        Command::Completion(_) | Command::Dev(_) => Ok(()),
+    }
+}
+
+/// Runs until done or until the user has had enough.
+async fn interruptible(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("cannot wait for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        _ = terminate.recv() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+fn finish(result: Result<(), Failure>, format: Format) -> ExitCode {
+    match result {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            note(&if format == Format::Json { failure.json() } else { failure.text("flmctl") });
+            failure.exit.into()
+        }
+    }
+}
+
+/// Help and version go to stdout and are fine; anything else is a usage error.
+pub(crate) fn told_by_clap(error: &clap::Error) -> ExitCode {
+    // A reader that has gone does not want the help text.
+    let _unread = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn published_command_lines_are_understood() {
+        for line in [
+            "list -a",
+            "list -s",
+            "list -e",
+            "list -n",
+            "list",
+            "list session",
+            "list application",
+            "list node",
+            "list executor",
+            "view -a x",
+            "view -s x",
+            "view -s x -t 1",
+            "view -n x",
+            "view -s x -o json",
+            "view -s x --output-format json",
+            "create -a x",
+            "create --app x -p 3 -r cpu=1,mem=1g",
+            "close -s x",
+            "close --session x",
+            "register -f x.yaml",
+            "register --file x.yaml",
+            "update -a x.yaml",
+            "unregister -a x",
+            "completion bash",
+            "--config f list -a",
+            "list -a --config f",
+            "list -s -w",
+            "list --endpoint a:1 --endpoint b:2 -o yaml",
+            "close -s x --force",
+            "cancel -s x -t 1",
+            "suspend -s x",
+            "resume -s x",
+            "delete -s x",
+            "cluster status",
+            "cluster members -o json",
+            "cluster transfer-leader --to 2",
+            "dev",
+            "dev --nodes 5 --workers 2 --data d --detach",
+            "dev kill leader",
+            "dev kill 2",
+            "dev start 2 --data d",
+            "dev stop",
+            "dev status",
+        ] {
+            let words = std::iter::once("flmctl").chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+}

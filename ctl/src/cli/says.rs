@@ -1,0 +1,43 @@
+//! What verbs that change something say on success. The first two are published, word for word.
+
+/// After `flmctl create`.
+#[must_use]
+pub fn created(session: &str) -> String {
+    format!("Session <{session}> was created.\n")
+}
+
+/// After `flmctl close`.
+#[must_use]
+pub fn closed(session: &str) -> String {
+    format!("Session <{session}> was closed.\n")
+}
+
+/// After `flmctl suspend`.
+#[must_use]
+pub fn suspended(session: &str) -> String {
+    format!("Session <{session}> was suspended.\n")
+}
+
+/// After `flmctl resume`.
+#[must_use]
+pub fn resumed(session: &str) -> String {
+    format!("Session <{session}> was resumed.\n")
+}
+
+/// After `flmctl delete`.
+#[must_use]
+pub fn deleted(session: &str) -> String {
+    format!("Session <{session}> was deleted.\n")
+}
+
+/// After `flmctl cancel`.
+#[must_use]
+pub fn cancelled(session: &str, task: u64) -> String {
+    format!("Task <{task}> of session <{session}> was cancelled.\n")
+}
+
+/// After `flmctl cluster transfer-leader`.
+#[must_use]
+pub fn leads(coordinator: u64) -> String {
+    format!("Coordinator <{coordinator}> leads.\n")
+}

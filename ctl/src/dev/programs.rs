@@ -1,0 +1,58 @@
+//! Which programs the daemons are, and where they lie: beside `flmctl`, as every installation has them.
+
+use std::path::{Path, PathBuf};
+
+use super::Plan;
+use super::daemon::Program;
+use super::plan::{coordinator_file, worker_file};
+use crate::exit::{Exit, Failure};
+
+/// Where a daemon's stderr goes.
+pub(super) fn log_file(data: &Path, name: &str) -> PathBuf {
+    data.join(format!("{name}.log"))
+}
+
+/// What is started for each daemon: coordinators, then workers.
+pub(super) fn programs(plan: &Plan, data: &Path, flmctl: &Path) -> Result<Vec<Program>, Failure> {
+    let folder = flmctl.parent().unwrap_or(Path::new("/"));
+    let coordinator = beside(folder, "flame-coordinator")?;
+    let worker = beside(folder, "flame-worker")?;
+    let home = home(folder, data)?;
+    let coordinators = plan.coordinators.iter().map(|this| Program {
+        name: this.id.to_string(),
+        path: coordinator.clone(),
+        arguments: vec!["--config".to_owned(), coordinator_file(data, this.id).display().to_string()],
+        environment: Vec::new(),
+        log: log_file(data, &this.id.to_string()),
+    });
+    let workers = plan.workers.iter().map(|this| Program {
+        name: this.name.clone(),
+        path: worker.clone(),
+        arguments: vec!["--config".to_owned(), worker_file(data, &this.name).display().to_string()],
+        environment: vec![("FLAME_HOME".to_owned(), home.clone())],
+        log: log_file(data, &this.name),
+    });
+    Ok(coordinators.chain(workers).collect())
+}
+
+fn beside(folder: &Path, program: &str) -> Result<PathBuf, Failure> {
+    let path = folder.join(program);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Failure::new(Exit::NotFound, format!("there is no {program} in {}", folder.display()))
+        .hint("install it beside flmctl, or build it: cargo build --release"))
+}
+
+/// Where workers find the services that ship with Flame: as in an installation, under `bin`.
+fn home(folder: &Path, data: &Path) -> Result<PathBuf, Failure> {
+    let home = data.join("home");
+    let bin = home.join("bin");
+    let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", bin.display()));
+    std::fs::create_dir_all(&bin).map_err(failed)?;
+    let (service, link) = (beside(folder, "flmping-service")?, bin.join("flmping-service"));
+    // One of an earlier start may point elsewhere.
+    let _absent = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(service, link).map_err(failed)?;
+    Ok(home)
+}

@@ -1,0 +1,67 @@
+//! What a supervisor knows of its daemons.
+
+use serde::{Deserialize, Serialize};
+
+use crate::render::{Grid, Render, Sheet};
+
+/// `flmctl dev status`; also the file `status.json` in the data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevStatus {
+    /// The supervisor's process.
+    pub pid: u32,
+    /// The data folder.
+    pub data: String,
+    /// Where clients reach the cluster.
+    pub endpoints: Vec<String>,
+    /// Whether all daemons have come up since the start.
+    pub ready: bool,
+    /// Coordinators, then workers.
+    pub daemons: Vec<DaemonState>,
+}
+
+/// One daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonState {
+    /// 1, 2, 3 … for coordinators; w1, w2 … for workers.
+    pub name: String,
+    /// coordinator or worker.
+    pub kind: String,
+    /// Its process, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// How it ended, if it does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Where clients reach it (coordinators).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// What it said on stderr.
+    pub log: String,
+}
+
+impl Render for DevStatus {
+    fn sheet(&self) -> Sheet {
+        let mut grid = Grid::new(&["Name", "Kind", "State", "PID", "Endpoint", "Log"]);
+        for daemon in &self.daemons {
+            let state = match (&daemon.pid, &daemon.ended) {
+                (Some(_), _) => "Running".to_owned(),
+                (None, Some(how)) => how.clone(),
+                (None, None) => "-".to_owned(),
+            };
+            grid.row(vec![
+                daemon.name.clone(),
+                daemon.kind.clone(),
+                state,
+                daemon.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+                daemon.endpoint.clone().unwrap_or_else(|| "-".to_owned()),
+                daemon.log.clone(),
+            ]);
+        }
+        let text = format!(
+            "\n Data: {}\n Next: export FLAME_ENDPOINT={}\n       flmctl list -n\n       flmping -t 1000\n",
+            self.data,
+            self.endpoints.join(",")
+        );
+        Sheet { grid: Some(grid), text }
+    }
+}

@@ -1,0 +1,195 @@
+//! The coordinators: a row for each from its own answer, and what that means together.
+
+use std::fmt;
+
+use flame_sdk::MemberReport;
+use flame_sdk::model::{Member, MemberStatus, Members};
+use flame_types::resources::format_memory;
+use serde::Serialize;
+
+use super::details::or_dash;
+use super::{Grid, Render, Sheet};
+use crate::time::span;
+
+/// What a cluster can still take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every member serves and a leader is known.
+    Healthy,
+    /// It works, with less left to lose.
+    Degraded,
+    /// It does not work: too few voters serve, or nobody leads.
+    NoQuorum,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::NoQuorum => "no quorum",
+        })
+    }
+}
+
+/// `flmctl cluster status`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClusterStatus {
+    /// Which cluster this is.
+    pub cluster_id: String,
+    /// What it can still take.
+    pub verdict: Verdict,
+    /// How many more voters it can lose and still work.
+    pub can_lose: usize,
+    /// Who leads, by the word of the members themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<u64>,
+    /// By number.
+    pub members: Vec<MemberRow>,
+}
+
+/// One coordinator.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemberRow {
+    /// As the cluster lists it.
+    pub member: Member,
+    /// Its own answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<MemberStatus>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl ClusterStatus {
+    /// Judges a cluster by its members' own answers.
+    #[must_use]
+    pub fn new(cluster_id: String, reports: Vec<MemberReport<MemberStatus>>) -> Self {
+        let mut members: Vec<MemberRow> = reports
+            .into_iter()
+            .map(|MemberReport { member, answer }| match answer {
+                Ok(status) => MemberRow { member, status: Some(status), error: None },
+                Err(error) => MemberRow { member, status: None, error: Some(error.to_string()) },
+            })
+            .collect();
+        members.sort_by_key(|row| row.member.id);
+        let voters = members.iter().filter(|row| row.member.voter).count();
+        let serving = members.iter().filter(|row| row.member.voter && row.serves()).count();
+        let leader = leader(&members);
+        let majority = voters / 2 + 1;
+        let verdict = if serving < majority || leader.is_none() {
+            Verdict::NoQuorum
+        } else if members.iter().all(MemberRow::serves) {
+            Verdict::Healthy
+        } else {
+            Verdict::Degraded
+        };
+        let can_lose = if verdict == Verdict::NoQuorum { 0 } else { serving - majority };
+        Self { cluster_id, verdict, can_lose, leader, members }
+    }
+
+    fn verdict_line(&self) -> String {
+        let serving = self.members.iter().filter(|row| row.serves()).count();
+        let leader = self.leader.map_or_else(|| "no leader".to_owned(), |leader| format!("leader {leader}"));
+        let lose = match (self.verdict, self.can_lose) {
+            (Verdict::NoQuorum, _) => "it accepts no changes until a majority serves".to_owned(),
+            (_, 0) => "it can lose no more members".to_owned(),
+            (_, 1) => "it can lose 1 more member".to_owned(),
+            (_, more) => format!("it can lose {more} more members"),
+        };
+        format!(
+            "\n Cluster {}: {} ({serving} of {} members serve, {leader}); {lose}.\n",
+            or_dash(Some(&self.cluster_id)),
+            self.verdict,
+            self.members.len(),
+        )
+    }
+}
+
+/// Who calls itself leader in the highest term: one of an older term has not heard the news yet.
+fn leader(members: &[MemberRow]) -> Option<u64> {
+    let leaders = members.iter().filter_map(|row| row.status.as_ref()).filter(|status| status.role == "leader");
+    leaders.max_by_key(|status| status.term).map(|status| status.id)
+}
+
+impl MemberRow {
+    fn serves(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.ready)
+    }
+
+    fn cells(&self, furthest: u64) -> Vec<String> {
+        let Some(status) = &self.status else {
+            let mut cells =
+                vec![self.member.id.to_string(), self.member.client_endpoint.clone(), "unreachable".to_owned()];
+            cells.extend(std::iter::repeat_n("-".to_owned(), 9));
+            cells.push(or_dash(self.error.as_deref()).to_owned());
+            return cells;
+        };
+        let ready = if status.ready { "yes" } else { or_dash(Some(&status.not_ready_reason)) };
+        vec![
+            self.member.id.to_string(),
+            self.member.client_endpoint.clone(),
+            status.role.clone(),
+            status.leader.map_or_else(|| "-".to_owned(), |leader| leader.to_string()),
+            status.term.to_string(),
+            status.last_log.to_string(),
+            status.committed.to_string(),
+            status.applied.to_string(),
+            furthest.saturating_sub(status.applied).to_string(),
+            status.version.clone(),
+            format_memory(status.disk_bytes),
+            span(status.uptime_seconds),
+            ready.to_owned(),
+        ]
+    }
+}
+
+impl Render for ClusterStatus {
+    fn sheet(&self) -> Sheet {
+        let mut grid = Grid::new(&[
+            "ID",
+            "Endpoint",
+            "Role",
+            "Leader",
+            "Term",
+            "Last",
+            "Committed",
+            "Applied",
+            "Lag",
+            "Version",
+            "Disk",
+            "Uptime",
+            "Ready",
+        ]);
+        let statuses = self.members.iter().filter_map(|row| row.status.as_ref());
+        let furthest = statuses.map(|status| status.committed).max().unwrap_or(0);
+        for row in &self.members {
+            grid.row(row.cells(furthest));
+        }
+        Sheet { grid: Some(grid), text: self.verdict_line() }
+    }
+}
+
+/// `flmctl cluster members`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct MemberList(pub Members);
+
+impl Render for MemberList {
+    fn sheet(&self) -> Sheet {
+        let mut grid = Grid::new(&["ID", "Client", "Worker", "Peer", "Voter", "Leader"]);
+        let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+        for member in &self.0.members {
+            grid.row(vec![
+                member.id.to_string(),
+                member.client_endpoint.clone(),
+                member.worker_endpoint.clone(),
+                member.peer_endpoint.clone(),
+                yes_or_no(member.voter),
+                yes_or_no(self.0.leader == Some(member.id)),
+            ]);
+        }
+        Sheet::of_grid(grid)
+    }
+}

@@ -1,0 +1,9 @@
+//! What the commands print and how they end, without a cluster: golden files through the real render code, and the real
+//! binaries against addresses where nobody listens.
+
+mod documentation;
+mod golden;
+mod help;
+mod processes;
+mod samples;
+mod screens;

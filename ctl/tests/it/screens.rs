@@ -1,0 +1,156 @@
+//! Every screen in every format.
+
+use std::time::Duration;
+
+use flame_ctl::cli::says;
+use flame_ctl::dev::{DaemonState, DevStatus};
+use flame_ctl::ping;
+use flame_ctl::render::{
+    ApplicationView, Applications, ClusterStatus, Executors, MemberList, NodeView, Nodes, SessionView, Sessions,
+    TaskView, Verdict,
+};
+use flame_sdk::types::{ExecutorState, NodeState, SessionState, TaskState};
+
+use crate::golden::{check, check_value};
+use crate::samples::{crawler, event, executor, flmping, members, node, serving, session, silent, task, unready};
+
+#[test]
+fn applications() {
+    check_value("list-application", "flmctl list -a", &Applications::new(vec![crawler(), flmping()]));
+    check_value("view-application", "flmctl view -a crawler-app", &ApplicationView(crawler()));
+}
+
+#[test]
+fn sessions() {
+    let sessions = vec![
+        session("crawler-app-Zz99Zz", SessionState::Closed, [0, 0, 9, 0], 0),
+        session("crawler-app-Ab12Cd", SessionState::Open, [3, 2, 40, 1], 60_000),
+        session("10", SessionState::Suspended, [1, 0, 0, 0], 0),
+        session("9", SessionState::Open, [0, 0, 0, 0], 120_000),
+    ];
+    let executors = [
+        executor("e1", ExecutorState::Bound, Some("crawler-app-Ab12Cd")),
+        executor("e2", ExecutorState::Bound, Some("crawler-app-Ab12Cd")),
+        executor("e3", ExecutorState::Binding, Some("crawler-app-Ab12Cd")),
+    ];
+    check_value("list-session", "flmctl list -s", &Sessions::new(sessions, &executors));
+
+    let mut waiting = session("crawler-app-Ab12Cd", SessionState::Open, [3, 2, 40, 1], 0);
+    waiting.status.cancelled = 2;
+    waiting.status.events =
+        vec![event(1001, "Executor <e1> on node <w1> failed to bind session with return_code <12>: boom", 0)];
+    let tasks = vec![task(1, TaskState::Running, None, Vec::new())];
+    check_value("view-session", "flmctl view -s crawler-app-Ab12Cd", &SessionView { session: waiting, tasks });
+}
+
+#[test]
+fn tasks() {
+    let events = vec![
+        event(0, "Task was created with state <Pending>", 0),
+        event(1, "Running task on host <78f3468f8bc8>.", 50),
+        event(2, "Task completed successfully on host <78f3468f8bc8>.", 700),
+    ];
+    let task = task(1, TaskState::Succeed, Some("done"), events);
+    let view = TaskView { task, application: "crawler-app".into() };
+    check_value("view-task", "flmctl view -s crawler-app-Ab12Cd -t 1", &view);
+}
+
+#[test]
+fn nodes_and_executors() {
+    let nodes = vec![node("w2", NodeState::NotReady), node("w1", NodeState::Ready)];
+    check_value("list-node", "flmctl list -n", &Nodes::new(nodes));
+    check_value("view-node", "flmctl view -n w1", &NodeView(node("w1", NodeState::Ready)));
+    let executors = vec![
+        executor("e2", ExecutorState::Void, None),
+        executor("e1", ExecutorState::Bound, Some("crawler-app-Ab12Cd")),
+    ];
+    check_value("list-executor", "flmctl list -e", &Executors::new(executors));
+}
+
+#[test]
+fn empty_lists_still_have_their_header() {
+    check_value("list-session-empty", "flmctl list -s", &Sessions::new(Vec::new(), &[]));
+}
+
+#[test]
+fn cluster() {
+    let status = |reports| ClusterStatus::new("demo".into(), reports);
+    let healthy = status(vec![serving(3, "follower"), serving(2, "leader"), serving(1, "follower")]);
+    assert_eq!((healthy.verdict, healthy.can_lose), (Verdict::Healthy, 1));
+    check_value("cluster-status-healthy", "flmctl cluster status", &healthy);
+    let degraded = status(vec![serving(1, "follower"), serving(2, "leader"), silent(3)]);
+    assert_eq!((degraded.verdict, degraded.can_lose), (Verdict::Degraded, 0));
+    check_value("cluster-status-degraded", "flmctl cluster status", &degraded);
+    let lost = status(vec![unready(1), silent(2), silent(3)]);
+    assert_eq!((lost.verdict, lost.can_lose), (Verdict::NoQuorum, 0));
+    check_value("cluster-status-no-quorum", "flmctl cluster status", &lost);
+    check_value("cluster-members", "flmctl cluster members", &MemberList(members()));
+}
+
+#[test]
+fn a_leader_of_an_older_term_is_not_believed() {
+    let mut old = serving(1, "leader");
+    if let Ok(status) = &mut old.answer {
+        status.term = 3;
+    }
+    let status = ClusterStatus::new("demo".into(), vec![old, serving(2, "leader"), serving(3, "follower")]);
+    assert_eq!(status.leader, Some(2));
+}
+
+#[test]
+fn dev() {
+    let daemon = |name: &str, kind: &str, pid: Option<u32>, endpoint: Option<&str>| DaemonState {
+        name: name.into(),
+        kind: kind.into(),
+        pid,
+        ended: pid.is_none().then(|| "signal: 9 (SIGKILL)".into()),
+        endpoint: endpoint.map(str::to_owned),
+        log: format!("/data/{name}.log"),
+    };
+    let status = DevStatus {
+        pid: 100,
+        data: "/data".into(),
+        endpoints: vec!["http://127.0.0.1:4001".into(), "http://127.0.0.1:4004".into()],
+        ready: true,
+        daemons: vec![
+            daemon("1", "coordinator", Some(101), Some("http://127.0.0.1:4001")),
+            daemon("2", "coordinator", None, Some("http://127.0.0.1:4004")),
+            daemon("w1", "worker", Some(103), None),
+        ],
+    };
+    check_value("dev-status", "flmctl dev status", &status);
+}
+
+#[test]
+fn changing_verbs() {
+    let (session, mut text) = ("crawler-app-Ab12Cd", String::new());
+    for (command, said) in [
+        ("create -a crawler-app", says::created(session)),
+        ("close -s crawler-app-Ab12Cd", says::closed(session)),
+        ("suspend -s crawler-app-Ab12Cd", says::suspended(session)),
+        ("resume -s crawler-app-Ab12Cd", says::resumed(session)),
+        ("cancel -s crawler-app-Ab12Cd -t 7", says::cancelled(session, 7)),
+        ("delete -s crawler-app-Ab12Cd", says::deleted(session)),
+        ("cluster transfer-leader --to 2", says::leads(2)),
+        ("register -f crawler-app.yaml", String::new()),
+        ("update -a crawler-app.yaml", String::new()),
+        ("unregister -a crawler-app", String::new()),
+    ] {
+        text += &format!("$ flmctl {command}\n{said}\n");
+    }
+    check("changing-verbs", &text);
+}
+
+#[test]
+fn flmping_table_and_summary() {
+    let message = r#"{"message":"Completed on <w1.example> in <0> milliseconds with <0B> memory"}"#;
+    let tasks = vec![
+        task(10, TaskState::Failed, None, vec![event(3, "cannot take 9 bytes of memory", 700)]),
+        task(2, TaskState::Succeed, Some(message), Vec::new()),
+        task(1, TaskState::Succeed, Some("not JSON"), Vec::new()),
+    ];
+    let created = ping::created("flmping-Ab12Cd", Duration::from_millis(1), 10_000);
+    let completed = ping::completed(10_000, Duration::from_millis(1603));
+    check("flmping", &(created.clone() + &ping::table(tasks, false) + &completed));
+    check("flmping-perf", &(created + &ping::benchmark(10_000, 9_999, Duration::from_millis(1603)) + &completed));
+}

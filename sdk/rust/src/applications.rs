@@ -1,0 +1,104 @@
+//! Calls about applications.
+//!
+//! The published protocol answers refusals of the three changes inside the reply, without a code; see
+//! [`FlameError`] for how they are classed.
+
+use flame_proto::v1;
+use flame_types::AppState;
+
+use crate::connection::{Kind, Outcome, frontend};
+use crate::model::{Application, ApplicationSpec};
+use crate::{Connection, FlameError};
+
+impl Connection {
+    /// Makes an application.
+    ///
+    /// # Errors
+    /// [`FlameError::AlreadyExists`] when there is one of this name; [`FlameError::InvalidArgument`] when the name or
+    /// the specification breaks a rule.
+    pub async fn register_application(&self, name: &str, spec: ApplicationSpec) -> Result<(), FlameError> {
+        let request = v1::RegisterApplicationRequest { name: name.to_owned(), application: Some(spec.clone().into()) };
+        let outcome = self
+            .call(Kind::Idempotent, |channel| {
+                let request = request.clone();
+                async move { frontend(channel).register_application(request).await }
+            })
+            .await;
+        match accepted(outcome) {
+            // An attempt whose answer was lost may have made it: then it looks exactly as asked for.
+            (Err(FlameError::AlreadyExists(text)), true) => {
+                let found = self.get_application(name).await?;
+                if found.spec.filled_in() == spec.filled_in() { Ok(()) } else { Err(FlameError::AlreadyExists(text)) }
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// Replaces the specification of an application.
+    ///
+    /// # Errors
+    /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] while it has open sessions;
+    /// [`FlameError::InvalidArgument`] when the specification breaks a rule.
+    pub async fn update_application(&self, name: &str, spec: ApplicationSpec) -> Result<(), FlameError> {
+        let request = v1::UpdateApplicationRequest { name: name.to_owned(), application: Some(spec.into()) };
+        let outcome = self
+            .call(Kind::Idempotent, |channel| {
+                let request = request.clone();
+                async move { frontend(channel).update_application(request).await }
+            })
+            .await;
+        accepted(outcome).0
+    }
+
+    /// Removes an application.
+    ///
+    /// # Errors
+    /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] while it has open sessions.
+    pub async fn unregister_application(&self, name: &str) -> Result<(), FlameError> {
+        let request = v1::UnregisterApplicationRequest { name: name.to_owned() };
+        let outcome = self
+            .call(Kind::Idempotent, |channel| {
+                let request = request.clone();
+                async move { frontend(channel).unregister_application(request).await }
+            })
+            .await;
+        match accepted(outcome) {
+            (Err(FlameError::NotFound(_)), true) => Ok(()),
+            (result, _) => result,
+        }
+    }
+
+    /// One application.
+    ///
+    /// # Errors
+    /// [`FlameError::NotFound`].
+    pub async fn get_application(&self, name: &str) -> Result<Application, FlameError> {
+        let request = v1::GetApplicationRequest { name: name.to_owned() };
+        let outcome = self
+            .call(Kind::Read, |channel| {
+                let request = request.clone();
+                async move { frontend(channel).get_application(request).await }
+            })
+            .await;
+        outcome.result?.try_into()
+    }
+
+    /// All applications, or those in one state.
+    ///
+    /// # Errors
+    /// [`FlameError::Unavailable`] when nobody answers.
+    pub async fn list_applications(&self, state: Option<AppState>) -> Result<Vec<Application>, FlameError> {
+        let request = v1::ListApplicationsRequest { state: state.map(AppState::number) };
+        let outcome =
+            self.call(Kind::Read, |channel| async move { frontend(channel).list_applications(request).await }).await;
+        outcome.result?.applications.into_iter().map(Application::try_from).collect()
+    }
+}
+
+fn accepted(outcome: Outcome<v1::Result>) -> (Result<(), FlameError>, bool) {
+    let result = outcome.result.and_then(|reply| match reply.return_code {
+        0.. => Ok(()),
+        _ => Err(FlameError::from_refusal(reply.message)),
+    });
+    (result, outcome.after_lost)
+}

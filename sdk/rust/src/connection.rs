@@ -1,0 +1,263 @@
+//! Channels to the coordinators, and the one loop in which every call is tried.
+//!
+//! **Invariant:** a call of kind [`Kind::Once`] reaches at most one server, unless the earlier ones certainly did nothing.
+//! **Invariant:** a call ends within `Options::deadline`; an attempt within `Options::attempt_timeout`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flame_proto::ha::cluster_client::ClusterClient;
+use flame_proto::v1::frontend_client::FrontendClient;
+use flame_types::limits::MESSAGE_BYTES_MAX;
+use tokio::time::{Sleep, sleep, timeout};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Response, Status};
+
+use crate::fate::Fate;
+use crate::retry::Backoff;
+use crate::{Endpoints, FlameError};
+
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For a TCP (and TLS) connection to come up.
+    pub connect_timeout: Duration,
+    /// For one attempt of a call; for one silence of a stream that must not be silent.
+    pub attempt_timeout: Duration,
+    /// For a call with all its attempts.
+    pub deadline: Duration,
+    /// Between two pings on a connection.
+    pub keep_alive_interval: Duration,
+    /// For the answer to a ping; a connection that misses it is given up.
+    pub keep_alive_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            attempt_timeout: Duration::from_secs(30),
+            deadline: Duration::from_secs(60),
+            keep_alive_interval: Duration::from_secs(5),
+            keep_alive_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Whether an attempt of a call may follow one whose answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It changes nothing.
+    Read,
+    /// Done twice, it leaves what done once would have left.
+    Idempotent,
+    /// Done twice, it leaves something else.
+    Once,
+}
+
+/// The end of a call.
+#[derive(Debug)]
+pub(crate) struct Outcome<T> {
+    pub(crate) result: Result<T, FlameError>,
+    /// An earlier attempt may have been done: an answer such as "it exists already" may speak of that one.
+    pub(crate) after_lost: bool,
+}
+
+/// A client of one cluster. Cheap to clone; clones share their channels.
+#[derive(Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    endpoints: Endpoints,
+    channels: Vec<Channel>,
+    /// Index of the endpoint that answered last.
+    current: AtomicUsize,
+    options: Options,
+    /// Whether an attempt that failed is followed by another.
+    tries_again: bool,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("endpoints", &self.shared.endpoints).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// A client of the cluster at `endpoints`. Connects at the first call; must be made inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`FlameError::InvalidArgument`] when the certificates named by the endpoints cannot be read.
+    pub fn open(endpoints: Endpoints, options: Options) -> Result<Self, FlameError> {
+        Self::make(endpoints, options, true)
+    }
+
+    /// A client of one node of the same cluster, with a deadline of its own.
+    pub(crate) fn to_node(&self, endpoint: &str, deadline: Duration) -> Result<Self, FlameError> {
+        self.single(endpoint, deadline, true)
+    }
+
+    /// The same for questions about the node itself: that it cannot be reached is an answer, and not asked twice.
+    pub(crate) fn one_try_at(&self, endpoint: &str, deadline: Duration) -> Result<Self, FlameError> {
+        self.single(endpoint, deadline, false)
+    }
+
+    fn single(&self, endpoint: &str, deadline: Duration, tries_again: bool) -> Result<Self, FlameError> {
+        let options = Options { deadline, attempt_timeout: deadline, ..self.shared.options.clone() };
+        Self::make(self.shared.endpoints.single(endpoint)?, options, tries_again)
+    }
+
+    fn make(endpoints: Endpoints, options: Options, tries_again: bool) -> Result<Self, FlameError> {
+        let channels =
+            endpoints.urls().iter().map(|url| channel(url, &endpoints, &options)).collect::<Result<_, _>>()?;
+        let current = AtomicUsize::new(0);
+        Ok(Self { shared: Arc::new(Shared { endpoints, channels, current, options, tries_again }) })
+    }
+
+    /// Where the coordinators are.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.shared.endpoints
+    }
+
+    /// How long things may take.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.shared.channels.len())
+    }
+
+    /// The channel that worked last, and its place for [`Connection::leave`].
+    pub(crate) fn channel(&self) -> (usize, Channel) {
+        let at = self.shared.current.load(Ordering::Relaxed);
+        (at, self.shared.channels[at].clone())
+    }
+
+    /// Goes on to the next endpoint, unless another call already has.
+    pub(crate) fn leave(&self, at: usize) {
+        let next = (at + 1) % self.shared.channels.len();
+        let _moved = self.shared.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Tries a call until it is answered, or must not be tried again, or the deadline is reached.
+    pub(crate) async fn call<T, F, A>(&self, kind: Kind, attempt: A) -> Outcome<T>
+    where
+        A: Fn(Channel) -> F,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let deadline = sleep(self.shared.options.deadline);
+        tokio::pin!(deadline);
+        let mut after_lost = false;
+        let mut backoff = self.backoff();
+        loop {
+            let (at, channel) = self.channel();
+            let fate = match self.attempt(attempt(channel), deadline.as_mut()).await {
+                Ok(value) => return Outcome { result: Ok(value), after_lost },
+                Err(fate) => fate,
+            };
+            let (why, pushback) = match fate {
+                Fate::Answered(status) => {
+                    return Outcome { result: Err(FlameError::from_answer(&status)), after_lost };
+                }
+                Fate::Lost(why) if kind == Kind::Once => {
+                    return Outcome { result: Err(unknown(&why)), after_lost: true };
+                }
+                Fate::Lost(why) => {
+                    after_lost = true;
+                    (why, Duration::ZERO)
+                }
+                Fate::NotDone { why, wait } => (why, wait),
+            };
+            tracing::debug!(endpoint = %self.shared.endpoints.urls()[at], %why, "attempt failed");
+            if !self.shared.tries_again {
+                return Outcome { result: Err(self.unreachable(&why)), after_lost };
+            }
+            self.leave(at);
+            let wait = sleep(backoff.next_wait().max(pushback));
+            tokio::select! {
+                () = wait => {}
+                () = deadline.as_mut() => {}
+            }
+            if deadline.is_elapsed() {
+                let lost_change = after_lost && kind == Kind::Idempotent;
+                let error = if lost_change { unknown(&why) } else { self.unreachable(&why) };
+                return Outcome { result: Err(error), after_lost };
+            }
+        }
+    }
+
+    async fn attempt<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+        deadline: Pin<&mut Sleep>,
+    ) -> Result<T, Fate> {
+        let limit = self.shared.options.attempt_timeout;
+        tokio::select! {
+            answer = timeout(limit, call) => match answer {
+                Ok(Ok(reply)) => Ok(reply.into_inner()),
+                Ok(Err(status)) => Err(Fate::of(status)),
+                Err(_) => Err(Fate::Lost(format!("no answer within {} s", limit.as_secs_f64()))),
+            },
+            () = deadline => {
+                Err(Fate::Lost(format!("no answer within {} s", self.shared.options.deadline.as_secs_f64())))
+            }
+        }
+    }
+
+    pub(crate) fn unreachable(&self, why: &str) -> FlameError {
+        FlameError::Unavailable(format!(
+            "no coordinator answered at {}: {why}",
+            self.shared.endpoints.urls().join(", ")
+        ))
+    }
+}
+
+fn unknown(why: &str) -> FlameError {
+    FlameError::UnknownOutcome(format!("the answer was lost ({why}); the change may have been done or not"))
+}
+
+/// The calls of published clients, over `channel`.
+pub(crate) fn frontend(channel: Channel) -> FrontendClient<Channel> {
+    FrontendClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// The calls about the cluster, over `channel`.
+pub(crate) fn cluster(channel: Channel) -> ClusterClient<Channel> {
+    ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+fn channel(url: &str, endpoints: &Endpoints, options: &Options) -> Result<Channel, FlameError> {
+    let wrong = |error: &dyn std::fmt::Display| FlameError::InvalidArgument(format!("endpoint {url}: {error}"));
+    let mut endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|error| wrong(&error))?
+        .user_agent(concat!("flame-sdk/", env!("CARGO_PKG_VERSION")))
+        .map_err(|error| wrong(&error))?
+        .connect_timeout(options.connect_timeout)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(options.keep_alive_interval)
+        .keep_alive_timeout(options.keep_alive_timeout)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    if url.starts_with("https://") {
+        let mut tls = ClientTlsConfig::new().with_native_roots();
+        if let Some(path) = endpoints.ca_file() {
+            let pem = std::fs::read(path)
+                .map_err(|error| FlameError::InvalidArgument(format!("{}: {error}", path.display())))?;
+            tls = tls.ca_certificate(Certificate::from_pem(pem));
+        }
+        endpoint = endpoint.tls_config(tls).map_err(|error| wrong(&error))?;
+    }
+    Ok(endpoint.connect_lazy())
+}

@@ -1,0 +1,296 @@
+//! Where the coordinators are.
+//!
+//! The first of these that says something decides: endpoints given by the program (flags), a configuration file given by
+//! the program, the environment variable `FLAME_ENDPOINT` (several, with commas), `~/.flame/flame.yaml`, the default.
+//!
+//! **Invariant:** the file stays readable for published clients: `cluster.endpoint` is one URL; further coordinators go
+//! into `cluster.endpoints`, a key they skip. For the same reason unknown keys are skipped here.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::FlameError;
+
+/// Where a cluster is looked for that nobody has named.
+pub const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
+
+/// Names the endpoints, separated by commas.
+pub const ENDPOINT_VARIABLE: &str = "FLAME_ENDPOINT";
+
+/// Names the file with the certificates that `https` endpoints are checked against.
+pub const CA_FILE_VARIABLE: &str = "FLAME_CA_FILE";
+
+/// Most endpoints one client keeps.
+const ENDPOINTS_MAX: usize = 64;
+
+/// Largest configuration file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+const DEFAULT_PORT: u16 = 8080;
+
+/// The coordinators of one cluster, as URLs, in the order in which they are tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    urls: Vec<String>,
+    ca_file: Option<PathBuf>,
+}
+
+/// What of the environment decides where the coordinators are. A value of its own so that tests need no process
+/// environment.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `FLAME_ENDPOINT`.
+    pub endpoint: Option<String>,
+    /// `FLAME_CA_FILE`.
+    pub ca_file: Option<PathBuf>,
+    /// The folder that holds `.flame/flame.yaml`.
+    pub home: Option<PathBuf>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        Self {
+            endpoint: text(ENDPOINT_VARIABLE),
+            ca_file: text(CA_FILE_VARIABLE).map(PathBuf::from),
+            home: text("HOME").map(PathBuf::from),
+        }
+    }
+}
+
+impl Endpoints {
+    /// These endpoints: URLs or `host:port`, each item possibly several with commas between.
+    ///
+    /// # Errors
+    /// [`FlameError::InvalidArgument`] names the text that is no endpoint.
+    pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, FlameError> {
+        let mut urls: Vec<String> = Vec::new();
+        for text in texts.iter().flat_map(|text| text.as_ref().split(',')) {
+            if text.trim().is_empty() {
+                continue;
+            }
+            let url = parse_url(text.trim())?;
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        if urls.is_empty() {
+            return Err(FlameError::InvalidArgument("no endpoint is given; write one like http://host:8080".into()));
+        }
+        if urls.len() > ENDPOINTS_MAX {
+            let why = format!("{} endpoints are given, at most {ENDPOINTS_MAX} are allowed", urls.len());
+            return Err(FlameError::InvalidArgument(why));
+        }
+        Ok(Self { urls, ca_file: None })
+    }
+
+    /// The endpoints of this process: `given`, else the file `config`, else the environment, else the user's file, else
+    /// the default.
+    ///
+    /// # Errors
+    /// [`FlameError::InvalidArgument`] says which text or file is wrong, and how.
+    pub fn discover(given: &[String], config: Option<&Path>, environment: &Environment) -> Result<Self, FlameError> {
+        let mut found = Self::discover_urls(given, config, environment)?;
+        if found.ca_file.is_none() {
+            found.ca_file.clone_from(&environment.ca_file);
+        }
+        Ok(found)
+    }
+
+    fn discover_urls(given: &[String], config: Option<&Path>, environment: &Environment) -> Result<Self, FlameError> {
+        if !given.is_empty() {
+            return Self::parse(given);
+        }
+        if let Some(path) = config {
+            return Self::from_file(path);
+        }
+        if let Some(text) = &environment.endpoint {
+            return Self::parse(&[text])
+                .map_err(|error| FlameError::InvalidArgument(format!("{ENDPOINT_VARIABLE}: {error}")));
+        }
+        match environment.home.as_ref().map(|home| home.join(".flame/flame.yaml")) {
+            Some(path) if path.is_file() => Self::from_file(&path),
+            _ => Self::parse(&[DEFAULT_ENDPOINT]),
+        }
+    }
+
+    /// The endpoints of the current context of a `flame.yaml`.
+    ///
+    /// # Errors
+    /// [`FlameError::InvalidArgument`] says what is wrong with the file.
+    pub fn from_file(path: &Path) -> Result<Self, FlameError> {
+        let wrong = |why: String| FlameError::InvalidArgument(format!("{}: {why}", path.display()));
+        let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+        if size > FILE_BYTES_MAX {
+            return Err(wrong(format!("it has {size} bytes, at most {FILE_BYTES_MAX} are read")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        Self::from_yaml(&text).map_err(|error| wrong(error.to_string()))
+    }
+
+    fn from_yaml(text: &str) -> Result<Self, FlameError> {
+        let wrong = FlameError::InvalidArgument;
+        let file: File = serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let context =
+            file.contexts.into_iter().find(|context| context.name == file.current_context).ok_or_else(|| {
+                wrong(format!("current-context {:?} is not among its contexts", file.current_context))
+            })?;
+        let mut endpoints = context.cluster.endpoint.map(OneOrMany::into_vec).unwrap_or_default();
+        endpoints.extend(context.cluster.endpoints);
+        if endpoints.is_empty() {
+            endpoints.push(DEFAULT_ENDPOINT.to_owned());
+        }
+        let mut found = Self::parse(&endpoints)?;
+        found.ca_file = context.cluster.tls.and_then(|tls| tls.ca_file);
+        Ok(found)
+    }
+
+    /// The URLs, in the order in which they are tried. Never empty.
+    #[must_use]
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// The certificates that `https` endpoints are checked against, beside those of the system.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    /// The same trust for another node of the same cluster.
+    pub(crate) fn single(&self, text: &str) -> Result<Self, FlameError> {
+        let secure = self.urls.iter().all(|url| url.starts_with("https://"));
+        let url =
+            if secure && !text.contains("://") { parse_url(&format!("https://{text}"))? } else { parse_url(text)? };
+        Ok(Self { urls: vec![url], ca_file: self.ca_file.clone() })
+    }
+}
+
+fn parse_url(text: &str) -> Result<String, FlameError> {
+    const SHOWN_CHARS_MAX: usize = 200;
+    let wrong = |why: &str| {
+        let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+        FlameError::InvalidArgument(format!("endpoint {shown:?} {why}; write it like http://host:8080"))
+    };
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    if !matches!(scheme, "http" | "https") {
+        return Err(wrong("is neither http nor https"));
+    }
+    let authority = rest.trim_end_matches('/');
+    if authority.contains(['/', '@', '?', '#']) {
+        return Err(wrong("has more than a host and a port"));
+    }
+    let uri: tonic::transport::Uri =
+        format!("{scheme}://{authority}").parse().map_err(|_| wrong("is not a host and a port"))?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("has no host"))?;
+    let port = match authority.get(host.len()..) {
+        None | Some("") => DEFAULT_PORT,
+        Some(rest) => {
+            let port = rest.strip_prefix(':').and_then(|port| port.parse().ok());
+            port.ok_or_else(|| wrong("has no number for a port"))?
+        }
+    };
+    Ok(format!("{scheme}://{host}:{port}"))
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(rename = "current-context")]
+    current_context: String,
+    contexts: Vec<Context>,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    name: String,
+    #[serde(default)]
+    cluster: Cluster,
+}
+
+#[derive(Default, Deserialize)]
+struct Cluster {
+    endpoint: Option<OneOrMany>,
+    #[serde(default)]
+    endpoints: Vec<String>,
+    tls: Option<Tls>,
+}
+
+#[derive(Deserialize)]
+struct Tls {
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "
+current-context: two
+contexts:
+  - name: one
+    cluster: { endpoint: 'http://one:8080' }
+  - name: two
+    cluster:
+      endpoint: http://a:8080
+      endpoints: [http://a:8080, 'b:9', https://c]
+      tls: { ca_file: /etc/ca.crt }
+    runner: { template: flmrun }
+";
+
+    #[test]
+    fn a_file_for_published_clients_may_name_more_coordinators() {
+        let endpoints = Endpoints::from_yaml(FILE).unwrap();
+        assert_eq!(endpoints.urls(), ["http://a:8080", "http://b:9", "https://c:8080"]);
+        assert_eq!(endpoints.ca_file(), Some(Path::new("/etc/ca.crt")));
+    }
+
+    #[test]
+    fn the_nearest_source_decides() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("other.yaml");
+        std::fs::write(&file, FILE).unwrap();
+        let mut environment = Environment { home: Some(home.path().to_owned()), ..Environment::default() };
+        let urls = |given: &[&str], config: Option<&Path>, environment: &Environment| {
+            let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
+            Endpoints::discover(&given, config, environment).unwrap().urls().to_vec()
+        };
+        assert_eq!(urls(&[], None, &environment), [DEFAULT_ENDPOINT]);
+        std::fs::create_dir(home.path().join(".flame")).unwrap();
+        std::fs::write(home.path().join(".flame/flame.yaml"), FILE.replace("http://a:", "http://mine:")).unwrap();
+        assert_eq!(urls(&[], None, &environment)[0], "http://mine:8080");
+        environment.endpoint = Some("x:1, y:2".into());
+        assert_eq!(urls(&[], None, &environment), ["http://x:1", "http://y:2"]);
+        assert_eq!(urls(&[], Some(&file), &environment)[0], "http://a:8080");
+        assert_eq!(urls(&["z:3"], Some(&file), &environment), ["http://z:3"]);
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_named() {
+        for bad in ["ftp://a:1", "http://", "http://a:b", "http://a/path", "u@h:1", "a b", ",", ""] {
+            let error = Endpoints::parse(&[bad]).unwrap_err();
+            assert_eq!(error.class(), "invalid_argument", "{bad}");
+        }
+        let error = Endpoints::from_yaml("current-context: x\ncontexts: []").unwrap_err();
+        assert!(error.to_string().contains("current-context \"x\""), "{error}");
+        assert_eq!(Endpoints::parse(&["[::1]:7"]).unwrap().urls(), ["http://[::1]:7"]);
+    }
+}

@@ -1,0 +1,127 @@
+//! Errors, by what their receiver can do.
+//!
+//! **Invariant:** the text of the server is kept: published clients and people match on it.
+
+use tonic::{Code, Status};
+
+/// Why a call did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlameError {
+    /// The thing named does not exist. Nothing was done.
+    #[error("{0}")]
+    NotFound(String),
+    /// The thing to be made exists. Nothing was done.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// The request itself is wrong: mend it. Nothing was done.
+    #[error("{0}")]
+    InvalidArgument(String),
+    /// The thing is in a state that does not allow this. Nothing was done.
+    #[error("{0}")]
+    FailedPrecondition(String),
+    /// A limit is reached: try later, or raise it. Nothing was done.
+    #[error("{0}")]
+    ResourceExhausted(String),
+    /// The caller may not do this. Nothing was done.
+    #[error("{0}")]
+    PermissionDenied(String),
+    /// No coordinator could be reached, or none leads. Nothing was done: try again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The answer was lost. The change may have been done or not: look before trying again.
+    #[error("{0}")]
+    UnknownOutcome(String),
+    /// The server lacks this call: it is older than this client.
+    #[error("{0}")]
+    Unimplemented(String),
+    /// The server, the service or this client failed.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl FlameError {
+    /// A short stable name of the class, as JSON output carries it.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::AlreadyExists(_) => "already_exists",
+            Self::InvalidArgument(_) => "invalid_argument",
+            Self::FailedPrecondition(_) => "failed_precondition",
+            Self::ResourceExhausted(_) => "resource_exhausted",
+            Self::PermissionDenied(_) => "permission_denied",
+            Self::Unavailable(_) => "unavailable",
+            Self::UnknownOutcome(_) => "unknown_outcome",
+            Self::Unimplemented(_) => "unimplemented",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// The class of an answer that a server gave. The published protocol uses INVALID_ARGUMENT and INTERNAL for some
+    /// refusals that depend on a state; those are told apart by their published texts.
+    pub(crate) fn from_answer(status: &Status) -> Self {
+        let text = status.message().to_owned();
+        match status.code() {
+            Code::NotFound => Self::NotFound(text),
+            Code::AlreadyExists => Self::AlreadyExists(text),
+            Code::InvalidArgument | Code::Internal if is_about_a_state(&text) => Self::FailedPrecondition(text),
+            Code::InvalidArgument | Code::OutOfRange => Self::InvalidArgument(text),
+            Code::FailedPrecondition | Code::Aborted => Self::FailedPrecondition(text),
+            Code::ResourceExhausted => Self::ResourceExhausted(text),
+            Code::PermissionDenied | Code::Unauthenticated => Self::PermissionDenied(text),
+            Code::Unavailable => Self::Unavailable(text),
+            Code::Unimplemented => Self::Unimplemented(text),
+            Code::Ok | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded | Code::Internal | Code::DataLoss => {
+                Self::Internal(text)
+            }
+        }
+    }
+
+    /// The class of a refusal that came inside a reply (`return_code` below zero): the published protocol gives those
+    /// no code, only a text.
+    pub(crate) fn from_refusal(message: Option<String>) -> Self {
+        let text = message.unwrap_or_else(|| "the server refused without saying why".to_owned());
+        if text.contains("not found") {
+            Self::NotFound(text)
+        } else if text.contains("already exist") {
+            Self::AlreadyExists(text)
+        } else if is_about_a_state(&text) {
+            Self::FailedPrecondition(text)
+        } else if text.starts_with("limit reached") {
+            Self::ResourceExhausted(text)
+        } else {
+            Self::InvalidArgument(text)
+        }
+    }
+}
+
+fn is_about_a_state(text: &str) -> bool {
+    const PUBLISHED_TEXTS: &[&str] =
+        &["running tasks", "is not open", "spec mismatch", "open session", "Cannot delete open", "is disabled"];
+    PUBLISHED_TEXTS.iter().any(|part| text.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_refusals_about_a_state_are_told_from_bad_input() {
+        let class = |status: Status| FlameError::from_answer(&status).class();
+        assert_eq!(class(Status::internal("Cannot close session with running tasks")), "failed_precondition");
+        assert_eq!(class(Status::invalid_argument("session s is not open")), "failed_precondition");
+        assert_eq!(class(Status::invalid_argument("invalid task id")), "invalid_argument");
+        assert_eq!(class(Status::internal("disk")), "internal");
+    }
+
+    #[test]
+    fn refusals_inside_replies_are_classed_by_their_text() {
+        let class = |text: &str| FlameError::from_refusal(Some(text.to_owned())).class();
+        assert_eq!(class("application <x> not found"), "not_found");
+        assert_eq!(class("application <x> already exists"), "already_exists");
+        assert_eq!(class("Cannot unregister application 'x': has open sessions"), "failed_precondition");
+        assert_eq!(class("2 open sessions in the application x; close them first"), "failed_precondition");
+        assert_eq!(class("limit reached: applications = 10000"), "resource_exhausted");
+        assert_eq!(class("invalid application name"), "invalid_argument");
+    }
+}

@@ -1,0 +1,46 @@
+//! The Rust client of Flame: sessions, tasks, applications, the cluster itself, and the host side of a service.
+//!
+//! A [`Connection`] knows every coordinator of the cluster. Any of them serves any call, so it talks to one and goes to
+//! the next when that one is gone. What it may repeat it repeats; what it must not repeat, it reports.
+//!
+//! **Invariant:** a change that may have been done is never sent again unless doing it twice is the same as once:
+//! the caller gets [`FlameError::UnknownOutcome`] instead.
+//! **Invariant:** every call ends within the deadline of its [`Options`]; nothing waits for ever.
+//! **Invariant:** no server code and no private calls: what `flmctl` can do, any program can do with this crate.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
+//! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
+//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`] | the calls, by what they are about |
+//! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
+//! | [`model`] | what the calls answer, as plain values; their JSON is that of `flmctl -o json` |
+//! | [`service`] | the other side: a process that runs tasks |
+//! | [`error`] | errors by what their receiver can do |
+//!
+//! Start with [`Connection::open`].
+
+pub mod applications;
+pub mod cluster;
+pub mod connection;
+pub mod endpoints;
+pub mod error;
+mod fate;
+pub mod model;
+pub mod nodes;
+mod retry;
+pub mod service;
+pub mod sessions;
+pub mod tasks;
+pub mod watch;
+
+pub use cluster::MemberReport;
+pub use connection::{Connection, Options};
+pub use endpoints::Endpoints;
+pub use error::FlameError;
+pub use flame_types as types;
+pub use service::FlameService;
+pub use sessions::SessionOptions;
+/// For implementations of [`FlameService`].
+pub use tonic::async_trait;
+pub use watch::{TaskUpdates, TaskWatcher};

@@ -1,0 +1,138 @@
+//! The coordinators themselves.
+
+use flame_proto::ha;
+use serde::Serialize;
+
+/// Who the members are and who leads, as one of them knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Members {
+    /// Which cluster this is.
+    pub cluster_id: String,
+    /// Every coordinator of it.
+    pub members: Vec<Member>,
+    /// Who leads, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<u64>,
+    /// Who answered.
+    #[serde(rename = "self")]
+    pub answered_by: u64,
+    /// The Raft term.
+    pub term: u64,
+}
+
+/// One coordinator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Its number.
+    pub id: u64,
+    /// Where clients reach it.
+    pub client_endpoint: String,
+    /// Where workers reach it.
+    pub worker_endpoint: String,
+    /// Where other coordinators reach it.
+    pub peer_endpoint: String,
+    /// Whether it votes.
+    pub voter: bool,
+}
+
+/// What one coordinator says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MemberStatus {
+    /// Its number.
+    pub id: u64,
+    /// leader, follower, candidate, learner or stopped.
+    pub role: String,
+    /// Its Raft term.
+    pub term: u64,
+    /// Who leads, if it knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<u64>,
+    /// The last entry of its log.
+    pub last_log: u64,
+    /// The last entry it knows to be committed.
+    pub committed: u64,
+    /// The last entry it has applied.
+    pub applied: u64,
+    /// Its version.
+    pub version: String,
+    /// What it can do together with others.
+    pub feature_level: u32,
+    /// What its data takes.
+    pub disk_bytes: u64,
+    /// How long it runs.
+    pub uptime_seconds: u64,
+    /// Whether it serves clients.
+    pub ready: bool,
+    /// If not, why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub not_ready_reason: String,
+    /// Milliseconds during which the cluster had a leader.
+    pub cluster_time_ms: u64,
+    /// Workers attached to it (only to the leader).
+    pub workers_attached: u32,
+}
+
+/// The replicated state of one coordinator in short: equal positions must have equal digests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StateDigest {
+    /// The last entry it has applied.
+    pub applied: u64,
+    /// Hash over the state after that entry.
+    pub digest: String,
+}
+
+fn known(leader: u64) -> Option<u64> {
+    (leader != 0).then_some(leader)
+}
+
+impl From<ha::MembersReply> for Members {
+    fn from(reply: ha::MembersReply) -> Self {
+        Self {
+            cluster_id: reply.cluster_id,
+            members: reply.members.into_iter().map(Member::from).collect(),
+            leader: known(reply.leader),
+            answered_by: reply.self_,
+            term: reply.term,
+        }
+    }
+}
+
+impl From<ha::Member> for Member {
+    fn from(member: ha::Member) -> Self {
+        Self {
+            id: member.id,
+            client_endpoint: member.client_endpoint,
+            worker_endpoint: member.worker_endpoint,
+            peer_endpoint: member.peer_endpoint,
+            voter: member.voter,
+        }
+    }
+}
+
+impl From<ha::MemberStatusReply> for MemberStatus {
+    fn from(reply: ha::MemberStatusReply) -> Self {
+        Self {
+            id: reply.id,
+            role: reply.role,
+            term: reply.term,
+            leader: known(reply.leader),
+            last_log: reply.last_log,
+            committed: reply.committed,
+            applied: reply.applied,
+            version: reply.version,
+            feature_level: reply.feature_level,
+            disk_bytes: reply.disk_bytes,
+            uptime_seconds: reply.uptime_seconds,
+            ready: reply.ready,
+            not_ready_reason: reply.not_ready_reason,
+            cluster_time_ms: reply.cluster_time_ms,
+            workers_attached: reply.workers_attached,
+        }
+    }
+}
+
+impl From<ha::StateDigestReply> for StateDigest {
+    fn from(reply: ha::StateDigestReply) -> Self {
+        Self { applied: reply.applied, digest: reply.digest }
+    }
+}

@@ -1,0 +1,72 @@
+//! How long to wait before the next attempt.
+//!
+//! **Invariant:** the first attempt at each endpoint costs no wait; after that waits double up to a limit, and a random
+//! share of each is left out so that many clients do not come back together.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_millis(1000);
+
+/// Counts failed attempts.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    endpoints: u32,
+    failed: u32,
+}
+
+impl Backoff {
+    pub(crate) fn new(endpoints: usize) -> Self {
+        Self { endpoints: u32::try_from(endpoints).unwrap_or(u32::MAX).max(1), failed: 0 }
+    }
+
+    /// Forgets the failures: something worked.
+    pub(crate) fn reset(&mut self) {
+        self.failed = 0;
+    }
+
+    /// The wait after one more failed attempt.
+    pub(crate) fn next_wait(&mut self) -> Duration {
+        self.failed = self.failed.saturating_add(1);
+        let longest = self.longest_wait();
+        longest.mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+
+    fn longest_wait(&self) -> Duration {
+        let rounds = self.failed / self.endpoints;
+        if rounds == 0 {
+            return Duration::ZERO;
+        }
+        FIRST_WAIT.saturating_mul(1 << (rounds - 1).min(16)).min(LONGEST_WAIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_tried_once_before_the_first_wait() {
+        let mut backoff = Backoff::new(3);
+        assert_eq!(backoff.next_wait(), Duration::ZERO);
+        assert_eq!(backoff.next_wait(), Duration::ZERO);
+        assert!(backoff.next_wait() > Duration::ZERO);
+    }
+
+    #[test]
+    fn waits_double_up_to_the_limit() {
+        let mut backoff = Backoff::new(1);
+        let longest: Vec<_> = (0..8)
+            .map(|_| {
+                let wait = backoff.next_wait();
+                assert!(wait >= backoff.longest_wait() / 2 && wait <= backoff.longest_wait());
+                backoff.longest_wait().as_millis()
+            })
+            .collect();
+        assert_eq!(longest, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
+        backoff.reset();
+        assert_eq!(backoff.longest_wait(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,122 @@
+//! Calls about tasks.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flame_proto::v1;
+use flame_types::TaskNo;
+use futures::Stream;
+use futures::stream::try_unfold;
+use tokio::time::{sleep, timeout};
+use tonic::{Status, Streaming};
+
+use crate::connection::{Kind, frontend};
+use crate::fate::Fate;
+use crate::model::Task;
+use crate::{Connection, FlameError};
+
+impl Connection {
+    /// Submits one task. When the answer is lost the task is **not** submitted again: it may exist already.
+    ///
+    /// # Errors
+    /// [`FlameError::NotFound`] when there is no such session; [`FlameError::FailedPrecondition`] when it is closed;
+    /// [`FlameError::UnknownOutcome`] when the answer was lost.
+    pub async fn create_task(&self, session: &str, input: Option<Bytes>) -> Result<Task, FlameError> {
+        let spec = v1::TaskSpec { session_id: session.to_owned(), input, output: None, affinity: Vec::new() };
+        let request = v1::CreateTaskRequest { task: Some(spec) };
+        let outcome = self
+            .call(Kind::Once, |channel| {
+                let request = request.clone();
+                async move { frontend(channel).create_task(request).await }
+            })
+            .await;
+        outcome.result?.try_into()
+    }
+
+    /// One task, with its events.
+    ///
+    /// # Errors
+    /// [`FlameError::NotFound`].
+    pub async fn get_task(&self, session: &str, task: TaskNo) -> Result<Task, FlameError> {
+        let request = v1::GetTaskRequest { task_id: task.to_string(), session_id: session.to_owned() };
+        let outcome = self
+            .call(Kind::Read, |channel| {
+                let request = request.clone();
+                async move { frontend(channel).get_task(request).await }
+            })
+            .await;
+        outcome.result?.try_into()
+    }
+
+    /// The tasks of a session, one after the other, without events. A stream that breaks is opened again elsewhere and
+    /// goes on with the tasks that have not been seen; it ends with an error only when that fails for the whole
+    /// deadline of [`crate::Options`].
+    pub fn list_tasks(&self, session: &str) -> impl Stream<Item = Result<Task, FlameError>> + Send + use<> {
+        let list =
+            TaskList { connection: self.clone(), session: session.to_owned(), seen: HashSet::new(), stream: None };
+        try_unfold(list, |mut list| async move { Ok(list.next().await?.map(|task| (task, list))) })
+    }
+}
+
+/// Where a listing stands.
+struct TaskList {
+    connection: Connection,
+    session: String,
+    seen: HashSet<TaskNo>,
+    stream: Option<(usize, Streaming<v1::Task>)>,
+}
+
+impl TaskList {
+    async fn next(&mut self) -> Result<Option<Task>, FlameError> {
+        let deadline = sleep(self.connection.options().deadline);
+        tokio::pin!(deadline);
+        let mut backoff = self.connection.backoff();
+        loop {
+            let (at, fate) = match self.step().await {
+                Ok(None) => return Ok(None),
+                Ok(Some(task)) => {
+                    let task = Task::try_from(task)?;
+                    if self.seen.insert(task.number()?) {
+                        return Ok(Some(task));
+                    }
+                    continue;
+                }
+                Err(broken) => broken,
+            };
+            let (why, pushback) = match fate {
+                Fate::Answered(status) => return Err(FlameError::from_answer(&status)),
+                Fate::NotDone { why, wait } => (why, wait),
+                Fate::Lost(why) => (why, Duration::ZERO),
+            };
+            self.stream = None;
+            self.connection.leave(at);
+            tokio::select! {
+                () = sleep(backoff.next_wait().max(pushback)) => {}
+                () = deadline.as_mut() => {}
+            }
+            if deadline.is_elapsed() {
+                return Err(self.connection.unreachable(&why));
+            }
+        }
+    }
+
+    /// The next message of the open stream, opening one if there is none.
+    async fn step(&mut self) -> Result<Option<v1::Task>, (usize, Fate)> {
+        let limit = self.connection.options().attempt_timeout;
+        let late = |at| (at, Fate::Lost(format!("no answer within {} s", limit.as_secs_f64())));
+        let failed = |at| move |status: Status| (at, Fate::of(status));
+        let (at, mut stream) = match self.stream.take() {
+            Some(open) => open,
+            None => {
+                let (at, channel) = self.connection.channel();
+                let request = v1::ListTasksRequest { session_id: self.session.clone() };
+                let reply = timeout(limit, async { frontend(channel).list_tasks(request).await }).await;
+                (at, reply.map_err(|_| late(at))?.map_err(failed(at))?.into_inner())
+            }
+        };
+        let message = timeout(limit, stream.message()).await.map_err(|_| late(at))?.map_err(failed(at))?;
+        self.stream = Some((at, stream));
+        Ok(message)
+    }
+}

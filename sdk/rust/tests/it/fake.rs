@@ -1,0 +1,292 @@
+//! A Frontend that answers from a script: what each test needs of it and nothing else.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use flame_proto::v1;
+use flame_proto::v1::frontend_server::{Frontend, FrontendServer};
+use flame_sdk::{Connection, Endpoints, Options};
+use futures::Stream;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+type Tasks = Pin<Box<dyn Stream<Item = Result<v1::Task, Status>> + Send>>;
+
+/// What a fake server does and has seen.
+#[derive(Default)]
+pub struct Script {
+    /// Answered instead of doing anything, one after the other.
+    pub refusals: Vec<Status>,
+    /// Do the change, but lose the answer, this often.
+    pub lose_answers: u32,
+    /// Sessions that exist, by id.
+    pub sessions: HashMap<String, v1::SessionSpec>,
+    /// Tasks that were made.
+    pub tasks: u64,
+    /// How often anything was asked.
+    pub calls: u32,
+    /// Whether every call is refused.
+    pub away: bool,
+    /// Registrations of watches, in order.
+    pub watched: Vec<String>,
+}
+
+/// A running fake server.
+pub struct Fake {
+    pub address: SocketAddr,
+    pub script: Arc<Mutex<Script>>,
+    /// A state of a task; none when this node goes away.
+    updates: broadcast::Sender<Option<v1::Task>>,
+}
+
+impl Fake {
+    pub async fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let script = Arc::new(Mutex::new(script));
+        let (updates, _) = broadcast::channel(64);
+        let server = Server { script: Arc::clone(&script), updates: updates.clone() };
+        let serving = tonic::transport::Server::builder()
+            .add_service(FrontendServer::new(server))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(serving);
+        Self { address, script, updates }
+    }
+
+    /// Every watcher hears of this state.
+    pub fn update(&self, task: u64, state: v1::TaskState) {
+        let _nobody_listens = self.updates.send(Some(self::task(task, state)));
+    }
+
+    /// Breaks every watch and answers nothing any more.
+    pub fn go_away(&self) {
+        self.script(|script| script.away = true);
+        let _nobody_listens = self.updates.send(None);
+    }
+
+    pub fn script<T>(&self, look: impl FnOnce(&mut Script) -> T) -> T {
+        look(&mut self.script.lock().unwrap())
+    }
+}
+
+/// A client of these servers that gives up soon.
+pub fn connect(addresses: &[SocketAddr]) -> Connection {
+    let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let deadline = std::time::Duration::from_secs(20);
+    Connection::open(Endpoints::parse(&texts).unwrap(), Options { deadline, ..Options::default() }).unwrap()
+}
+
+/// An address where nobody listens.
+pub async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+/// A server that takes connections and breaks them; counts them.
+pub async fn breaker() -> (SocketAddr, Arc<Mutex<u32>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(0)));
+    let counter = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            *counter.lock().unwrap() += 1;
+            // Read the request, so that it certainly was sent.
+            let mut buffer = [0; 64];
+            let _any = stream.readable().await;
+            let _some = stream.try_read(&mut buffer);
+        }
+    });
+    (address, count)
+}
+
+pub fn task(number: u64, state: v1::TaskState) -> v1::Task {
+    let id = number.to_string();
+    v1::Task {
+        metadata: Some(v1::Metadata { id: id.clone(), name: id }),
+        spec: Some(v1::TaskSpec { session_id: "s".into(), ..v1::TaskSpec::default() }),
+        status: Some(v1::TaskStatus { state: state.into(), ..v1::TaskStatus::default() }),
+    }
+}
+
+fn session(id: &str, spec: v1::SessionSpec) -> v1::Session {
+    v1::Session {
+        metadata: Some(v1::Metadata { id: id.into(), name: id.into() }),
+        spec: Some(spec),
+        status: Some(v1::SessionStatus::default()),
+    }
+}
+
+struct Server {
+    script: Arc<Mutex<Script>>,
+    updates: broadcast::Sender<Option<v1::Task>>,
+}
+
+impl Server {
+    fn admit(&self) -> Result<(), Status> {
+        let mut script = self.script.lock().unwrap();
+        script.calls += 1;
+        if script.away {
+            return Err(Status::unavailable("this node goes away"));
+        }
+        if script.refusals.is_empty() { Ok(()) } else { Err(script.refusals.remove(0)) }
+    }
+
+    /// The answer, or what a client sees when it is lost.
+    fn answer<T>(&self, value: T) -> Result<Response<T>, Status> {
+        let mut script = self.script.lock().unwrap();
+        if script.lose_answers > 0 {
+            script.lose_answers -= 1;
+            return Err(Status::unknown("the stream was reset"));
+        }
+        Ok(Response::new(value))
+    }
+}
+
+macro_rules! absent {
+    ($($method:ident($request:ty) -> $reply:ty;)+) => {
+        #[async_trait]
+        impl Frontend for Server {
+            $(async fn $method(&self, _request: Request<$request>) -> Result<Response<$reply>, Status> {
+                self.admit()?;
+                Err(Status::unimplemented(stringify!($method)))
+            })+
+
+            type ListTaskStream = Tasks;
+            type ListTasksStream = Tasks;
+            type WatchTaskStream = Tasks;
+            type WatchTasksStream = Tasks;
+
+            async fn list_task(&self, _request: Request<v1::ListTaskRequest>) -> Result<Response<Tasks>, Status> {
+                Err(Status::unimplemented("list_task"))
+            }
+
+            async fn watch_task(&self, _request: Request<v1::WatchTaskRequest>) -> Result<Response<Tasks>, Status> {
+                Err(Status::unimplemented("watch_task"))
+            }
+
+            async fn list_tasks(&self, _request: Request<v1::ListTasksRequest>) -> Result<Response<Tasks>, Status> {
+                self.admit()?;
+                let mut script = self.script.lock().unwrap();
+                let mut items: Vec<_> = (1..=script.tasks).map(|n| Ok(task(n, v1::TaskState::Pending))).collect();
+                if script.lose_answers > 0 {
+                    script.lose_answers -= 1;
+                    items.truncate(items.len() / 2);
+                    items.push(Err(Status::unknown("the stream was reset")));
+                }
+                Ok(Response::new(Box::pin(tokio_stream::iter(items))))
+            }
+
+            async fn watch_tasks(
+                &self,
+                request: Request<Streaming<v1::WatchTaskRequest>>,
+            ) -> Result<Response<Tasks>, Status> {
+                self.admit()?;
+                let (tx, rx) = mpsc::channel(64);
+                tokio::spawn(watch(Arc::clone(&self.script), self.updates.subscribe(), request.into_inner(), tx));
+                Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
+            }
+
+            async fn create_session(
+                &self,
+                request: Request<v1::CreateSessionRequest>,
+            ) -> Result<Response<v1::Session>, Status> {
+                self.admit()?;
+                let request = request.into_inner();
+                let spec = request.session.unwrap();
+                let before = self.script.lock().unwrap().sessions.insert(request.session_id.clone(), spec.clone());
+                if before.is_some() {
+                    return Err(Status::already_exists(format!("session {}", request.session_id)));
+                }
+                self.answer(session(&request.session_id, spec))
+            }
+
+            async fn get_session(
+                &self,
+                request: Request<v1::GetSessionRequest>,
+            ) -> Result<Response<v1::Session>, Status> {
+                self.admit()?;
+                let id = request.into_inner().session_id;
+                let spec = self.script.lock().unwrap().sessions.get(&id).cloned();
+                self.answer(session(&id, spec.ok_or_else(|| Status::not_found(id.clone()))?))
+            }
+
+            async fn delete_session(
+                &self,
+                request: Request<v1::DeleteSessionRequest>,
+            ) -> Result<Response<v1::Session>, Status> {
+                self.admit()?;
+                let id = request.into_inner().session_id;
+                let spec = self.script.lock().unwrap().sessions.remove(&id);
+                self.answer(session(&id, spec.ok_or_else(|| Status::not_found(id.clone()))?))
+            }
+
+            async fn create_task(&self, _request: Request<v1::CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
+                self.admit()?;
+                let number = {
+                    let mut script = self.script.lock().unwrap();
+                    script.tasks += 1;
+                    script.tasks
+                };
+                self.answer(task(number, v1::TaskState::Pending))
+            }
+        }
+    };
+}
+
+absent! {
+    register_application(v1::RegisterApplicationRequest) -> v1::Result;
+    unregister_application(v1::UnregisterApplicationRequest) -> v1::Result;
+    update_application(v1::UpdateApplicationRequest) -> v1::Result;
+    get_application(v1::GetApplicationRequest) -> v1::Application;
+    list_application(v1::ListApplicationRequest) -> v1::ApplicationList;
+    list_applications(v1::ListApplicationsRequest) -> v1::ApplicationList;
+    list_executor(v1::ListExecutorRequest) -> v1::ExecutorList;
+    list_executors(v1::ListExecutorsRequest) -> v1::ExecutorList;
+    list_nodes(v1::ListNodesRequest) -> v1::NodeList;
+    get_node(v1::GetNodeRequest) -> v1::GetNodeResponse;
+    open_session(v1::OpenSessionRequest) -> v1::Session;
+    close_session(v1::CloseSessionRequest) -> v1::Session;
+    suspend_session(v1::SuspendSessionRequest) -> v1::Session;
+    resume_session(v1::ResumeSessionRequest) -> v1::Session;
+    list_session(v1::ListSessionRequest) -> v1::SessionList;
+    list_sessions(v1::ListSessionsRequest) -> v1::SessionList;
+    get_task(v1::GetTaskRequest) -> v1::Task;
+}
+
+/// A snapshot (Pending) for every registration, then what [`Fake::update`] says of registered tasks.
+async fn watch(
+    script: Arc<Mutex<Script>>,
+    mut updates: broadcast::Receiver<Option<v1::Task>>,
+    mut requests: Streaming<v1::WatchTaskRequest>,
+    replies: mpsc::Sender<Result<v1::Task, Status>>,
+) {
+    let mut registered = Vec::new();
+    loop {
+        let reply = tokio::select! {
+            request = requests.next() => match request {
+                Some(Ok(request)) => {
+                    script.lock().unwrap().watched.push(request.task_id.clone());
+                    let number = request.task_id.parse().unwrap();
+                    registered.push(request.task_id);
+                    task(number, v1::TaskState::Pending)
+                }
+                _ => return,
+            },
+            update = updates.recv() => match update {
+                Ok(Some(task)) if registered.contains(&task.metadata.as_ref().unwrap().id) => task,
+                Ok(Some(_)) => continue,
+                Ok(None) | Err(_) => {
+                    let _gone = replies.send(Err(Status::unavailable("this node goes away"))).await;
+                    return;
+                }
+            },
+        };
+        if replies.send(Ok(reply)).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The client against servers that misbehave on purpose, and the service side against a real client. All in this
+//! process, over loopback.
+
+mod calls;
+mod fake;
+mod services;
+mod watches;
