@@ -1,0 +1,42 @@
+//! `flmctl` and `flmping` as users type them, against three coordinators and a worker.
+//!
+//! Everything is asked of every coordinator: whoever is asked, the answer is the same. One cluster serves all steps,
+//! since starting one takes longer than most of them.
+
+mod applications;
+mod coordinators;
+mod election;
+mod explanations;
+mod ping;
+mod reading;
+mod scene;
+mod sessions;
+mod sheet;
+mod tasks;
+mod watching;
+
+use anyhow::{Context, Result};
+
+use scene::Scene;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verb_answers_the_same_through_every_coordinator() -> Result<()> {
+    let mut scene = Scene::start().await?;
+    let outcome = steps(&mut scene).await;
+    outcome.with_context(|| scene.cluster.tails())?;
+    scene.cluster.shutdown().await
+}
+
+async fn steps(scene: &mut Scene) -> Result<()> {
+    for node in scene.nodes() {
+        applications::step(scene, &node).await.with_context(|| format!("applications through {node:?}"))?;
+        sessions::step(scene, &node).await.with_context(|| format!("sessions through {node:?}"))?;
+        tasks::step(scene, &node).await.with_context(|| format!("tasks through {node:?}"))?;
+    }
+    explanations::step(scene).await.context("why tasks wait")?;
+    reading::step(scene).await.context("reading")?;
+    watching::step(scene).await.context("watching")?;
+    ping::step(scene).await.context("flmping")?;
+    coordinators::step(scene).await.context("coordinators")?;
+    election::step(scene).await.context("an election")
+}

@@ -1,0 +1,10 @@
+//! Crash tests over real processes: what was acknowledged is there afterwards, whatever died.
+
+mod all_at_once;
+mod disks;
+mod flmctl;
+mod lease;
+mod power_cut;
+mod programs;
+mod refusals;
+mod scenes;

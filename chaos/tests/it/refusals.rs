@@ -1,0 +1,12 @@
+//! What daemons refuse, with which exit code, and in which words.
+//!
+//! The files, ports and addresses are those of a cluster that was started and stopped: the members are the ones users
+//! would have. **Invariant:** a refusal changes nothing; each test ends with the original cluster running again, or with
+//! the mistake mended and the cluster formed.
+
+mod bootstrap;
+mod data_dirs;
+mod files;
+mod settings;
+mod strangers;
+mod workers;

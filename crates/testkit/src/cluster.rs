@@ -1,0 +1,382 @@
+//! A running cluster, and what can be done to it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use flame_proto::ha::cluster_client::ClusterClient;
+use flame_proto::ha::{MembersReply, MembersRequest};
+use flame_types::{CoordinatorId, Term};
+use tempfile::TempDir;
+use tonic::transport::Endpoint;
+
+use crate::binaries::Binaries;
+use crate::config_file::{self, MemberAddresses};
+use crate::daemon::{Daemon, write_file};
+use crate::leftovers::{self, FOLDER_PREFIX};
+use crate::options::ClusterOptions;
+use crate::ports::PortLease;
+use crate::run::RunId;
+use crate::wait::wait_until;
+
+/// Set to keep the folder of a cluster, logs included, when it is dropped.
+const KEEP_VARIABLE: &str = "FLAME_TEST_KEEP";
+
+/// What a coordinator exits with when somebody else listens on its port.
+const EXIT_PORT_IN_USE: i32 = 12;
+
+/// How often a start is tried with other ports.
+const START_TRIES_MAX: usize = 5;
+
+/// For one question to one coordinator.
+const QUESTION_LIMIT: Duration = Duration::from_secs(2);
+
+/// For the last processes of a run to end.
+const LEFTOVER_LIMIT: Duration = Duration::from_secs(15);
+
+/// Who leads, in which term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// The coordinator.
+    pub id: CoordinatorId,
+    /// Grows with every election.
+    pub term: Term,
+}
+
+/// Coordinators and workers as processes. Dropping it ends them all.
+pub struct Cluster {
+    // Fields are dropped in this order: first the processes, then the folder they write to.
+    workers: Vec<Daemon>,
+    coordinators: Vec<Coordinator>,
+    options: ClusterOptions,
+    run: RunId,
+    folder: TempDir,
+}
+
+struct Coordinator {
+    daemon: Daemon,
+    addresses: MemberAddresses,
+    _ports: PortLease,
+}
+
+impl Cluster {
+    /// Starts the coordinators, waits for a leader, then starts the workers and waits until they are attached.
+    ///
+    /// # Errors
+    /// Says which daemon did not start, with the last lines of its log.
+    pub async fn start(options: ClusterOptions) -> Result<Self> {
+        let binaries = Binaries::find()?;
+        let mut last_error = anyhow!("no try was made");
+        for _ in 0..START_TRIES_MAX {
+            let mut cluster = Self::prepare(&options, &binaries)?;
+            match cluster.launch().await {
+                Ok(()) => return Ok(cluster),
+                Err(error) if cluster.lost_a_port() => last_error = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last_error.context(format!("{START_TRIES_MAX} starts in a row met a port in use")))
+    }
+
+    fn prepare(options: &ClusterOptions, binaries: &Binaries) -> Result<Self> {
+        let run = RunId::new();
+        let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir();
+        let folder = folder.context("create the folder of the cluster")?;
+        leftovers::mark(folder.path(), &run)?;
+        let leases: Vec<_> = (0..options.coordinators).map(|_| PortLease::take()).collect::<Result<_>>()?;
+        let ids = (1..).map(CoordinatorId);
+        let members: Vec<_> = leases.iter().zip(ids).map(|(lease, id)| addresses(id, lease)).collect();
+        let name = format!("test-{}", &run.as_str()[..8]);
+        let mut coordinators = Vec::new();
+        for (index, lease) in leases.into_iter().enumerate() {
+            let addresses = members[index].clone();
+            let own = make_folder(&folder.path().join(format!("c{}", addresses.id)))?;
+            let data = options.data_dirs.get(index).cloned().unwrap_or_else(|| own.join("data"));
+            let config = own.join("flame-cluster.yaml");
+            let yaml = config_file::coordinator(&name, &addresses, &members, options.profile, &data);
+            write_file(&config, &yaml)?;
+            let mut arguments = vec!["--config".to_owned(), config.display().to_string()];
+            arguments.extend_from_slice(&options.coordinator_arguments);
+            let title = format!("coordinator-{}", addresses.id);
+            let daemon = Daemon::new(&title, binaries.path("flame-coordinator")?, arguments, &own, &run);
+            let daemon = daemon.with_environment(&options.environment);
+            coordinators.push(Coordinator { daemon, addresses, _ports: lease });
+        }
+        let mut workers = Vec::new();
+        for number in 1..=options.workers {
+            let title = format!("w{number}");
+            let own = make_folder(&folder.path().join(&title))?;
+            // Socket paths have a hard limit of 107 bytes: keep their folder near the top.
+            let sockets = make_folder(&folder.path().join(format!("s{number}")))?;
+            let config = own.join("flame-cluster.yaml");
+            let yaml = config_file::worker(&name, &title, &members, &options.worker_resources, &own, &sockets);
+            write_file(&config, &yaml)?;
+            let arguments = vec!["--config".to_owned(), config.display().to_string()];
+            let daemon = Daemon::new(&title, binaries.path("flame-worker")?, arguments, &own, &run);
+            workers.push(daemon.with_environment(&options.environment));
+        }
+        Ok(Self { workers, coordinators, options: options.clone(), run, folder })
+    }
+
+    async fn launch(&mut self) -> Result<()> {
+        self.start_all_coordinators().await?;
+        self.leader().await?;
+        for index in 0..self.workers.len() {
+            self.workers[index].spawn()?;
+        }
+        for index in 0..self.workers.len() {
+            self.worker_attached(index).await?;
+        }
+        Ok(())
+    }
+
+    fn lost_a_port(&mut self) -> bool {
+        self.coordinators.iter_mut().any(|member| member.daemon.exit_code() == Some(EXIT_PORT_IN_USE))
+    }
+
+    /// The ids of all coordinators, dead ones included.
+    #[must_use]
+    pub fn coordinator_ids(&self) -> Vec<CoordinatorId> {
+        self.coordinators.iter().map(|member| member.addresses.id).collect()
+    }
+
+    /// Where clients reach a coordinator.
+    ///
+    /// # Panics
+    /// If there is no coordinator with this id.
+    #[must_use]
+    pub fn endpoint(&self, id: CoordinatorId) -> String {
+        format!("http://{}", self.coordinator(id).addresses.client)
+    }
+
+    /// Where clients reach the coordinators, all of them.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        self.coordinators.iter().map(|member| format!("http://{}", member.addresses.client)).collect()
+    }
+
+    /// The cluster's own folder: configuration files, data, logs. It goes when the cluster is dropped.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The id of the run.
+    #[must_use]
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Waits until a majority runs and all that run agree on a leader, which says so itself.
+    ///
+    /// # Errors
+    /// If that takes too long; the message has each coordinator's own answer.
+    pub async fn leader(&self) -> Result<Leader> {
+        let outcome = wait_until(self.options.start_timeout, "one leader that all agree on", || self.agreed_leader());
+        outcome.await.map_err(|error| anyhow!("{error}\n{}", self.tails()))
+    }
+
+    async fn agreed_leader(&self) -> Result<Leader> {
+        let running: Vec<_> = self.coordinators.iter().filter(|member| member.daemon.is_started()).collect();
+        ensure!(running.len() > self.coordinators.len() / 2, "only {} coordinators run", running.len());
+        let mut opinions = BTreeSet::new();
+        let mut leads = false;
+        for member in running {
+            let id = member.addresses.id;
+            let reply = ask_members(&member.addresses.client).await.with_context(|| format!("coordinator {id}"))?;
+            ensure!(reply.leader != 0, "coordinator {id} knows no leader");
+            opinions.insert((reply.leader, reply.term));
+            leads |= reply.leader == reply.self_;
+        }
+        ensure!(opinions.len() == 1, "they disagree about (leader, term): {opinions:?}");
+        ensure!(leads, "the leader does not say so itself: {opinions:?}");
+        let (id, term) = opinions.pop_first().ok_or_else(|| anyhow!("nobody runs"))?;
+        Ok(Leader { id: CoordinatorId(id), term: Term(term) })
+    }
+
+    /// SIGKILL to one coordinator; returns when it is gone.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub async fn kill_coordinator(&mut self, id: CoordinatorId) -> Result<()> {
+        self.coordinator_mut(id).daemon.kill().await
+    }
+
+    /// SIGKILL to all coordinators at once; returns when all are gone.
+    ///
+    /// # Errors
+    /// If one cannot be killed.
+    pub async fn kill_all_coordinators(&mut self) -> Result<()> {
+        for member in &self.coordinators {
+            member.daemon.signal_kill()?;
+        }
+        for member in &mut self.coordinators {
+            if member.daemon.is_started() {
+                member.daemon.reap(LEFTOVER_LIMIT).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// SIGSTOP to one coordinator: it is alive and does nothing, until [`Cluster::resume_coordinator`].
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pause_coordinator(&self, id: CoordinatorId) -> Result<()> {
+        self.coordinator(id).daemon.signal_pause(true)
+    }
+
+    /// SIGCONT to one coordinator.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn resume_coordinator(&self, id: CoordinatorId) -> Result<()> {
+        self.coordinator(id).daemon.signal_pause(false)
+    }
+
+    /// Whom one coordinator takes for the leader, and in which term; it need not be right.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn opinion(&self, id: CoordinatorId) -> Result<(Option<CoordinatorId>, Term)> {
+        let reply = ask_members(&self.coordinator(id).addresses.client).await?;
+        let leader = (reply.leader != 0).then_some(CoordinatorId(reply.leader));
+        Ok((leader, Term(reply.term)))
+    }
+
+    /// SIGTERM to one coordinator; returns when it has ended with exit code 0.
+    ///
+    /// # Errors
+    /// If it does not end, or ends with another code.
+    pub async fn stop_coordinator(&mut self, id: CoordinatorId) -> Result<()> {
+        self.coordinator_mut(id).daemon.stop().await
+    }
+
+    /// Starts a coordinator that does not run, on its old ports and data; returns when it is ready.
+    ///
+    /// # Errors
+    /// If it does not become ready, with the last lines of its log.
+    pub async fn start_coordinator(&mut self, id: CoordinatorId) -> Result<()> {
+        let limit = self.options.start_timeout;
+        let daemon = &mut self.coordinator_mut(id).daemon;
+        daemon.spawn()?;
+        daemon.event("ready", limit).await.map(drop)
+    }
+
+    /// Starts all coordinators that do not run, together; returns when all are ready.
+    ///
+    /// # Errors
+    /// If one does not become ready, with the last lines of its log.
+    pub async fn start_all_coordinators(&mut self) -> Result<()> {
+        let limit = self.options.start_timeout;
+        for member in self.coordinators.iter_mut().filter(|member| !member.daemon.is_started()) {
+            member.daemon.spawn()?;
+        }
+        for member in &mut self.coordinators {
+            member.daemon.event("ready", limit).await?;
+        }
+        Ok(())
+    }
+
+    /// What a coordinator exited with by itself, if it did.
+    pub fn exit_code(&mut self, id: CoordinatorId) -> Option<i32> {
+        self.coordinator_mut(id).daemon.exit_code()
+    }
+
+    /// SIGKILL to one worker, counted from 0.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub async fn kill_worker(&mut self, index: usize) -> Result<()> {
+        self.workers[index].kill().await
+    }
+
+    /// Starts a worker that does not run; returns when it is attached.
+    ///
+    /// # Errors
+    /// If it does not attach, with the last lines of its log.
+    pub async fn start_worker(&mut self, index: usize) -> Result<()> {
+        self.workers[index].spawn()?;
+        self.worker_attached(index).await
+    }
+
+    async fn worker_attached(&mut self, index: usize) -> Result<()> {
+        let limit = self.options.start_timeout;
+        self.workers[index].event("attached", limit).await.map(drop)
+    }
+
+    /// SIGTERM to everything, workers first, and makes sure that no process of this run is left.
+    ///
+    /// # Errors
+    /// If a daemon does not end cleanly, or a process is left over.
+    pub async fn shutdown(mut self) -> Result<()> {
+        let coordinators = self.coordinators.iter_mut().map(|member| &mut member.daemon);
+        for daemon in self.workers.iter_mut().chain(coordinators).filter(|daemon| daemon.is_started()) {
+            daemon.stop().await?;
+        }
+        wait_until(LEFTOVER_LIMIT, "no process of this run is left", || async {
+            let left = self.run.processes();
+            ensure!(left.is_empty(), "still there: {left:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// The last lines of every daemon's log.
+    #[must_use]
+    pub fn tails(&self) -> String {
+        let coordinators = self.coordinators.iter().map(|member| &member.daemon);
+        let tails: Vec<_> = coordinators.chain(&self.workers).map(Daemon::tail).collect();
+        tails.join("\n")
+    }
+
+    /// The pid of a coordinator that runs.
+    #[must_use]
+    pub fn coordinator_pid(&self, id: CoordinatorId) -> Option<u32> {
+        self.coordinator(id).daemon.pid()
+    }
+
+    fn coordinator(&self, id: CoordinatorId) -> &Coordinator {
+        let found = self.coordinators.iter().find(|member| member.addresses.id == id);
+        found.unwrap_or_else(|| panic!("there is no coordinator {id}"))
+    }
+
+    fn coordinator_mut(&mut self, id: CoordinatorId) -> &mut Coordinator {
+        let found = self.coordinators.iter_mut().find(|member| member.addresses.id == id);
+        found.unwrap_or_else(|| panic!("there is no coordinator {id}"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.tails());
+        }
+        self.workers.clear();
+        self.coordinators.clear();
+        self.run.kill_leftovers();
+        if std::env::var_os(KEEP_VARIABLE).is_some() {
+            self.folder.disable_cleanup(true);
+            eprintln!("kept: {}", self.folder.path().display());
+        }
+    }
+}
+
+fn addresses(id: CoordinatorId, lease: &PortLease) -> MemberAddresses {
+    // The published convention: workers call the port after the clients'.
+    let at = |position| format!("127.0.0.1:{}", lease.port(position));
+    MemberAddresses { id, client: at(0), worker: at(1), peer: at(2) }
+}
+
+fn make_folder(path: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;
+    Ok(path.to_path_buf())
+}
+
+/// One coordinator's own view of the members and the leader.
+async fn ask_members(address: &str) -> Result<MembersReply> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+    let channel = endpoint.connect_timeout(QUESTION_LIMIT).timeout(QUESTION_LIMIT).connect().await?;
+    Ok(ClusterClient::new(channel).members(MembersRequest {}).await?.into_inner())
+}

@@ -1,0 +1,288 @@
+//! One coordinator or worker: its process, the events it prints, its log.
+//!
+//! **Invariant:** at most one process of a daemon runs at a time, and its pid is the one the kernel gave us at the start.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
+
+use crate::nursery;
+use crate::run::{self, RunId};
+use crate::wait::wait_until;
+
+/// How much of a log goes into an error message.
+const TAIL_LINES: usize = 25;
+
+/// For a process that was told to end.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How to start a daemon, and its process while it runs.
+pub(crate) struct Daemon {
+    name: String,
+    binary: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    folder: PathBuf,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+struct Process {
+    child: Child,
+    events: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Daemon {
+    /// A daemon that is not running. `folder` must exist; the log is put there.
+    pub(crate) fn new(name: &str, binary: PathBuf, arguments: Vec<String>, folder: &Path, run: &RunId) -> Self {
+        Self {
+            name: name.to_owned(),
+            binary,
+            arguments,
+            environment: vec![(run::VARIABLE.to_owned(), run.as_str().to_owned())],
+            folder: folder.to_path_buf(),
+            log: folder.join(format!("{name}.log")),
+            process: None,
+        }
+    }
+
+    pub(crate) fn with_environment(mut self, variables: &[(String, String)]) -> Self {
+        self.environment.extend_from_slice(variables);
+        self
+    }
+
+    /// Whether a process was started and has not been seen to end.
+    pub(crate) fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.child.id())
+    }
+
+    /// Starts the process. Returns before it is ready.
+    pub(crate) fn spawn(&mut self) -> Result<()> {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        let log = OpenOptions::new().create(true).append(true).open(&self.log);
+        let log = log.with_context(|| format!("open {}", self.log.display()))?;
+        let mut command = nursery::command(&self.binary);
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.folder)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child = nursery::spawn(command).with_context(|| format!("start {}", self.binary.display()))?;
+        let stdout = child.stdout.take().context("the process has no stdout")?;
+        self.process = Some(Process { child, events: collect_events(stdout) });
+        Ok(())
+    }
+
+    /// Waits for a line `{"event": name, ...}` on stdout.
+    pub(crate) async fn event(&mut self, name: &str, limit: Duration) -> Result<Value> {
+        let what = format!("{} says {name:?}", self.name);
+        let started = self.process.is_some();
+        let outcome = wait_until(limit, &what, || {
+            let found = self.find_event(name);
+            // A process that has ended says nothing more: the wait ends with what it left.
+            let ended = self.process.as_mut().and_then(|process| process.child.try_wait().ok().flatten());
+            async move {
+                match (found, ended) {
+                    (Some(event), _) => Ok(Ok(event)),
+                    (None, Some(status)) => Ok(Err(status)),
+                    (None, None) if started => Err(anyhow!("it runs and has not said it")),
+                    (None, None) => Ok(Err(ExitStatus::default())),
+                }
+            }
+        })
+        .await;
+        match outcome {
+            Ok(Ok(event)) => Ok(event),
+            Ok(Err(status)) => Err(anyhow!("{} ended before it said {name:?}: {status}\n{}", self.name, self.tail())),
+            Err(error) => Err(anyhow!("{error}\n{}", self.tail())),
+        }
+    }
+
+    /// The exit code, if the process has ended by itself.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.process.as_mut()?.child.try_wait().ok()??.code()
+    }
+
+    /// SIGKILL to the process, without waiting for its end.
+    pub(crate) fn signal_kill(&self) -> Result<()> {
+        let Some(pid) = self.kernel_pid() else { return Ok(()) };
+        kill_process(pid, Signal::KILL).with_context(|| format!("kill {} ({})", self.name, pid.as_raw_nonzero()))
+    }
+
+    /// SIGSTOP or SIGCONT to the process.
+    pub(crate) fn signal_pause(&self, paused: bool) -> Result<()> {
+        let pid = self.kernel_pid().ok_or_else(|| anyhow!("{} does not run", self.name))?;
+        let signal = if paused { Signal::STOP } else { Signal::CONT };
+        kill_process(pid, signal).with_context(|| format!("pause or resume {}", self.name))
+    }
+
+    /// Waits for the end of a process that has been told to end, and forgets it.
+    pub(crate) async fn reap(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let Some(mut process) = self.process.take() else { return Err(anyhow!("{} does not run", self.name)) };
+        let what = format!("the end of {}", self.name);
+        let ended = wait_until(limit, &what, || {
+            let ended = process.child.try_wait();
+            async move { ended?.ok_or_else(|| anyhow!("it still runs")) }
+        })
+        .await;
+        if ended.is_err() {
+            // Not forgotten: it is still to be killed when the cluster is dropped.
+            self.process = Some(process);
+        }
+        ended.map_err(|error| anyhow!("{error}\n{}", self.tail()))
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        self.signal_kill()?;
+        self.reap(STOP_LIMIT).await.map(drop)
+    }
+
+    /// SIGTERM, and waits for an end with exit code 0.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let pid = self.kernel_pid().ok_or_else(|| anyhow!("{} does not run", self.name))?;
+        kill_process(pid, Signal::TERM).with_context(|| format!("stop {}", self.name))?;
+        let status = self.reap(STOP_LIMIT).await?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(anyhow!("{} did not stop cleanly: {status}\n{}", self.name, self.tail()))
+        }
+    }
+
+    /// The last lines of the log, with a headline.
+    pub(crate) fn tail(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().collect();
+        let from = lines.len().saturating_sub(TAIL_LINES);
+        format!("--- last lines of {} ---\n{}", self.log.display(), lines[from..].join("\n"))
+    }
+
+    fn find_event(&self, name: &str) -> Option<Value> {
+        let events = self.process.as_ref()?.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().find(|event| event["event"] == name).cloned()
+    }
+
+    fn kernel_pid(&self) -> Option<Pid> {
+        let raw = i32::try_from(self.pid()?).ok()?;
+        Pid::from_raw(raw)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(pid) = self.kernel_pid() {
+            let _gone = kill_process_group(pid, Signal::KILL);
+        }
+        if let Some(mut process) = self.process.take() {
+            let _status = process.child.wait();
+        }
+    }
+}
+
+/// Reads JSON lines until the process closes its stdout. Other lines go to the test's own output.
+fn collect_events(stdout: ChildStdout) -> Arc<Mutex<Vec<Value>>> {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let inbox = events.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            match serde_json::from_str::<Value>(&line) {
+                Ok(event) => inbox.lock().unwrap_or_else(PoisonError::into_inner).push(event),
+                Err(_) => eprintln!("{line}"),
+            }
+        }
+    });
+    events
+}
+
+/// Creates or empties a file; used for the files a daemon gets.
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<()> {
+    let mut file = File::create(path).with_context(|| format!("create {}", path.display()))?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(folder: &Path, script: &str, run: &RunId) -> Daemon {
+        Daemon::new("shell", "/bin/sh".into(), vec!["-c".to_owned(), script.to_owned()], folder, run)
+    }
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn events_are_read_and_sigterm_ends_it_cleanly() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let script = r#"trap 'exit 0' TERM; echo '{"event":"ready","id":7}'; while :; do sleep 0.05; done"#;
+        let mut daemon = shell(folder.path(), script, &RunId::new());
+        daemon.spawn()?;
+        assert_eq!(daemon.event("ready", LIMIT).await?["id"], 7);
+        daemon.stop().await?;
+        assert!(!daemon.is_started());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_early_end_tells_the_status_and_the_log() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut daemon = shell(folder.path(), "echo 'no such luck' >&2; exit 12", &RunId::new());
+        daemon.spawn()?;
+        let text = daemon.event("ready", LIMIT).await.expect_err("it ended").to_string();
+        assert!(text.contains("no such luck") && text.contains("12"), "{text}");
+        assert_eq!(daemon.exit_code(), Some(12));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_killed_daemon_can_be_started_again() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut daemon = shell(folder.path(), r#"echo '{"event":"ready"}'; exec sleep 1000"#, &RunId::new());
+        for _ in 0..2 {
+            daemon.spawn()?;
+            daemon.event("ready", LIMIT).await?;
+            daemon.kill().await?;
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn grandchildren_are_found_by_the_id_of_the_run() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let run = RunId::new();
+        // A grandchild in a session of its own, as a service is: killing the group does not reach it.
+        let script = r#"setsid sleep 1000 & echo '{"event":"ready"}'; exec sleep 1000"#;
+        let mut daemon = shell(folder.path(), script, &run);
+        daemon.spawn()?;
+        daemon.event("ready", LIMIT).await?;
+        wait_until(LIMIT, "both processes", || async {
+            let found = run.processes();
+            if found.len() == 2 { Ok(()) } else { Err(anyhow!("{found:?}")) }
+        })
+        .await?;
+        drop(daemon);
+        assert_eq!(run.processes().len(), 1, "the grandchild outlives the group");
+        run.kill_leftovers();
+        wait_until(LIMIT, "no process of the run", || async {
+            let found = run.processes();
+            if found.is_empty() { Ok(()) } else { Err(anyhow!("{found:?}")) }
+        })
+        .await
+    }
+}
