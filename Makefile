@@ -1,0 +1,46 @@
+# The commands of every day. `make help` lists them; `cargo xtask` holds what they check.
+
+CACHE_DIR ?= $(HOME)/.cache/flame-ha
+# Outside the checkout, so that a second clone and CI use the RocksDB that is already compiled.
+export CARGO_TARGET_DIR ?= $(CACHE_DIR)/target
+# The published Rust client is compiled as its users do: apart from the workspace, with its own lockfile.
+export FLAME_CONFORMANCE_TARGET_DIR ?= $(CACHE_DIR)/target-conformance
+# The published Python client.
+export FLAME_VENV ?= $(CACHE_DIR)/venv-flamepy-0.6.0
+# ccache's compilers first, where it is installed.
+export PATH := /usr/lib/ccache:$(PATH)
+
+OFFLINE := --locked --offline
+BIN := $(CARGO_TARGET_DIR)/release
+
+.PHONY: help deps deps-build build build-conformance demo test verify fix clean-demo
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install and fetch everything that building and testing need, all pinned
+	@scripts/deps.sh test
+
+deps-build:
+	@scripts/deps.sh build
+
+build: deps-build ## Build every program of the workspace (release, as everything here)
+	cargo build $(OFFLINE) --release --workspace --bins
+
+build-conformance: deps
+	CARGO_TARGET_DIR=$(FLAME_CONFORMANCE_TARGET_DIR) cargo build $(OFFLINE) --release --manifest-path sdk/conformance/rust/Cargo.toml
+
+demo: build ## Run 10,000 tasks on three coordinators, kill the leader half-way, count what was lost
+	$(BIN)/flame-chaos demo
+
+test: deps build build-conformance ## Everything CI runs: style, lints, rules, all tests, both published clients
+	cargo xtask verify
+
+verify: ## The same checks without installing or building anything beforehand
+	cargo xtask verify
+
+fix: ## Format, and let clippy mend what it can
+	cargo xtask fix
+
+clean-demo: ## End the demo's processes and remove its data, after it was interrupted
+	$(BIN)/flame-chaos clean

@@ -1,0 +1,41 @@
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! | command | does |
+//! |---|---|
+//! | `verify` | every check CI makes, in the same order; changes nothing. `--quick` leaves the tests out |
+//! | `fix` | formats, and lets clippy mend what it can |
+//! | `tidy` | the rules of the tree alone: seconds, no compiling |
+//!
+//! **Invariant:** CI runs `verify` and nothing beside it, so that whoever ran `verify` knows what CI will say.
+
+mod step;
+mod tidy;
+mod verify;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask verify [--quick] | fix | tidy";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root of the workspace");
+    let outcome = match arguments.as_slice() {
+        ["verify"] => verify::verify(root, verify::Scope::All),
+        ["verify", "--quick"] => verify::verify(root, verify::Scope::Quick),
+        ["fix"] => verify::fix(root),
+        ["tidy"] => tidy::run(root),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
