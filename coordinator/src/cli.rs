@@ -14,6 +14,10 @@ use crate::drive::leader::Defaults;
 use crate::exit::Exit;
 use crate::node::{Listen, Options};
 
+/// Tasks that may wait on an executor behind the one it runs. How many do follows their running time: short tasks get
+/// what hides the way to the leader and back, long ones none.
+const PREFETCH_MAX: u32 = 256;
+
 /// One replica of Flame's control plane.
 #[derive(Debug, Parser)]
 #[command(name = "flame-coordinator", version)]
@@ -103,6 +107,7 @@ fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
         default_resources: section.cluster.default_resources,
         bind_failures_max: section.cluster.bind_failures_max,
         closed_sessions_max: section.cluster.closed_sessions_max,
+        prefetch_max: PREFETCH_MAX,
         ..ClusterConfig::default()
     };
     Ok(Options {

@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+use flame_storage::Cause;
+
 use crate::consensus::StartError;
 
 /// Why a coordinator ends. The text is one sentence that says what to do.
@@ -27,10 +29,10 @@ pub enum Exit {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The disk holds less than this node has promised.
+    /// The disk holds less than this node has promised, or is not the one that the cluster knows.
     #[error("{0}")]
     Quarantine(String),
-    /// Storage failed while running: the outcome of the last write is unknown.
+    /// Storage failed while running: the outcome of the last write is unknown, or rows cannot be read.
     #[error("storage failed and this node has stopped: {0}; check the disk, then start it again")]
     StorageFailed(String),
     /// Anything else.
@@ -52,6 +54,31 @@ impl Exit {
             Self::StorageFailed(_) => 14,
         })
     }
+
+    /// The rows are a function of the log, and the log is in order.
+    fn damaged_rows(why: &str) -> Self {
+        let remedy = "remove that directory and start this node again: it makes the rows again from its log, or says \
+                      that the log does not reach back far enough";
+        Self::Damaged(format!("{why}; {remedy}"))
+    }
+
+    /// Nothing on this disk makes up for it.
+    fn damaged_log(why: &str) -> Self {
+        let remedy = "its peers hold what it held: wipe the directory and let the node join under a new id";
+        Self::Damaged(format!("{why}; {remedy}"))
+    }
+}
+
+/// Why a node that ran cannot go on.
+impl From<Cause> for Exit {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Failed(why) => Self::StorageFailed(why),
+            Cause::DamagedRows(why) => Self::damaged_rows(&why),
+            Cause::DamagedLog(why) => Self::damaged_log(&why),
+            Cause::Replaced(why) => Self::Quarantine(why),
+        }
+    }
 }
 
 impl From<StartError> for Exit {
@@ -64,9 +91,9 @@ impl From<StartError> for Exit {
                     Self::OtherNode(format!("{text}; give this node a directory of its own (coordinator.data_dir)"))
                 }
                 Storage::Quarantine(_) => Self::Quarantine(text),
-                Storage::DamagedLog { .. } | Storage::DamagedState { .. } | Storage::DamagedIdentity { .. } => {
-                    let remedy = "its peers hold what it held: wipe the directory and let the node join under a new id";
-                    Self::Damaged(format!("{text}; {remedy}"))
+                Storage::DamagedState { .. } => Self::damaged_rows(&text),
+                Storage::DamagedLog { .. } | Storage::LostState { .. } | Storage::DamagedIdentity { .. } => {
+                    Self::damaged_log(&text)
                 }
                 other => Self::Other(other.into()),
             },

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::consensus::{self, BootstrapError, Consensus, Profile};
 use crate::drive::batcher::BatcherHandle;
+use crate::drive::clients::ClientLeases;
 use crate::drive::events::EventHub;
 use crate::drive::forward::ForwardService;
 use crate::drive::gateway::Gateway;
@@ -88,7 +89,7 @@ async fn serve(options: Options) -> Result<(), Exit> {
     let ended = tokio::select! {
         signal = stop_signal() => signal,
         failed = bootstrap(&parts.consensus) => Err(failed),
-        failure = fatal.raised() => Err(Exit::StorageFailed(failure)),
+        cause = fatal.raised() => Err(Exit::from(cause)),
     };
     if ended.is_ok() {
         hand_over(&parts.consensus).await;
@@ -160,6 +161,7 @@ struct Parts {
     gateway: Gateway,
     hub: Hub,
     events: EventHub,
+    clients: ClientLeases,
 }
 
 impl Parts {
@@ -178,18 +180,20 @@ impl Parts {
         let hub = Hub::new(cluster_id, consensus.clone(), batcher.clone(), replies.clone());
         // This is the only place that sets it.
         let _ = targets.set(Targets { gateway: gateway.clone(), hub: hub.clone() });
+        let clients = ClientLeases::default();
         let leader = Leader {
             consensus: consensus.clone(),
             batcher: batcher.clone(),
             hub: hub.clone(),
+            clients: clients.clone(),
             replies: replies.clone(),
             defaults: options.defaults.clone(),
             dirty,
         };
         tokio::spawn(leader.run());
-        tokio::spawn(link::run(gateway.clone(), batcher.clone()));
+        tokio::spawn(link::run(gateway.clone(), batcher.clone(), clients.clone()));
         tokio::spawn(gateway.clone().keep_registered(replies));
-        Ok(Self { consensus, batcher, gateway, hub, events })
+        Ok(Self { consensus, batcher, gateway, hub, events, clients })
     }
 }
 
@@ -230,7 +234,7 @@ fn spawn_servers(
     let worker = tonic::service::Routes::new(parts.hub.server());
     let peer = tonic::service::Routes::new(parts.consensus.raft_service())
         .add_service(parts.consensus.bootstrap_service())
-        .add_service(ForwardService::server(parts.consensus.clone(), parts.batcher.clone()));
+        .add_service(ForwardService::server(parts.consensus.clone(), parts.batcher.clone(), parts.clients.clone()));
     // Calls that are under way need their peers to the end: this server is cut off when they have ended.
     let until_cut_off = CancellationToken::new();
     let servers = Servers {

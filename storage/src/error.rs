@@ -47,9 +47,19 @@ pub enum Error {
         why: String,
     },
 
-    /// The rows are damaged.
+    /// The rows are damaged. Remove them and start again: they are made again from the log, if it was never cut.
     #[error("the state rows in {} are damaged: {why}", .dir.display())]
     DamagedState {
+        /// Where the rows lie.
+        dir: PathBuf,
+        /// What was found.
+        why: String,
+    },
+
+    /// The rows are older than the log's first entry, or gone: they cannot be made again from it. Wipe the directory and
+    /// join under a new id.
+    #[error("the state rows in {} are gone and the log does not reach back far enough to make them again: {why}", .dir.display())]
+    LostState {
         /// Where the rows lie.
         dir: PathBuf,
         /// What was found.
@@ -84,7 +94,8 @@ pub enum Error {
     #[error("refused: {0}")]
     Refused(String),
 
-    /// An earlier write failed, its outcome is unknown, and nothing is written any more. Restart the process.
+    /// The disk does not let the rows be read, or an earlier write failed and its outcome is unknown: nothing is read
+    /// or written any more. Look at the disk and restart the process.
     #[error("storage has stopped: {0}")]
     Stopped(String),
 

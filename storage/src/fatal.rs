@@ -1,16 +1,34 @@
 //! How storage stops the process.
 //!
-//! After a failed write or sync the content of the disk is unknown; the page cache may show what the disk lacks. The
-//! only safe thing is to end the process and look at the disk again when it starts. Storage cannot do that itself, so
-//! it raises the one flag the process waits on.
+//! After a failed write or sync the content of the disk is unknown; the page cache may show what the disk lacks. What
+//! reads as damaged will read so again, and the next thing that is read may be wrong in a way that no checksum shows.
+//! The only safe thing is to end the process and look at the disk again when it starts. Storage cannot do that itself,
+//! so it raises the one flag the process waits on, with a [`Cause`] that says what to do then.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+/// Why a process must end, by what the operator can do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The disk failed: the outcome of a write is unknown, or something cannot be read. Look at the disk, start again.
+    #[error("{0}")]
+    Failed(String),
+    /// Rows do not read as they were written. Starting again shows the same; they can be made again.
+    #[error("{0}")]
+    DamagedRows(String),
+    /// The log does not read as it was written. Starting again shows the same; only peers have what it held.
+    #[error("{0}")]
+    DamagedLog(String),
+    /// The cluster knows another disk under this node's id. This one has promised nothing and must not vote.
+    #[error("{0}")]
+    Replaced(String),
+}
+
 /// Raised once. Cheap to clone; all clones are the same flag.
 #[derive(Clone, Debug)]
-pub struct Fatal(Arc<watch::Sender<Option<String>>>);
+pub struct Fatal(Arc<watch::Sender<Option<Cause>>>);
 
 impl Default for Fatal {
     fn default() -> Self {
@@ -25,14 +43,18 @@ impl Fatal {
         Self(Arc::new(watch::Sender::new(None)))
     }
 
+    /// Raises the flag because the disk failed. The first cause stays.
+    pub fn raise(&self, why: impl Into<String>) {
+        self.raise_as(Cause::Failed(why.into()));
+    }
+
     /// Raises the flag. The first cause stays.
-    pub fn raise(&self, cause: impl Into<String>) {
-        let cause = cause.into();
+    pub fn raise_as(&self, cause: Cause) {
         self.0.send_if_modified(|current| {
             if current.is_some() {
                 return false;
             }
-            tracing::error!(%cause, "storage stops: the outcome of a write is unknown");
+            tracing::error!(?cause, "this node stops");
             *current = Some(cause);
             true
         });
@@ -40,12 +62,12 @@ impl Fatal {
 
     /// Why it was raised, if it was.
     #[must_use]
-    pub fn cause(&self) -> Option<String> {
+    pub fn cause(&self) -> Option<Cause> {
         self.0.borrow().clone()
     }
 
     /// Waits until it is raised. Cancel safe.
-    pub async fn raised(&self) -> String {
+    pub async fn raised(&self) -> Cause {
         let mut receiver = self.0.subscribe();
         loop {
             if let Some(cause) = receiver.borrow_and_update().clone() {
@@ -72,8 +94,9 @@ mod tests {
         });
         assert_eq!(fatal.cause(), None);
         fatal.clone().raise("disk gone");
-        fatal.raise("later trouble");
-        assert_eq!(waiter.await.unwrap(), "disk gone");
-        assert_eq!(fatal.cause().as_deref(), Some("disk gone"));
+        fatal.raise_as(Cause::DamagedLog("later trouble".into()));
+        let disk_gone = Cause::Failed("disk gone".into());
+        assert_eq!(waiter.await.unwrap(), disk_gone);
+        assert_eq!(fatal.cause(), Some(disk_gone));
     }
 }

@@ -7,6 +7,7 @@
 //! * **Invariant:** a log opens with everything it ever acknowledged or not at all. Only a tail that was never
 //!   acknowledged may be cut.
 //! * **Invariant:** rows and the log id they stand for are written in one batch and flushed as one.
+//! * **Invariant:** what reads as damaged while the process runs raises [`Fatal`]: it is neither served nor tried again.
 //! * **Invariant:** rocksdb and bincode are used nowhere else.
 //!
 //! | module | holds |
@@ -50,7 +51,7 @@ pub mod type_config;
 pub use codec::CodecError;
 pub use data_dir::DataDir;
 pub use error::Error;
-pub use fatal::Fatal;
+pub use fatal::{Cause, Fatal};
 pub use identity::{Expected, Identity, PeerMemory};
 pub use log::{Hook, LogMeter, LogOptions, LogReader, RocksLog};
 pub use row_reader::{RowReader, Space};

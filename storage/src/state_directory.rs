@@ -9,10 +9,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rocksdb::{Cache, DB};
+use rocksdb::{Cache, DB, ErrorKind};
 
 use crate::on_disk_version::OnDiskVersion;
-use crate::{Error, codec, files, key_spaces, rocks_files, rocks_options};
+use crate::{Cause, Error, codec, files, key_spaces, rocks_files, rocks_options};
 
 const POINTER: &str = "CURRENT";
 const PREFIX: &str = "state-";
@@ -112,6 +112,14 @@ impl Database {
 
     pub(crate) fn damaged(&self, why: String) -> Error {
         damaged(&self.directory.path, why)
+    }
+
+    /// Why the process must end after the database refused something.
+    pub(crate) fn cause(&self, what: &str, error: &rocksdb::Error) -> Cause {
+        match error.kind() {
+            ErrorKind::Corruption => Cause::DamagedRows(self.damaged(error.to_string()).to_string()),
+            _ => Cause::Failed(format!("state: {what}: {error}")),
+        }
     }
 
     /// Lets the directory go with the last reader.

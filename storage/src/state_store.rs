@@ -6,24 +6,28 @@
 //!
 //! **Invariant:** one batch holds an entry's rows and its log id; one flush takes all column families.
 //! **Invariant:** rows never go back: neither a write nor a snapshot with an older log id is taken.
+//! **Invariant:** damage does not travel: every row of a checkpoint is read before anybody may have it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{Cache, DB, FlushOptions, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
+use rocksdb::{Cache, DB, ErrorKind, FlushOptions, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
 
 use crate::key_spaces::{APPLIED, BULK, FORMAT, LIVE, MEMBERSHIP, META};
 use crate::on_disk_version::OnDiskVersion;
 use crate::snapshot::{ROWS, SnapshotManifest, bad, file_path};
 use crate::state_directory::{self, Database};
-use crate::{Error, Fatal, LogId, RowReader, Space, StoredMembership, codec, files};
+use crate::{Cause, Error, Fatal, LogId, RowReader, Space, StoredMembership, codec, files};
 
 const MIB: usize = 1 << 20;
 
 /// Rows read at once by [`StateStore::scan_live`].
 const SCAN_ROWS: usize = 1024;
+
+/// Read ahead where a file is read from its beginning to its end.
+const READ_AHEAD_BYTES: usize = 2 * MIB;
 
 /// How the rows use memory.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ pub struct StateOptions {
     pub memtable_bytes: usize,
     /// Blocks of files kept in memory.
     pub block_cache_bytes: usize,
-    /// Raised when a write fails.
+    /// Raised when a write fails, and when a read finds damage.
     pub fatal: Fatal,
 }
 
@@ -110,7 +114,8 @@ impl StateStore {
         let (applied, membership) = contents(&database)?;
         tracing::info!(dir = %root.display(), number, ?applied, "state rows opened");
         let position = Position { applied, membership, number, failure: None };
-        Ok(Self { root, options, cache, reader: RowReader::new(database), position: Mutex::new(position) })
+        let reader = RowReader::new(database, options.fatal.clone());
+        Ok(Self { root, options, cache, reader, position: Mutex::new(position) })
     }
 
     /// The log id the rows stand for, and the membership at that point.
@@ -152,7 +157,8 @@ impl StateStore {
         }
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        database.db.write_opt(batch, &options).map_err(|error| self.stop(&mut position, format!("rows: {error}")))?;
+        let written = database.db.write_opt(batch, &options);
+        written.map_err(|error| self.stop(&mut position, database.cause("rows", &error)))?;
         position.applied = Some(applied);
         if let Some(membership) = membership {
             position.membership = membership.clone();
@@ -171,16 +177,27 @@ impl StateStore {
         options.set_wait(true);
         let families = [LIVE, BULK, META].map(|name| database.family(name));
         let result = database.db.flush_cfs_opt(&families, &options);
-        result.map_err(|error| self.stop(&mut self.lock(), format!("flush: {error}")))?;
-        flushed(&database)
+        result.map_err(|error| self.stop(&mut self.lock(), database.cause("flush", &error)))?;
+        self.flushed(&database)
     }
 
     /// The log id that a crash cannot undo any more; flushes in the background count.
     ///
     /// # Errors
-    /// [`Error::DamagedState`].
+    /// [`Error::DamagedState`], [`Error::Stopped`]: the process is about to end.
     pub fn flushed_applied(&self) -> Result<Option<LogId>, Error> {
-        flushed(&self.reader.database())
+        self.flushed(&self.reader.database())
+    }
+
+    /// What of the rows is in files. A read of the *persisted* tier leaves memtables out.
+    fn flushed(&self, database: &Database) -> Result<Option<LogId>, Error> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::Persisted);
+        let stored = database.db.get_cf_opt(database.family(META), APPLIED, &options);
+        let stored = stored.map_err(|error| self.reader.failed(database, &error))?;
+        stored
+            .map(|bytes| codec::decode_plain(&bytes).map_err(|error| database.damaged(format!("applied: {error}"))))
+            .transpose()
     }
 
     /// All live rows in key order, read in pages: for a moment in which nobody writes, such as the start.
@@ -194,8 +211,11 @@ impl StateStore {
         self.reader.clone()
     }
 
-    /// Makes a snapshot in a directory that does not exist yet. Blocks for a flush and one reading of all files; writes
+    /// Makes a snapshot in a directory that does not exist yet. Blocks for a flush and two readings of all files; writes
     /// go on meanwhile. The manifest says which of them are in it.
+    ///
+    /// The first reading checks every block. The checksums of the manifest are of the files as they are: without it,
+    /// whoever receives a damaged file would find it in order.
     ///
     /// # Errors
     /// [`Error::Stopped`] after a failed flush, [`Error::Io`], [`Error::DamagedState`].
@@ -207,7 +227,13 @@ impl StateStore {
         Checkpoint::new(&database.db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(&rows))
             .map_err(|error| Error::io("cannot make a checkpoint")(std::io::Error::other(error)))?;
-        let (applied, membership) = checkpoint_contents(&rows)?;
+        // The files are links to those in use: what is damaged in them is damaged there.
+        let contents = checkpoint_contents(&rows).inspect_err(|error| {
+            if let Error::DamagedState { why, .. } = error {
+                self.options.fatal.raise_as(Cause::DamagedRows(database.damaged(why.clone()).to_string()));
+            }
+        });
+        let (applied, membership) = contents?;
         SnapshotManifest::write(dir, applied, membership)
     }
 
@@ -239,8 +265,9 @@ impl StateStore {
             }
         })?;
         // Whether the pointer has moved is unknown after an error; writing on would be lost if it has.
-        state_directory::switch(&self.root, number)
-            .map_err(|error| self.stop(&mut position, format!("pointer to a snapshot: {error}")))?;
+        state_directory::switch(&self.root, number).map_err(|error| {
+            self.stop(&mut position, Cause::Failed(format!("state: pointer to a snapshot: {error}")))
+        })?;
         let old = self.reader.replace(database);
         old.replaced();
         position.applied = manifest.applied;
@@ -261,10 +288,11 @@ impl StateStore {
     }
 
     /// Ends the rows: the outcome of a write is unknown.
-    fn stop(&self, position: &mut Position, cause: String) -> Error {
-        self.options.fatal.raise(format!("state: {cause}"));
-        position.failure = Some(cause.clone());
-        Error::Stopped(cause)
+    fn stop(&self, position: &mut Position, cause: Cause) -> Error {
+        let why = cause.to_string();
+        self.options.fatal.raise_as(cause);
+        position.failure = Some(why.clone());
+        Error::Stopped(why)
     }
 
     /// The lock guards plain data that no statement leaves half changed, so a panic elsewhere does not spoil it.
@@ -296,25 +324,20 @@ fn contents(database: &Database) -> Result<(Option<LogId>, StoredMembership), Er
     Ok((applied, membership))
 }
 
-/// What of the rows is in files. A read of the *persisted* tier leaves memtables out.
-fn flushed(database: &Database) -> Result<Option<LogId>, Error> {
-    let mut options = ReadOptions::default();
-    options.set_read_tier(ReadTier::Persisted);
-    let stored = database.db.get_cf_opt(database.family(META), APPLIED, &options);
-    let stored = stored.map_err(|error| database.damaged(error.to_string()))?;
-    stored
-        .map(|bytes| codec::decode_plain(&bytes).map_err(|error| database.damaged(format!("applied: {error}"))))
-        .transpose()
-}
-
-/// What a checkpoint stands for. Writes went on while it was made, so only its own files know.
+/// What a checkpoint stands for. Writes went on while it was made, so only its own files know. Reads all of them.
 fn checkpoint_contents(rows: &Path) -> Result<(Option<LogId>, StoredMembership), Error> {
     let damaged = |why: String| Error::DamagedState { dir: rows.to_path_buf(), why };
     let (applied, membership) = {
-        let db = DB::open_cf_for_read_only(&Options::default(), rows, [META], false)
-            .map_err(|error| damaged(error.to_string()))?;
+        let refused = |error: rocksdb::Error| match error.kind() {
+            ErrorKind::Corruption => damaged(error.to_string()),
+            _ => Error::io("cannot read a checkpoint")(std::io::Error::other(error)),
+        };
+        let db = DB::open_cf_for_read_only(&Options::default(), rows, [LIVE, BULK, META], false).map_err(refused)?;
+        for name in [LIVE, BULK] {
+            read_all(&db, name).map_err(refused)?;
+        }
         let meta = db.cf_handle(META).ok_or_else(|| damaged("no meta family".into()))?;
-        let read = |key| db.get_cf(meta, key).map_err(|error| damaged(error.to_string()));
+        let read = |key| db.get_cf(meta, key).map_err(refused);
         let decoded = |error: codec::CodecError| damaged(error.to_string());
         let applied = read(APPLIED)?.map(|bytes| codec::decode_plain(&bytes)).transpose().map_err(decoded)?;
         let membership = read(MEMBERSHIP)?.map(|bytes| codec::decode_plain(&bytes)).transpose().map_err(decoded)?;
@@ -326,6 +349,20 @@ fn checkpoint_contents(rows: &Path) -> Result<(Option<LogId>, StoredMembership),
         std::fs::remove_file(&path).map_err(Error::io(format!("cannot remove {}", path.display())))?;
     }
     Ok((applied, membership))
+}
+
+/// Reads every row of a family for the checksums of the blocks they lie in.
+fn read_all(db: &DB, name: &str) -> Result<(), rocksdb::Error> {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    options.set_readahead_size(READ_AHEAD_BYTES);
+    let family = db.cf_handle(name).expect("opened with this column family");
+    let mut rows = db.raw_iterator_cf_opt(family, options);
+    rows.seek_to_first();
+    while rows.valid() {
+        rows.next();
+    }
+    rows.status()
 }
 
 struct LiveRows {

@@ -23,7 +23,6 @@
 //! | [`options`] | what a worker can be told |
 //! | [`cli`] | the command line |
 //! | [`announce`] | what it says on standard output |
-//! | [`text`] | messages cut to size |
 
 pub(crate) mod agent;
 pub(crate) mod announce;
@@ -34,7 +33,6 @@ pub(crate) mod instance;
 pub mod options;
 pub(crate) mod resources;
 pub mod shim;
-pub(crate) mod text;
 pub mod worker;
 
 pub use agent::Farewell;

@@ -5,9 +5,11 @@
 //! | `verify` | every check CI makes, in the same order; changes nothing. `--quick` leaves the tests out |
 //! | `fix` | formats, and lets clippy mend what it can |
 //! | `tidy` | the rules of the tree alone: seconds, no compiling |
+//! | `bench` | builds every program and measures with them (docs/performance.md); not part of CI |
 //!
 //! **Invariant:** CI runs `verify` and nothing beside it, so that whoever ran `verify` knows what CI will say.
 
+mod bench;
 mod step;
 mod tidy;
 mod verify;
@@ -15,7 +17,8 @@ mod verify;
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask verify [--quick] | fix | tidy";
+const USAGE: &str = "usage: cargo xtask verify [--quick] | fix | tidy
+       cargo xtask bench [NAME...] [--all] [--json] [--runs N] [--tasks N] [--profile] [--seed N] [--out FOLDER]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         ["verify", "--quick"] => verify::verify(root, verify::Scope::Quick),
         ["fix"] => verify::fix(root),
         ["tidy"] => tidy::run(root),
+        ["bench", arguments @ ..] => bench::run(root, arguments),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -16,6 +16,7 @@ use flame_types::{TaskNo, TaskState};
 use futures::StreamExt;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::run::ledger::Ledger;
 use crate::run::workload::{Item, Workload};
@@ -89,6 +90,15 @@ impl Load {
     /// # Errors
     /// A submit that was refused: no fault of this crate's making excuses that.
     pub async fn submit(&self, workload: Workload, prefix: &str) -> Result<()> {
+        self.submit_every(workload, prefix, Duration::ZERO).await
+    }
+
+    /// The same, with so much time between one submit and the next: what a cluster gets then does not depend on how fast
+    /// it answers, as long as the window holds.
+    ///
+    /// # Errors
+    /// As [`Load::submit`].
+    pub async fn submit_every(&self, workload: Workload, prefix: &str, every: Duration) -> Result<()> {
         let items: Vec<_> = workload.items(prefix).collect();
         let known = items.iter().map(|item| (item.nonce.clone(), item.clone()));
         self.shared.items.lock().await.extend(known);
@@ -106,7 +116,9 @@ impl Load {
             });
         }
         drop(inbox);
-        for item in items {
+        let began = Instant::now();
+        for (at, item) in (0..).zip(items) {
+            sleep_until(began + every * at).await;
             // A place in the window comes back when the task has ended, however its submit went.
             self.shared.window.acquire().await.context("the window is closed")?.forget();
             if queue.send(item).await.is_err() {

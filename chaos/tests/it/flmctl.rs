@@ -5,10 +5,12 @@
 
 mod applications;
 mod coordinators;
+mod dev;
 mod election;
 mod explanations;
 mod ping;
 mod reading;
+mod repeats;
 mod scene;
 mod sessions;
 mod sheet;
@@ -37,6 +39,7 @@ async fn steps(scene: &mut Scene) -> Result<()> {
     reading::step(scene).await.context("reading")?;
     watching::step(scene).await.context("watching")?;
     ping::step(scene).await.context("flmping")?;
+    repeats::step(scene).await.context("submits whose answers are lost")?;
     coordinators::step(scene).await.context("coordinators")?;
     election::step(scene).await.context("an election")
 }

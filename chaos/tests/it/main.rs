@@ -3,8 +3,11 @@
 mod all_at_once;
 mod disks;
 mod flmctl;
+mod goodbye;
 mod lease;
 mod power_cut;
 mod programs;
 mod refusals;
 mod scenes;
+mod stream;
+mod stream_protocol;

@@ -34,40 +34,49 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// Variables that a program gets beside those of the tests.
+pub type Environment<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs a program to its end.
 pub async fn run(name: &str, words: &[&str]) -> Result<Ended> {
     Running::start(name, words)?.ended().await
 }
 
+/// Runs a program with these variables to its end.
+pub async fn run_with(environment: Environment<'_>, name: &str, words: &[&str]) -> Result<Ended> {
+    Running::start_with(environment, name, words)?.ended().await
+}
+
 impl Running {
     /// Starts a program that reads nothing.
     pub fn start(name: &str, words: &[&str]) -> Result<Self> {
-        Self::spawn(name, words, Stdio::null())
+        Self::start_with(&[], name, words)
+    }
+
+    /// Starts a program with these variables that reads nothing.
+    pub fn start_with(environment: Environment<'_>, name: &str, words: &[&str]) -> Result<Self> {
+        Self::spawn_at(&Binaries::find()?.path(name)?, words, environment, Stdio::null())
     }
 
     /// Starts a program that reads this text.
     pub fn start_reading(name: &str, words: &[&str], text: &str) -> Result<Self> {
         let file = NamedTempFile::new()?;
         std::fs::write(file.path(), text)?;
-        Self::spawn(name, words, File::open(file.path())?.into())
+        Self::spawn_at(&Binaries::find()?.path(name)?, words, &[], File::open(file.path())?.into())
     }
 
     /// Starts a tool of the system, which reads nothing.
     pub fn start_tool(path: &str, words: &[&str]) -> Result<Self> {
-        Self::spawn_at(Path::new(path), words, Stdio::null())
+        Self::spawn_at(Path::new(path), words, &[], Stdio::null())
     }
 
-    fn spawn(name: &str, words: &[&str], stdin: Stdio) -> Result<Self> {
-        Self::spawn_at(&Binaries::find()?.path(name)?, words, stdin)
-    }
-
-    fn spawn_at(path: &Path, words: &[&str], stdin: Stdio) -> Result<Self> {
+    fn spawn_at(path: &Path, words: &[&str], environment: Environment<'_>, stdin: Stdio) -> Result<Self> {
         let what = format!("{} {}", path.display(), words.join(" "));
         let (stdout, stderr) = (NamedTempFile::new()?, NamedTempFile::new()?);
         let mut command = Command::new(path);
         command.args(words).stdin(stdin).stdout(stdout.reopen()?).stderr(stderr.reopen()?).kill_on_drop(true);
         // Whoever runs the tests may have a cluster of their own.
-        command.env("HOME", "/nonexistent").env_remove("FLAME_ENDPOINT");
+        command.env("HOME", "/nonexistent").env_remove("FLAME_ENDPOINT").envs(environment.iter().copied());
         let child = command.spawn().with_context(|| format!("start {what}"))?;
         Ok(Self { what, child, stdout, stderr })
     }
@@ -88,6 +97,11 @@ impl Running {
         let said = [&self.stdout, &self.stderr].iter().any(|file| read(file).contains(text));
         ensure!(said || has_ended, "so far it has said:\n{}", self.story());
         Ok(said)
+    }
+
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        read(&self.stdout)
     }
 
     /// Waits for its end.

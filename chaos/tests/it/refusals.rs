@@ -5,6 +5,7 @@
 //! the mistake mended and the cluster formed.
 
 mod bootstrap;
+mod damaged_rows;
 mod data_dirs;
 mod files;
 mod settings;

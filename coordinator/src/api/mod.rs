@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`routes`] | all services of the client port |
 //! | [`frontend`] | `flame.v1.Frontend`, one file per noun |
+//! | [`stream`] | `flame.ha.v1.Sessions`: many tasks on one stream |
 //! | [`cluster`] | `flame.ha.v1.Cluster` |
 //! | [`health`] | `grpc.health.v1.Health`: liveness, readiness, leader |
 //! | [`read`] | sessions and tasks of this node, from memory and from rows |
@@ -28,5 +29,6 @@ pub mod frontend;
 pub mod health;
 pub mod read;
 mod routes;
+pub mod stream;
 
 pub use routes::{frontend_server, routes};

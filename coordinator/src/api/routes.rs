@@ -12,6 +12,7 @@ use tonic_health::pb::health_server::HealthServer;
 use super::cluster::ClusterService;
 use super::frontend::FrontendService;
 use super::health::HealthService;
+use super::stream::SessionsService;
 use crate::drive::gateway::Gateway;
 use crate::drive::hub::Hub;
 
@@ -26,7 +27,8 @@ pub fn frontend_server(gateway: Gateway) -> FrontendServer<FrontendService> {
 pub fn routes(gateway: Gateway, hub: Hub, data_dir: PathBuf, stop: CancellationToken) -> Routes {
     let cluster = ClusterService::new(gateway.clone(), hub, data_dir);
     let health = HealthService::new(gateway.clone(), stop);
-    let routes = Routes::new(frontend_server(gateway))
+    let routes = Routes::new(frontend_server(gateway.clone()))
+        .add_service(SessionsService::server(gateway))
         .add_service(ClusterServer::new(cluster))
         .add_service(HealthServer::new(health));
     with_reflection(routes)

@@ -195,10 +195,12 @@ impl Worker {
         for entry in entries {
             let ctx = Ctx { index: LogIndex(entry.log_id.index), term: Term(entry.log_id.leader_id.term) };
             match entry.payload {
-                EntryPayload::Blank => applied.push(AppliedEntry::nothing(ctx.index, ctx.term)),
+                EntryPayload::Blank => {
+                    applied.push(AppliedEntry::nothing(ctx.index, ctx.term, self.state.cluster().generation))
+                }
                 EntryPayload::Membership(members) => {
                     membership = Some(StoredMembership::new(Some(entry.log_id), members));
-                    applied.push(AppliedEntry::nothing(ctx.index, ctx.term));
+                    applied.push(AppliedEntry::nothing(ctx.index, ctx.term, self.state.cluster().generation));
                 }
                 EntryPayload::Normal(data) => {
                     self.backlog.grow(data.0.len() as u64);
@@ -211,6 +213,7 @@ impl Worker {
                     applied.push(AppliedEntry {
                         index: ctx.index,
                         term: ctx.term,
+                        generation: self.state.cluster().generation,
                         replies: outcome.replies,
                         events: outcome.events,
                         effects: outcome.effects,

@@ -1,4 +1,5 @@
-//! The beginning of a cluster, and nothing after it.
+//! The beginning of a cluster, and the question by which nodes get to know each other then and later
+//! (see [`meeting`](super::meeting)).
 //!
 //! The lowest listed node begins, and only after every other listed node has answered that it is empty and lists the
 //! same members. So two halves of a misconfigured list can never begin two clusters. The other nodes need do nothing:
@@ -12,13 +13,15 @@ use flame_proto::ha::bootstrap_client::BootstrapClient;
 use flame_proto::ha::bootstrap_server::{Bootstrap, BootstrapServer};
 use flame_proto::ha::{ProbeReply, ProbeRequest};
 use flame_storage::{Identity, MemberNode};
-use flame_types::CoordinatorId;
+use flame_types::{CoordinatorId, LogIndex};
 use openraft::errors::{InitializeError, RaftError};
+use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 
 use super::RaftHandle;
 use super::error::BootstrapError;
-use super::gate::Gate;
+use super::gate::{Gate, Remember};
+use super::leadership::Leadership;
 use super::network::channels::Channels;
 
 /// A peer that does not answer in this time is asked again later.
@@ -50,24 +53,17 @@ pub fn members_token(members: &[(CoordinatorId, MemberNode)]) -> u64 {
 /// Answers probes and begins the cluster.
 #[derive(Clone)]
 pub struct BootstrapService {
-    raft: RaftHandle,
-    gate: Arc<Gate>,
-    channels: Arc<Channels>,
-    identity: Arc<Identity>,
-    members: Arc<Vec<(CoordinatorId, MemberNode)>>,
+    pub(super) raft: RaftHandle,
+    pub(super) gate: Arc<Gate>,
+    pub(super) channels: Arc<Channels>,
+    pub(super) identity: Arc<Identity>,
+    /// As listed in the configuration.
+    pub(super) members: Arc<Vec<(CoordinatorId, MemberNode)>>,
+    pub(super) leadership: watch::Receiver<Leadership>,
+    pub(super) applied: watch::Receiver<LogIndex>,
 }
 
 impl BootstrapService {
-    pub(super) fn new(
-        raft: RaftHandle,
-        gate: Arc<Gate>,
-        channels: Arc<Channels>,
-        identity: Arc<Identity>,
-        members: Vec<(CoordinatorId, MemberNode)>,
-    ) -> Self {
-        Self { raft, gate, channels, identity, members: Arc::new(members) }
-    }
-
     pub(super) fn into_server(self) -> BootstrapServer<Self> {
         BootstrapServer::new(self)
     }
@@ -78,10 +74,24 @@ impl BootstrapService {
         Ok(!initialized)
     }
 
+    /// Whether this node has anything of a log. The vote does not count: it is given to whoever asks first.
+    pub(super) fn holds_log(&self) -> bool {
+        self.identity.acknowledged_floor().is_some() || *self.applied.borrow() > LogIndex(0)
+    }
+
+    /// Whether it is this node that begins the cluster.
+    pub(super) fn is_first(&self) -> bool {
+        self.members.iter().all(|(id, _)| *id >= self.gate.id())
+    }
+
+    /// All listed members but this one.
+    pub(super) fn others(&self) -> impl Iterator<Item = &(CoordinatorId, MemberNode)> {
+        self.members.iter().filter(|(id, _)| *id != self.gate.id())
+    }
+
     /// Begins the cluster if that is this node's task; returns at once otherwise, and when it has begun before.
     pub(super) async fn begin(&self) -> Result<(), BootstrapError> {
-        let lowest = self.members.iter().map(|(id, _)| *id).min();
-        if lowest != Some(self.gate.id()) {
+        if !self.is_first() {
             return Ok(());
         }
         let mut wait = ROUND_WAIT_MIN;
@@ -112,22 +122,35 @@ impl BootstrapService {
 
     /// Asks all others, at the same time.
     async fn all_agree(&self) -> Result<bool, BootstrapError> {
-        let others = self.members.iter().filter(|(id, _)| *id != self.gate.id());
-        let answers = futures::future::join_all(others.map(|(id, node)| self.probe(*id, node))).await;
+        let answers = futures::future::join_all(self.others().map(|(id, node)| self.probe(*id, node))).await;
         answers.into_iter().try_fold(true, |all, answer| answer.map(|agrees| all && agrees))
     }
 
     /// Whether a peer is there, empty, and of the same mind. `false`: not there yet.
     async fn probe(&self, peer: CoordinatorId, node: &MemberNode) -> Result<bool, BootstrapError> {
+        let Some(reply) = self.ask(peer, node).await? else { return Ok(false) };
+        if reply.members_token != members_token(&self.members) {
+            return Err(BootstrapError::MembersDiffer { peer });
+        }
+        if reply.empty { Ok(true) } else { Err(BootstrapError::ClusterExists { peer }) }
+    }
+
+    /// Asks a listed member how it stands. `None`: it is not there, or too slow.
+    pub(super) async fn ask(
+        &self,
+        peer: CoordinatorId,
+        node: &MemberNode,
+    ) -> Result<Option<ProbeReply>, BootstrapError> {
         let refused = |reason: String| BootstrapError::Refused { peer, reason };
         let Some(kept) = self.channels.of(peer.0, &node.peer) else {
             return Err(refused(format!("{:?} is not an address", node.peer)));
         };
-        let token = members_token(&self.members);
         let question = ProbeRequest {
             cluster_id: self.gate.cluster_id().to_owned(),
             from: self.gate.id().0,
-            members_token: token,
+            members_token: members_token(&self.members),
+            header: Some(self.gate.header_to(peer.0)),
+            holds_log: self.holds_log(),
         };
         let mut client = BootstrapClient::new(kept.questions);
         let reply = match tokio::time::timeout(PROBE_MAX, client.probe(question)).await {
@@ -135,15 +158,12 @@ impl BootstrapService {
             Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
                 return Err(refused(status.message().to_owned()));
             }
-            Ok(Err(_)) | Err(_) => return Ok(false),
+            Ok(Err(_)) | Err(_) => return Ok(None),
         };
         if reply.id != peer.0 {
             return Err(refused(format!("at its address coordinator {} answers", reply.id)));
         }
-        if reply.members_token != token {
-            return Err(BootstrapError::MembersDiffer { peer });
-        }
-        if reply.empty { Ok(true) } else { Err(BootstrapError::ClusterExists { peer }) }
+        Ok(Some(reply))
     }
 }
 
@@ -151,14 +171,24 @@ impl BootstrapService {
 impl Bootstrap for BootstrapService {
     async fn probe(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeReply>, Status> {
         let question = request.into_inner();
+        let from = CoordinatorId(question.from);
         self.gate.check_cluster(&question.cluster_id)?;
-        self.gate.check_member(CoordinatorId(question.from))?;
+        self.gate.check_member(from)?;
+        let holds_log = self.holds_log();
+        // A release before this field does not introduce itself.
+        if let Some(header) = &question.header {
+            let remember = Remember::if_both(holds_log, question.holds_log);
+            self.gate.meet(from, header, remember);
+        }
         let empty = self.is_empty().await.map_err(|stopped| Status::unavailable(stopped.to_string()))?;
         Ok(Response::new(ProbeReply {
             id: self.gate.id().0,
             empty,
             members_token: members_token(&self.members),
             cluster_id: self.gate.cluster_id().to_owned(),
+            header: Some(self.gate.header_to(question.from)),
+            holds_log,
+            leads: self.leadership.borrow().is_self && self.gate.is_in_log(from),
         }))
     }
 }

@@ -11,11 +11,13 @@ use flame_machine::State;
 use flame_proto::ha::PeerHeader;
 use flame_proto::ha::bootstrap_server::BootstrapServer;
 use flame_proto::ha::raft_server::RaftServer;
-use flame_storage::{Fatal, MemberNode, RowReader};
+use flame_storage::{Fatal, MemberNode, RowReader, TypeConfig};
 use flame_types::{CoordinatorId, LogIndex, Term};
-use openraft::ReadPolicy;
+use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::metrics::RaftDataMetrics;
+use openraft::{LogIdOptionExt, ReadPolicy};
 use tokio::sync::watch;
 
 use super::RaftHandle;
@@ -66,6 +68,7 @@ pub(super) struct Inner {
     pub(super) bootstrap_service: BootstrapService,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) applied: watch::Receiver<LogIndex>,
+    pub(super) log: WatchReceiverOf<TypeConfig, RaftDataMetrics<TypeConfig>>,
     pub(super) fatal: Fatal,
     pub(super) runtime: OwnRuntime,
 }
@@ -223,6 +226,16 @@ impl Consensus {
     pub fn status(&self) -> RaftStatus {
         let flushed = flushed(&self.inner.store).unwrap_or_default();
         status::read(&self.inner.raft.metrics().borrow_watched(), flushed)
+    }
+
+    /// How many entries that it knows to be committed this node has not applied yet. Costs two looks, so it can be asked
+    /// with every call.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        // One look after the other: a watch that is looked at keeps its writer waiting.
+        let committed = self.inner.log.borrow_watched().local_committed.index();
+        let applied = *self.inner.applied.borrow();
+        committed.unwrap_or(0).saturating_sub(applied.0)
     }
 
     /// Hands the leadership to another voter, by default to the one whose log is longest, and waits until another

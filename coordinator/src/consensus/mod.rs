@@ -10,7 +10,7 @@
 //! * [`Consensus`] is the handle; it is started with [`Options`] and tells an [`ApplySink`] what was applied.
 //! * [`applier`] owns the replicated state; [`state_machine`] is its face towards the Raft library.
 //! * [`network`] speaks to peers, [`server`] answers them, [`gate`] decides who is one.
-//! * [`bootstrap`] begins a cluster, once.
+//! * [`bootstrap`] begins a cluster, once; [`meeting`] makes its nodes know each other's disks.
 //! * [`snapshots`] cuts the log; [`shipments`] keeps it from being cut under a snapshot on its way.
 //!
 //! **Invariant:** this module and the storage crate are the only ones that know the Raft library.
@@ -20,11 +20,13 @@
 
 mod applier;
 mod bootstrap;
+mod complaints;
 mod entry;
 mod error;
 mod gate;
 mod handle;
 mod leadership;
+mod meeting;
 mod network;
 mod options;
 mod propose;

@@ -3,7 +3,7 @@
 use flame_machine::effect::Effect;
 use flame_machine::event::Event;
 use flame_machine::reply::Reply;
-use flame_types::{ClientId, LogIndex, Seq, Term};
+use flame_types::{ClientId, Generation, LogIndex, Seq, Term};
 
 /// Takes what apply gives. Called on the apply thread, in log order, after the rows of the entry are written. It must
 /// not block: the whole node waits for it.
@@ -23,6 +23,8 @@ pub struct AppliedEntry {
     pub index: LogIndex,
     /// The term of the leader that wrote it.
     pub term: Term,
+    /// Which life of the state it belongs to.
+    pub generation: Generation,
     /// Replies to its commands.
     pub replies: Vec<(ClientId, Seq, Reply)>,
     /// What changed, for watchers.
@@ -35,7 +37,15 @@ pub struct AppliedEntry {
 
 impl AppliedEntry {
     /// An entry without commands.
-    pub(super) fn nothing(index: LogIndex, term: Term) -> Self {
-        Self { index, term, replies: Vec::new(), events: Vec::new(), effects: Vec::new(), placement_dirty: false }
+    pub(super) fn nothing(index: LogIndex, term: Term, generation: Generation) -> Self {
+        Self {
+            index,
+            term,
+            generation,
+            replies: Vec::new(),
+            events: Vec::new(),
+            effects: Vec::new(),
+            placement_dirty: false,
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::error::StartError;
 use super::gate::Gate;
 use super::handle::{Consensus, Inner, OwnRuntime};
 use super::leadership::{self, Leadership};
+use super::meeting;
 use super::network::Network;
 use super::network::channels::Channels;
 use super::options::{Options, raft_config};
@@ -74,14 +75,12 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         let (options, fatal) = (options.clone(), fatal.clone());
         tokio::task::spawn_blocking(move || open(&options, &fatal, sink)).await
     };
-    let Stores { data, log, state, started, backlog } =
+    let Stores { data, log, state, started: Started { applier, applied, rows }, backlog } =
         opened.map_err(|error| StartError::Defect(error.to_string()))??;
-    let Started { applier, applied, rows } = started;
 
     let identity = data.identity().clone();
-    let listed: BTreeSet<CoordinatorId> = options.members.iter().map(|(id, _)| *id).collect();
-    let gate = Gate::new(options.cluster_id.clone(), options.id, listed, identity.clone(), fatal.clone());
-    let gate = Arc::new(gate);
+    let listed = options.members.iter().map(|(id, _)| *id).collect();
+    let gate = Arc::new(Gate::new(options.cluster_id.clone(), options.id, listed, identity.clone(), fatal.clone()));
     let channels = Arc::new(Channels::new(runtime.handle.clone()));
     let shipments = Arc::new(Shipments::default());
     let dirs = SnapshotDirs::new(data.snapshots_dir());
@@ -100,10 +99,7 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
     dirs.open();
 
-    let (leadership_now, leadership) = watch::channel(Leadership::default());
-    tokio::spawn(leadership::follow(raft.clone(), leadership_now));
-    tokio::spawn(follow_members(raft.clone(), gate.clone()));
-    tokio::spawn(watch_end(raft.clone(), fatal.clone()));
+    let leadership = spawn_followers(&raft, &gate, &fatal);
     let janitor = Janitor {
         raft: raft.clone(),
         store: state.clone(),
@@ -113,12 +109,22 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         limits: options.snapshots,
     };
     tokio::spawn(janitor.run());
-    let bootstrap_service = BootstrapService::new(raft.clone(), gate.clone(), channels, identity, options.members);
+    let bootstrap_service = BootstrapService {
+        raft: raft.clone(),
+        gate: gate.clone(),
+        channels,
+        identity,
+        members: Arc::new(options.members),
+        leadership: leadership.clone(),
+        applied: applied.clone(),
+    };
+    tokio::spawn(meeting::run(bootstrap_service.clone(), fatal.clone()));
     raft.run();
     let inner = Inner {
         proposer: Proposer::new(raft.clone()),
         raft_service: RaftService::new(raft.clone(), gate.clone(), dirs),
         bootstrap_service,
+        log: raft.data_metrics(),
         raft,
         applier,
         store: state,
@@ -141,6 +147,15 @@ fn check(options: &Options) -> Result<(), StartError> {
         return Err(StartError::Options("an id is listed twice".to_owned()));
     }
     Ok(())
+}
+
+/// Starts what follows Raft until it ends.
+fn spawn_followers(raft: &RaftHandle, gate: &Arc<Gate>, fatal: &Fatal) -> watch::Receiver<Leadership> {
+    let (leadership_now, leadership) = watch::channel(Leadership::default());
+    tokio::spawn(leadership::follow(raft.clone(), leadership_now));
+    tokio::spawn(follow_members(raft.clone(), gate.clone()));
+    tokio::spawn(watch_end(raft.clone(), fatal.clone()));
+    leadership
 }
 
 /// Keeps the gate informed of who is a member.

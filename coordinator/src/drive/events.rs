@@ -1,15 +1,15 @@
 //! Changes of sessions, for the watches that this node serves.
 //!
-//! A subscription has an inbox of its own. Apply drops changes into it and never waits: changes coalesce, and an inbox
-//! that would grow beyond [`INBOX_RANGES_MAX`] is emptied and marked *resync*, whereupon its reader looks at everything
-//! it watches again. So a slow watcher costs a bounded amount of memory and never holds up apply.
-
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+//! Two kinds of followers, each with mailboxes of its own: a [`Subscription`] hears *that* tasks changed and looks at
+//! them itself, which is what the published watches do; [`Results`](super::results::Results) come with what ended
+//! tasks gave, for our own stream. In both, changes gather while the reader is busy, and a mailbox that would grow
+//! beyond its limit is emptied and says so: then its reader looks for itself.
 
 use flame_machine::event::Event;
-use flame_types::{SessionKey, TaskNo};
-use tokio::sync::Notify;
+use flame_types::{Generation, LogIndex, SessionKey, TaskNo};
+
+use super::mailbox::{Mailboxes, Reader};
+use super::results::{Following, Results, publish_results};
 
 /// Most task ranges that wait in one inbox.
 pub const INBOX_RANGES_MAX: usize = 65_536;
@@ -17,13 +17,8 @@ pub const INBOX_RANGES_MAX: usize = 65_536;
 /// All subscriptions of this node.
 #[derive(Clone, Default)]
 pub struct EventHub {
-    inner: Arc<Mutex<HashMap<SessionKey, Vec<Arc<Inbox>>>>>,
-}
-
-#[derive(Default)]
-struct Inbox {
-    changes: Mutex<Changes>,
-    arrived: Notify,
+    changes: Mailboxes<Changes>,
+    results: Mailboxes<Following>,
 }
 
 #[derive(Default)]
@@ -51,73 +46,51 @@ pub enum SessionChange {
 }
 
 /// The changes of one session from the moment of subscribing. Unsubscribes when dropped.
-pub struct Subscription {
-    session: SessionKey,
-    inbox: Arc<Inbox>,
-    hub: EventHub,
-}
+pub struct Subscription(Reader<Changes>);
 
 impl EventHub {
     /// Subscribes to a session. Read its state *after* subscribing: then nothing falls between.
     #[must_use]
     pub fn subscribe(&self, session: SessionKey) -> Subscription {
-        let inbox = Arc::new(Inbox::default());
-        self.lock().entry(session).or_default().push(inbox.clone());
-        Subscription { session, inbox, hub: self.clone() }
+        Subscription(self.changes.open(session))
+    }
+
+    /// Follows the results of a session. Read what was recorded before *after* this: then nothing falls between.
+    #[must_use]
+    pub fn follow_results(&self, session: SessionKey) -> Results {
+        Results::new(self.results.open(session))
     }
 
     /// Hands out the events of one entry. Called by apply: never waits.
-    pub fn publish(&self, events: &[Event]) {
+    pub fn publish(&self, at: (Generation, LogIndex), events: &[Event]) {
         if events.is_empty() {
             return;
         }
-        let subscribers = self.lock();
-        if subscribers.is_empty() {
-            return;
-        }
-        for event in events {
-            for inbox in subscribers.get(&event.session()).into_iter().flatten() {
-                inbox.put(|changes| changes.add(event));
+        self.changes.deliver(|followers| {
+            for event in events {
+                followers.put(event.session(), |changes| changes.add(event));
             }
-        }
+        });
+        self.results.deliver(|followers| publish_results(followers, at, events));
     }
 
     /// A snapshot replaced the state: which events lay between is unknown.
     pub fn resync_all(&self) {
-        self.for_each_inbox(|changes| changes.resync = true);
+        self.changes.to_all(|changes| changes.resync = true);
+        self.results.to_all(Following::forget);
     }
 
     /// Ends all subscriptions.
     pub fn stop(&self) {
-        self.for_each_inbox(|changes| changes.stopped = true);
-    }
-
-    fn for_each_inbox(&self, change: impl Fn(&mut Changes)) {
-        for inbox in self.lock().values().flatten() {
-            inbox.put(&change);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Vec<Arc<Inbox>>>> {
-        self.inner.lock().expect("no code panics while it holds this lock")
-    }
-}
-
-impl Inbox {
-    fn put(&self, change: impl FnOnce(&mut Changes)) {
-        change(&mut self.lock());
-        self.arrived.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Changes> {
-        self.changes.lock().expect("no code panics while it holds this lock")
+        self.changes.to_all(|changes| changes.stopped = true);
+        self.results.to_all(Following::stop);
     }
 }
 
 impl Changes {
     fn add(&mut self, event: &Event) {
         match event {
-            Event::Task { task, .. } => self.add_tasks(*task, *task),
+            Event::Task { task, .. } | Event::Ended { task, .. } => self.add_tasks(*task, *task),
             Event::Tasks { first, last, .. } => self.add_tasks(*first, *last),
             Event::Session { .. } => self.session = true,
             Event::SessionGone { .. } => self.gone = true,
@@ -158,25 +131,7 @@ impl Changes {
 impl Subscription {
     /// The next change. [`SessionChange::Gone`] and [`SessionChange::Stopped`] come again with every call.
     pub async fn next(&mut self) -> SessionChange {
-        loop {
-            let arrived = self.inbox.arrived.notified();
-            if let Some(change) = self.inbox.lock().take() {
-                return change;
-            }
-            arrived.await;
-        }
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let mut subscribers = self.hub.lock();
-        if let Some(inboxes) = subscribers.get_mut(&self.session) {
-            inboxes.retain(|inbox| !Arc::ptr_eq(inbox, &self.inbox));
-            if inboxes.is_empty() {
-                subscribers.remove(&self.session);
-            }
-        }
+        self.0.next(Changes::take).await
     }
 }
 
@@ -192,11 +147,15 @@ mod tests {
         Event::Task { session, task: TaskNo(task), state: TaskState::Running, attempt: 1 }
     }
 
+    fn publish(hub: &EventHub, events: &[Event]) {
+        hub.publish((Generation(1), LogIndex(1)), events);
+    }
+
     #[tokio::test]
     async fn changes_of_other_sessions_do_not_arrive() {
         let hub = EventHub::default();
         let mut subscription = hub.subscribe(SESSION);
-        hub.publish(&[task_event(SessionKey(8), 1), task_event(SESSION, 2), task_event(SESSION, 3)]);
+        publish(&hub, &[task_event(SessionKey(8), 1), task_event(SESSION, 2), task_event(SESSION, 3)]);
         let both = SessionChange::Tasks(vec![(TaskNo(2), TaskNo(2)), (TaskNo(3), TaskNo(3))]);
         assert_eq!(subscription.next().await, both);
     }
@@ -206,10 +165,10 @@ mod tests {
         let hub = EventHub::default();
         let mut subscription = hub.subscribe(SESSION);
         for _ in 0..=INBOX_RANGES_MAX {
-            hub.publish(&[task_event(SESSION, 1)]);
+            publish(&hub, &[task_event(SESSION, 1)]);
         }
         assert_eq!(subscription.next().await, SessionChange::Resync);
-        hub.publish(&[task_event(SESSION, 5)]);
+        publish(&hub, &[task_event(SESSION, 5)]);
         assert_eq!(subscription.next().await, SessionChange::Tasks(vec![(TaskNo(5), TaskNo(5))]));
     }
 
@@ -217,16 +176,9 @@ mod tests {
     async fn the_end_comes_after_the_last_change() {
         let hub = EventHub::default();
         let mut subscription = hub.subscribe(SESSION);
-        hub.publish(&[task_event(SESSION, 1), Event::SessionGone { session: SESSION }]);
+        publish(&hub, &[task_event(SESSION, 1), Event::SessionGone { session: SESSION }]);
         assert!(matches!(subscription.next().await, SessionChange::Tasks(_)));
         assert_eq!(subscription.next().await, SessionChange::Gone);
         assert_eq!(subscription.next().await, SessionChange::Gone);
-    }
-
-    #[test]
-    fn a_dropped_subscription_leaves_nothing_behind() {
-        let hub = EventHub::default();
-        drop(hub.subscribe(SESSION));
-        assert!(hub.lock().is_empty());
     }
 }

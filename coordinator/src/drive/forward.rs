@@ -4,13 +4,15 @@ use std::pin::Pin;
 
 use flame_proto::ha;
 use flame_proto::ha::forward_server::{Forward, ForwardServer};
-use flame_types::Term;
+use flame_types::{ClientId, Term};
 use futures::Stream;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::batcher::{BatcherHandle, DropSignal, OnDrop, Parcel};
+use super::clients::ClientLeases;
 use crate::consensus::Consensus;
 
 /// Frames down that wait for the connection.
@@ -20,6 +22,7 @@ const FRAMES_WAITING_MAX: usize = 64;
 pub struct ForwardService {
     consensus: Consensus,
     batcher: BatcherHandle,
+    leases: ClientLeases,
 }
 
 type Down = mpsc::Sender<Result<ha::ForwardDown, Status>>;
@@ -27,8 +30,8 @@ type Down = mpsc::Sender<Result<ha::ForwardDown, Status>>;
 impl ForwardService {
     /// The service for the peer listener.
     #[must_use]
-    pub fn server(consensus: Consensus, batcher: BatcherHandle) -> ForwardServer<Self> {
-        ForwardServer::new(Self { consensus, batcher })
+    pub fn server(consensus: Consensus, batcher: BatcherHandle, leases: ClientLeases) -> ForwardServer<Self> {
+        ForwardServer::new(Self { consensus, batcher, leases })
             .max_decoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX)
     }
@@ -41,7 +44,8 @@ impl Forward for ForwardService {
     async fn open(&self, request: Request<Streaming<ha::ForwardUp>>) -> Result<Response<Self::OpenStream>, Status> {
         let mut up = request.into_inner();
         let (down, frames) = mpsc::channel(FRAMES_WAITING_MAX);
-        let link = LinkServer { consensus: self.consensus.clone(), batcher: self.batcher.clone(), down };
+        let (consensus, batcher, leases) = (self.consensus.clone(), self.batcher.clone(), self.leases.clone());
+        let link = LinkServer { consensus, batcher, leases, down };
         // The header comes right behind the request: the caller waits for the response before it sends more.
         match up.message().await?.and_then(|up| up.frame) {
             Some(ha::forward_up::Frame::Header(header)) => self.consensus.admit(Some(&header))?,
@@ -55,6 +59,7 @@ impl Forward for ForwardService {
 struct LinkServer {
     consensus: Consensus,
     batcher: BatcherHandle,
+    leases: ClientLeases,
     down: Down,
 }
 
@@ -96,6 +101,10 @@ impl LinkServer {
             }
             ha::forward_up::Frame::ReadIndex(request) => {
                 tokio::spawn(read_index(self.consensus.clone(), self.down.clone(), request.id));
+                Ok(())
+            }
+            ha::forward_up::Frame::LiveClients(live) => {
+                self.leases.renew(live.clients.into_iter().map(ClientId), Instant::now());
                 Ok(())
             }
             ha::forward_up::Frame::Header(_) => Err(()),

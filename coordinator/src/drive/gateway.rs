@@ -25,12 +25,16 @@ use tokio::time::Instant;
 
 use super::events::{EventHub, Subscription};
 use super::read_index::ReadIndex;
+use super::results::Results;
 use crate::consensus::{Consensus, RaftStatus};
 
+mod client_stream;
 mod registration;
 mod window;
+mod windows;
 
-use window::Window;
+pub use client_stream::{ClientStream, TakenOver};
+use windows::Windows;
 
 /// Most commands of this node that wait for their reply. Below the limit of the replicated window.
 pub const WINDOW_COMMANDS_MAX: usize = 2048;
@@ -109,7 +113,7 @@ struct Inner {
     consensus: Consensus,
     events: EventHub,
     reads: ReadIndex,
-    window: Mutex<Window>,
+    windows: Mutex<Windows>,
     registered: watch::Sender<Option<ClientId>>,
     room_commands: Arc<Semaphore>,
     room_bytes: Arc<Semaphore>,
@@ -133,7 +137,7 @@ impl Gateway {
                 consensus,
                 events,
                 reads,
-                window: Mutex::new(Window::default()),
+                windows: Mutex::default(),
                 registered: watch::Sender::new(None),
                 room_commands: Arc::new(Semaphore::new(WINDOW_COMMANDS_MAX)),
                 room_bytes: Arc::new(Semaphore::new(WINDOW_BYTES_MAX)),
@@ -150,12 +154,12 @@ impl Gateway {
         self.check_ready()?;
         let room = self.room_for(&command, deadline).await?;
         self.wait_registered(deadline).await?;
-        let (seq, answer) = self.window().admit(command, room).ok_or(GatewayError::NoLeader)?;
+        let (seq, answer) = self.windows().admit(command, room).ok_or(GatewayError::NoLeader)?;
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(Reply::Refused(refusal))) => Err(GatewayError::Refused(refusal)),
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_dropped)) => Err(GatewayError::Unknown),
-            Err(_elapsed) => match self.window().give_up(seq) {
+            Err(_elapsed) => match self.windows().give_up(seq) {
                 window::GivenUp::NeverSent => Err(GatewayError::NoLeader),
                 window::GivenUp::MayHappen => Err(GatewayError::Unknown),
             },
@@ -193,6 +197,12 @@ impl Gateway {
     #[must_use]
     pub fn subscribe(&self, session: SessionKey) -> Subscription {
         self.inner.events.subscribe(session)
+    }
+
+    /// Follows the results of a session on this node.
+    #[must_use]
+    pub fn follow_results(&self, session: SessionKey) -> Results {
+        self.inner.events.follow_results(session)
     }
 
     /// The cluster as this node knows it.
@@ -265,8 +275,7 @@ impl Gateway {
 
     /// Refuses at once what cannot be served: better an error that says so than a call that hangs.
     fn check_ready(&self) -> Result<(), GatewayError> {
-        let status = self.raft_status();
-        let lag = status.committed.0.saturating_sub(status.applied.0);
+        let lag = self.inner.consensus.lag();
         if lag > LAG_ENTRIES_MAX {
             return Err(GatewayError::NotReady(format!("it is {lag} entries behind")));
         }
@@ -274,16 +283,7 @@ impl Gateway {
     }
 
     async fn room_for(&self, command: &Command, deadline: Instant) -> Result<Room, GatewayError> {
-        let bytes = payload_bytes(command).clamp(1, WINDOW_BYTES_MAX);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = async {
-            let command = self.inner.room_commands.clone().acquire_owned().await;
-            let bytes = self.inner.room_bytes.clone().acquire_many_owned(bytes).await;
-            Room {
-                _command: command.expect("nobody closes this semaphore"),
-                _bytes: bytes.expect("nobody closes this semaphore"),
-            }
-        };
+        let room = Room::of_command(&self.inner.room_commands, &self.inner.room_bytes, payload_bytes(command));
         let overloaded = GatewayError::Overloaded { retry_ms: 100 };
         tokio::time::timeout_at(deadline, room).await.map_err(|_| overloaded)
     }
@@ -298,8 +298,8 @@ impl Gateway {
         }
     }
 
-    fn window(&self) -> MutexGuard<'_, Window> {
-        self.inner.window.lock().expect("no code panics while it holds this lock")
+    fn windows(&self) -> MutexGuard<'_, Windows> {
+        self.inner.windows.lock().expect("no code panics while it holds this lock")
     }
 }
 
@@ -307,21 +307,12 @@ impl Gateway {
 impl Gateway {
     /// Replies of one entry, from apply. Never waits.
     pub(super) fn on_replies(&self, replies: &[(ClientId, Seq, Reply)]) {
-        let mut window = self.window();
-        let Some(own) = window.client() else { return };
-        for (client, seq, reply) in replies {
-            if *client != own {
-                continue;
-            }
-            match reply {
-                Reply::Refused(Refusal::OutOfOrder { .. }) => self.inner.resend.notify_one(),
-                Reply::Refused(Refusal::SessionExpired(_)) => {
-                    window.expire();
-                    self.inner.registered.send_replace(None);
-                    return;
-                }
-                reply => window.resolve(*seq, reply),
-            }
+        let consequences = self.windows().on_replies(replies);
+        if consequences.own_expired {
+            self.inner.registered.send_replace(None);
+        }
+        if consequences.resend {
+            self.inner.resend.notify_one();
         }
     }
 
@@ -332,17 +323,22 @@ impl Gateway {
 
     /// From now on commands go out here, all unanswered ones first. `None`: nobody leads.
     pub(super) fn set_link(&self, link: Option<mpsc::UnboundedSender<Bytes>>) {
-        self.window().set_link(link);
+        self.windows().set_link(link);
     }
 
     /// Sends everything unanswered again.
     pub(super) fn resend(&self) {
-        self.window().resend();
+        self.windows().resend();
     }
 
     /// Waits until something says that commands were lost.
     pub(super) async fn resend_wanted(&self) {
         self.inner.resend.notified().await;
+    }
+
+    /// Clients whose streams this node serves.
+    pub(super) fn stream_clients(&self) -> Vec<ClientId> {
+        self.windows().stream_clients()
     }
 
     pub(super) fn reads(&self) -> &ReadIndex {
@@ -358,10 +354,24 @@ impl Gateway {
     }
 }
 
-/// Room in the window; given back when the command is answered.
-struct Room {
-    _command: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+/// Room in the windows of this node; given back when the command is answered.
+#[derive(Default)]
+pub struct Room {
+    _command: Option<OwnedSemaphorePermit>,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    async fn of_command(commands: &Arc<Semaphore>, all_bytes: &Arc<Semaphore>, bytes: usize) -> Self {
+        let command = commands.clone().acquire_owned().await.expect("nobody closes this semaphore");
+        Self { _command: Some(command), ..Self::of_bytes(all_bytes, bytes).await }
+    }
+
+    async fn of_bytes(all_bytes: &Arc<Semaphore>, bytes: usize) -> Self {
+        let bytes = u32::try_from(bytes.clamp(1, WINDOW_BYTES_MAX)).unwrap_or(u32::MAX);
+        let permit = all_bytes.clone().acquire_many_owned(bytes).await.expect("nobody closes this semaphore");
+        Self { _command: None, _bytes: Some(permit) }
+    }
 }
 
 fn payload_bytes(command: &Command) -> usize {

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::batcher::stamp::{Stamper, TICK};
 use super::batcher::{BatcherHandle, OnDrop, Parcel};
+use super::clients::{self, ClientLeases};
 use super::hub::Hub;
 use super::replies::{Replies, unnumbered};
 use crate::consensus::Consensus;
@@ -53,6 +54,8 @@ pub struct Leader {
     pub batcher: BatcherHandle,
     /// The workers.
     pub hub: Hub,
+    /// The clients with windows of their own.
+    pub clients: ClientLeases,
     /// Waits for replies.
     pub replies: Arc<Replies>,
     /// What this node would have the cluster configured as.
@@ -92,12 +95,14 @@ impl Leader {
         self.start_term(term).await?;
         let known = self.consensus.with_state(known_nodes).await.map_err(|_| Over)?;
         self.hub.open(known);
+        self.clients.begin();
         self.batcher.set_open(Some(term));
         tracing::info!(%term, "this node leads");
         self.configure().await?;
         tokio::select! {
             over = self.plan_for_ever() => over,
             over = self.watch_leases() => over,
+            over = self.watch_clients() => over,
         }
     }
 
@@ -166,6 +171,17 @@ impl Leader {
                 if let Some((node, epoch)) = lease {
                     self.hub.expiry_settled(&node, epoch, settled);
                 }
+            }
+        }
+    }
+
+    async fn watch_clients(&self) -> Result<(), Over> {
+        loop {
+            tokio::time::sleep(clients::CHECK_EVERY).await;
+            let present = self.consensus.with_state(clients::present).await.map_err(|_| Over)?;
+            for command in self.clients.expire(&present, Instant::now()) {
+                // Dropped or refused, it is found again at the next look.
+                self.try_propose(command).await;
             }
         }
     }

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::batcher::{BatcherHandle, DropSignal, OnDrop, Parcel};
+use super::clients::{ClientLeases, RENEW_EVERY};
 use super::gateway::Gateway;
 use super::read_index::{ReadLink, Round};
 use crate::consensus::Leadership;
@@ -53,12 +54,12 @@ enum LinkEnd {
 }
 
 /// Keeps the gateway linked to the leader for as long as the node runs.
-pub async fn run(gateway: Gateway, batcher: BatcherHandle) {
+pub async fn run(gateway: Gateway, batcher: BatcherHandle, leases: ClientLeases) {
     let mut leadership = gateway.consensus().leadership();
     loop {
         let now = *leadership.borrow_and_update();
         tokio::select! {
-            () = serve(&gateway, &batcher, &now) => {}
+            () = serve(&gateway, &batcher, &leases, &now) => {}
             changed = leadership.changed() => {
                 if changed.is_err() {
                     return;
@@ -71,10 +72,10 @@ pub async fn run(gateway: Gateway, batcher: BatcherHandle) {
 }
 
 /// Serves one leader until its link ends; returns after a pause.
-async fn serve(gateway: &Gateway, batcher: &BatcherHandle, leadership: &Leadership) {
+async fn serve(gateway: &Gateway, batcher: &BatcherHandle, leases: &ClientLeases, leadership: &Leadership) {
     match leadership.leader {
         None => std::future::pending().await,
-        Some(leader) if leader == gateway.id() => local(gateway, batcher).await,
+        Some(leader) if leader == gateway.id() => local(gateway, batcher, leases).await,
         Some(leader) => {
             if let Err(end) = remote(gateway, leader).await {
                 tracing::debug!(%leader, %end, "the link to the leader ended");
@@ -85,7 +86,7 @@ async fn serve(gateway: &Gateway, batcher: &BatcherHandle, leadership: &Leadersh
 }
 
 /// Feeds the batcher of this process while it is open.
-async fn local(gateway: &Gateway, batcher: &BatcherHandle) {
+async fn local(gateway: &Gateway, batcher: &BatcherHandle, leases: &ClientLeases) {
     let mut open = batcher.watch_open();
     if until(&mut open, Option::is_some).await.is_err() {
         return;
@@ -95,11 +96,13 @@ async fn local(gateway: &Gateway, batcher: &BatcherHandle) {
     gateway.reads().set_link(ReadLink::Local);
     let dropped = DropSignal::default();
     let mut items = Vec::new();
+    let mut renewal = tokio::time::interval(RENEW_EVERY);
     loop {
         tokio::select! {
             biased;
             _closed = until(&mut open, Option::is_none) => return,
             () = trouble(gateway, &dropped) => gateway.resend(),
+            now = renewal.tick() => leases.renew(gateway.stream_clients(), now),
             count = rx.recv_many(&mut items, FRAME_COMMANDS_MAX) => {
                 if count == 0 {
                     return;
@@ -145,6 +148,7 @@ async fn remote(gateway: &Gateway, leader: CoordinatorId) -> Result<(), LinkEnd>
     gateway.reads().set_link(ReadLink::Remote(rounds_tx));
     let mut asked: HashMap<u64, oneshot::Sender<LogIndex>> = HashMap::new();
     let mut items = Vec::new();
+    let mut renewal = tokio::time::interval(RENEW_EVERY);
     loop {
         tokio::select! {
             frame = down.message() => {
@@ -161,6 +165,10 @@ async fn remote(gateway: &Gateway, leader: CoordinatorId) -> Result<(), LinkEnd>
                 asked.retain(|_, waiting| !waiting.is_closed());
                 asked.insert(id, answer);
                 send(&up, ha::forward_up::Frame::ReadIndex(ha::ReadIndexRequest { id })).await?;
+            }
+            _now = renewal.tick() => {
+                let clients = gateway.stream_clients().into_iter().map(|client| client.0).collect();
+                send(&up, ha::forward_up::Frame::LiveClients(ha::LiveClients { clients })).await?;
             }
             () = gateway.resend_wanted() => {
                 tokio::time::sleep(RESEND_PAUSE).await;

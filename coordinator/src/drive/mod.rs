@@ -14,18 +14,22 @@
 //! * [`forward`]: the leader's end of the links of other nodes.
 //! * [`leader`]: what only a leader does: open its term, tick, plan placements.
 //! * [`hub`]: the workers' streams, their leases, and the effects they are sent.
-//! * [`events`]: changes of sessions for the watches served by this node.
+//! * [`clients`]: which clients with windows of their own are still there.
+//! * [`events`]: changes of sessions for the watches served by this node; [`results`]: what ended tasks gave.
 //! * [`sink`]: hands what apply gives to all of the above, in order.
 //!
 //! **Invariant:** nothing here is needed after a crash: all of it is derived again from the log.
 
 pub mod batcher;
+pub mod clients;
 pub mod events;
 pub mod forward;
 pub mod gateway;
 pub mod hub;
 pub mod leader;
 pub mod link;
+mod mailbox;
 pub mod read_index;
 pub mod replies;
+pub mod results;
 pub mod sink;

@@ -44,7 +44,7 @@ impl ApplySink for Sink {
                 self.replies.resolve(*ticket, reply);
             }
         }
-        self.events.publish(&entry.events);
+        self.events.publish((entry.generation, entry.index), &entry.events);
         if entry.placement_dirty {
             self.dirty.notify_one();
         }

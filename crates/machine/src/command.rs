@@ -5,7 +5,7 @@
 
 use flame_types::{
     AppName, AppSpec, ClientId, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Payloads,
-    Resources, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Token, WallMs,
+    Resources, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Token, WallMs, kept_text, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -93,9 +93,9 @@ pub enum Command {
     // ── the leader ──────────────────────────────────────────────────────────────────────────────────────────────
     /// A new leader opens for business: every node counts as detached until it says Hello again. Idempotent per term.
     LeaderStart,
-    /// A worker's stream is lost: nothing new goes there.
+    /// A worker's stream is lost, or it is stopping: nothing new goes there.
     Detach { node: NodeName, epoch: Epoch },
-    /// A worker's lease has run out: its executors are gone, its tasks go elsewhere.
+    /// A worker's lease has run out, or it said goodbye: its executors are gone, its tasks go elsewhere.
     ExpireNode { node: NodeName, epoch: Epoch },
     /// An executor for a session on a node. `have` is the session's executor count when this was planned:
     /// a plan made twice is refused. `reuse` names an Unbinding executor to be bound anew instead of a fresh one.
@@ -254,6 +254,28 @@ pub enum Outcome {
     Succeed { output: Option<Payload>, message: Option<String> },
     /// Badly. It is not tried again: the service has answered.
     Failed { output: Option<Payload>, message: Option<String> },
+}
+
+impl Outcome {
+    /// The same within the limits of what is kept: a longer message is cut, and an output that no client could be given
+    /// is a failure that says so.
+    ///
+    /// Both sides of the log call it. The hub does so that a too large output is not copied to every coordinator's disk
+    /// first; apply does because what it records must be readable whoever proposed it.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let (Self::Succeed { output, .. } | Self::Failed { output, .. }) = &self;
+        let bytes = output.as_ref().map_or(0, Payload::len);
+        let max = limits::TASK_PAYLOAD_BYTES_MAX;
+        if bytes > max {
+            let why = format!("the output has {bytes} bytes, at most {max} are allowed; give larger data by reference");
+            return Self::Failed { output: None, message: Some(why) };
+        }
+        match self {
+            Self::Succeed { output, message } => Self::Succeed { output, message: message.map(kept_text) },
+            Self::Failed { output, message } => Self::Failed { output, message: message.map(kept_text) },
+        }
+    }
 }
 
 /// Why an executor is gone without having been told to stop.

@@ -40,8 +40,9 @@ pub enum Table {
     Session = 4,
     /// By session key and task: pending tasks with options, a history or a not-before time.
     Pending = 5,
-    /// By token.
-    Assignment = 6,
+    /// By executor key: its queue. One row, however many short tasks wait on it: what an entry ends and what it assigns in
+    /// their place are one write.
+    Queue = 6,
     /// By executor key.
     Executor = 7,
     /// By name.
@@ -80,7 +81,7 @@ impl Table {
         Table::SessionSpec,
         Table::Session,
         Table::Pending,
-        Table::Assignment,
+        Table::Queue,
         Table::Executor,
         Table::Node,
         Table::Client,
@@ -158,10 +159,10 @@ impl RowKey {
         Self::of(table).number(session.0).number(task.0)
     }
 
-    /// An assignment.
+    /// The queue of an executor.
     #[must_use]
-    pub fn assignment(token: Token) -> Self {
-        Self::of(Table::Assignment).number(token.0)
+    pub fn queue(executor: ExecutorKey) -> Self {
+        Self::of(Table::Queue).number(executor.0)
     }
 
     /// An executor.
@@ -247,7 +248,8 @@ pub enum Row {
     SessionSpec(Box<SessionSpecRow>),
     Session(Box<SessionRow>),
     Pending(PendingTask),
-    Assignment(AssignmentRow),
+    /// Assignments in their order.
+    Queue(Vec<(Token, AssignmentRow)>),
     Executor(Box<ExecutorRow>),
     Node(Box<NodeRow>),
     Client(ClientRow),
@@ -324,8 +326,17 @@ pub struct AttemptRow {
     pub started: WallMs,
     /// On which worker.
     pub node: NodeName,
-    /// Why it ended without a result; `None` for the one that gave the result or still runs.
-    pub lost: Option<String>,
+    /// How it ended without a result; `None` for the one that gave the result or still runs.
+    pub lost: Option<AttemptLoss>,
+}
+
+/// The end of a start that gave no result.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AttemptLoss {
+    /// When it was found lost: from then on the task was Pending again, or had failed.
+    pub at: WallMs,
+    /// Why.
+    pub why: String,
 }
 
 /// Tasks `first ..= last` cancelled together before they ran; `first` is in the key.

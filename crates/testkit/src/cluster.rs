@@ -120,15 +120,21 @@ impl Cluster {
     }
 
     async fn launch(&mut self) -> Result<()> {
+        if self.options.workers_at_once {
+            self.spawn_workers()?;
+        }
         self.start_all_coordinators().await?;
         self.leader().await?;
-        for index in 0..self.workers.len() {
-            self.workers[index].spawn()?;
-        }
+        self.spawn_workers()?;
         for index in 0..self.workers.len() {
             self.worker_attached(index).await?;
         }
         Ok(())
+    }
+
+    /// Starts the workers that do not run.
+    fn spawn_workers(&mut self) -> Result<()> {
+        self.workers.iter_mut().filter(|worker| !worker.is_started()).try_for_each(Daemon::spawn)
     }
 
     fn lost_a_port(&mut self) -> bool {
@@ -290,6 +296,14 @@ impl Cluster {
     /// If it does not run.
     pub async fn kill_worker(&mut self, index: usize) -> Result<()> {
         self.workers[index].kill().await
+    }
+
+    /// SIGTERM to one worker, counted from 0; returns when it has ended with exit code 0.
+    ///
+    /// # Errors
+    /// If it does not end, or ends with another code.
+    pub async fn stop_worker(&mut self, index: usize) -> Result<()> {
+        self.workers[index].stop().await
     }
 
     /// Starts a worker that does not run; returns when it is attached.

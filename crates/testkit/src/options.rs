@@ -39,6 +39,8 @@ pub struct ClusterOptions {
     pub environment: Vec<(String, String)>,
     /// Where coordinator *n* (counted from 0) keeps its data; a folder of the cluster's own where this is too short.
     pub data_dirs: Vec<PathBuf>,
+    /// Whether workers are started together with the coordinators, and not only once there is a leader.
+    pub workers_at_once: bool,
     /// For a daemon to say that it is ready, and for the cluster to have a leader.
     pub start_timeout: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for ClusterOptions {
             coordinator_arguments: Vec::new(),
             environment: Vec::new(),
             data_dirs: Vec::new(),
+            workers_at_once: false,
             start_timeout: Duration::from_secs(60),
         }
     }

@@ -13,6 +13,7 @@
 //! | [`states`] | the published states of applications, sessions, tasks, executors and nodes |
 //! | [`spec`] | what users ask for: applications, sessions, task options |
 //! | [`limits`] | the size of everything that could grow |
+//! | [`text`] | how much of a text for people is kept |
 //! | [`error_code`] | how a refusal is classed for the one who receives it |
 
 pub mod error_code;
@@ -22,6 +23,7 @@ pub mod payload;
 pub mod resources;
 pub mod spec;
 pub mod states;
+pub mod text;
 pub mod time;
 
 pub use error_code::ErrorCode;
@@ -33,4 +35,5 @@ pub use payload::{Payload, Payloads};
 pub use resources::Resources;
 pub use spec::{AppSpec, RetryPolicy, Schema, SessionSpec, TaskOptions};
 pub use states::{AppState, ExecutorState, NodeState, SessionState, Shim, TaskState};
+pub use text::kept_text;
 pub use time::{ClusterMs, WallMs};

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
+// One thread: tasks run one after the other, and the socket has a thread of its own.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     flame_ctl::ping::service::main().await
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use flame_sdk::model::Task;
-use flame_types::TaskState;
+use flame_sdk::TaskEnd;
 
 use super::payload::PingOutput;
-use crate::render::{Render, TaskTable};
+use crate::render::{Render, TaskRow, TaskTable};
 use crate::time::thousands;
 
 /// The line before the tasks.
@@ -27,16 +26,21 @@ pub fn completed(tasks: u64, took: Duration) -> String {
 
 /// A row for each task.
 #[must_use]
-pub fn table(mut tasks: Vec<Task>, color: bool) -> String {
-    tasks.sort_by_key(|task| task.number().unwrap_or_default());
-    let outputs = tasks.iter().map(shown).collect();
-    TaskTable { tasks, outputs }.sheet().print(color)
+pub fn table(session: &str, mut ends: Vec<TaskEnd>, color: bool) -> String {
+    ends.sort_by_key(|end| end.task);
+    let row = |end: &TaskEnd| TaskRow {
+        session: session.to_owned(),
+        task: end.task.to_string(),
+        state: end.state.to_string(),
+        output: shown(end),
+    };
+    TaskTable { rows: ends.iter().map(row).collect() }.sheet().print(color)
 }
 
-fn shown(task: &Task) -> String {
-    match task.failure() {
-        Some(text) => text.to_owned(),
-        None => PingOutput::shown(task.spec.output.as_deref()),
+fn shown(end: &TaskEnd) -> String {
+    match &end.message {
+        Some(text) if !end.succeeded() => text.clone(),
+        _ => PingOutput::shown(end.output.as_deref()),
     }
 }
 
@@ -55,9 +59,4 @@ pub fn benchmark(tasks: u64, succeeded: u64, took: Duration) -> String {
         thousands((tasks - succeeded).into()),
         thousands(rate),
     )
-}
-
-/// Whether a task ended well.
-pub(super) fn succeeded(task: &Task) -> bool {
-    task.status.state.is(TaskState::Succeed)
 }

@@ -21,7 +21,7 @@ pub use executors::Executors;
 pub use grid::Grid;
 pub use nodes::{NodeView, Nodes};
 pub use sessions::{SessionRow, SessionView, Sessions};
-pub use tasks::{TaskTable, TaskView};
+pub use tasks::{TaskRow, TaskTable, TaskView};
 
 use crate::exit::Failure;
 

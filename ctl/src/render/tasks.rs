@@ -34,22 +34,27 @@ impl Render for TaskView {
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskTable {
     /// By number.
-    pub tasks: Vec<Task>,
-    /// What to show for each, in the same order.
-    #[serde(skip)]
-    pub outputs: Vec<String>,
+    pub rows: Vec<TaskRow>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskRow {
+    /// Its session.
+    pub session: String,
+    /// Its number.
+    pub task: String,
+    /// How it ended.
+    pub state: String,
+    /// What its service said, or why it failed.
+    pub output: String,
 }
 
 impl Render for TaskTable {
     fn sheet(&self) -> Sheet {
         let mut grid = Grid::new(&["Session", "Task", "State", "Output"]);
-        for (task, output) in self.tasks.iter().zip(&self.outputs) {
-            grid.row(vec![
-                task.spec.session_id.clone(),
-                task.metadata.id.clone(),
-                task.status.state.to_string(),
-                output.clone(),
-            ]);
+        for TaskRow { session, task, state, output } in self.rows.iter().cloned() {
+            grid.row(vec![session, task, state, output]);
         }
         Sheet::of_grid(grid)
     }

@@ -9,7 +9,8 @@ use flame_ctl::render::{
     ApplicationView, Applications, ClusterStatus, Executors, MemberList, NodeView, Nodes, SessionView, Sessions,
     TaskView, Verdict,
 };
-use flame_sdk::types::{ExecutorState, NodeState, SessionState, TaskState};
+use flame_sdk::TaskEnd;
+use flame_sdk::types::{ExecutorState, NodeState, SessionState, TaskNo, TaskState};
 
 use crate::golden::{check, check_value};
 use crate::samples::{crawler, event, executor, flmping, members, node, serving, session, silent, task, unready};
@@ -144,13 +145,19 @@ fn changing_verbs() {
 #[test]
 fn flmping_table_and_summary() {
     let message = r#"{"message":"Completed on <w1.example> in <0> milliseconds with <0B> memory"}"#;
-    let tasks = vec![
-        task(10, TaskState::Failed, None, vec![event(3, "cannot take 9 bytes of memory", 700)]),
-        task(2, TaskState::Succeed, Some(message), Vec::new()),
-        task(1, TaskState::Succeed, Some("not JSON"), Vec::new()),
+    let end = |task, state: TaskState, output: Option<&'static str>, message: Option<&str>| TaskEnd {
+        task: TaskNo(task),
+        state: state.into(),
+        output: output.map(|text| text.as_bytes().into()),
+        message: message.map(str::to_owned),
+    };
+    let ends = vec![
+        end(10, TaskState::Failed, None, Some("cannot take 9 bytes of memory")),
+        end(2, TaskState::Succeed, Some(message), None),
+        end(1, TaskState::Succeed, Some("not JSON"), None),
     ];
     let created = ping::created("flmping-Ab12Cd", Duration::from_millis(1), 10_000);
     let completed = ping::completed(10_000, Duration::from_millis(1603));
-    check("flmping", &(created.clone() + &ping::table(tasks, false) + &completed));
+    check("flmping", &(created.clone() + &ping::table("crawler-app-Ab12Cd", ends, false) + &completed));
     check("flmping-perf", &(created + &ping::benchmark(10_000, 9_999, Duration::from_millis(1603)) + &completed));
 }

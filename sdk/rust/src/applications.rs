@@ -6,8 +6,9 @@
 use flame_proto::v1;
 use flame_types::AppState;
 
-use crate::connection::{Kind, Outcome, frontend};
+use crate::connection::frontend;
 use crate::model::{Application, ApplicationSpec};
+use crate::repeats::{Kind, Outcome};
 use crate::{Connection, FlameError};
 
 impl Connection {
@@ -24,13 +25,11 @@ impl Connection {
                 async move { frontend(channel).register_application(request).await }
             })
             .await;
-        match accepted(outcome) {
+        let outcome = accepted(outcome);
+        match &outcome.result {
             // An attempt whose answer was lost may have made it: then it looks exactly as asked for.
-            (Err(FlameError::AlreadyExists(text)), true) => {
-                let found = self.get_application(name).await?;
-                if found.spec.filled_in() == spec.filled_in() { Ok(()) } else { Err(FlameError::AlreadyExists(text)) }
-            }
-            (result, _) => result,
+            Err(FlameError::AlreadyExists(_)) if outcome.after_lost && self.looks_like(name, spec).await? => Ok(()),
+            _ => outcome.of_change(),
         }
     }
 
@@ -40,14 +39,21 @@ impl Connection {
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] while it has open sessions;
     /// [`FlameError::InvalidArgument`] when the specification breaks a rule.
     pub async fn update_application(&self, name: &str, spec: ApplicationSpec) -> Result<(), FlameError> {
-        let request = v1::UpdateApplicationRequest { name: name.to_owned(), application: Some(spec.into()) };
+        let request = v1::UpdateApplicationRequest { name: name.to_owned(), application: Some(spec.clone().into()) };
         let outcome = self
             .call(Kind::Idempotent, |channel| {
                 let request = request.clone();
                 async move { frontend(channel).update_application(request).await }
             })
             .await;
-        accepted(outcome).0
+        let outcome = accepted(outcome);
+        match &outcome.result {
+            // Sessions may have been opened since the attempt whose answer was lost.
+            Err(FlameError::FailedPrecondition(_)) if outcome.after_lost && self.looks_like(name, spec).await? => {
+                Ok(())
+            }
+            _ => outcome.of_change(),
+        }
     }
 
     /// Removes an application.
@@ -62,9 +68,23 @@ impl Connection {
                 async move { frontend(channel).unregister_application(request).await }
             })
             .await;
-        match accepted(outcome) {
-            (Err(FlameError::NotFound(_)), true) => Ok(()),
-            (result, _) => result,
+        let outcome = accepted(outcome);
+        match outcome.result {
+            Err(FlameError::NotFound(_)) if outcome.after_lost => Ok(()),
+            // Had the lost attempt removed it, it would have no sessions.
+            result => result,
+        }
+    }
+
+    /// Whether an application is as an attempt whose answer was lost would have left it. A question that fails leaves
+    /// that open.
+    async fn looks_like(&self, name: &str, spec: ApplicationSpec) -> Result<bool, FlameError> {
+        match self.get_application(name).await {
+            Ok(found) => Ok(found.spec.filled_in() == spec.filled_in()),
+            Err(FlameError::NotFound(_)) => Ok(false),
+            Err(error) => Err(FlameError::UnknownOutcome(format!(
+                "the answer was lost, and what became of {name} cannot be asked: {error}"
+            ))),
         }
     }
 
@@ -95,10 +115,11 @@ impl Connection {
     }
 }
 
-fn accepted(outcome: Outcome<v1::Result>) -> (Result<(), FlameError>, bool) {
+/// The same, with a refusal inside the reply as an error.
+fn accepted(outcome: Outcome<v1::Result>) -> Outcome<()> {
     let result = outcome.result.and_then(|reply| match reply.return_code {
         0.. => Ok(()),
         _ => Err(FlameError::from_refusal(reply.message)),
     });
-    (result, outcome.after_lost)
+    Outcome { result, after_lost: outcome.after_lost }
 }

@@ -7,8 +7,9 @@ use flame_types::{CoordinatorId, TaskNo};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use crate::connection::{Kind, cluster};
+use crate::connection::cluster;
 use crate::model::{Member, MemberStatus, Members, StateDigest};
+use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
 /// Most times a leader is looked for that then turns out to lead no longer.
@@ -150,7 +151,7 @@ impl Connection {
                     Err(FlameError::FailedPrecondition(text))
                 }
             }
-            result => result.map(|_| ()),
+            _ => outcome.of_change().map(|_| ()),
         }
     }
 
@@ -166,7 +167,7 @@ impl Connection {
                 async move { cluster(channel).force_close_session(request).await }
             })
             .await;
-        outcome.result.map(|_| ())
+        outcome.of_change().map(|_| ())
     }
 
     async fn ask_each<T, F>(&self, members: &Members, ask: impl Fn(Connection) -> F) -> Vec<MemberReport<T>>

@@ -1,6 +1,6 @@
 //! Channels to the coordinators, and the one loop in which every call is tried.
 //!
-//! **Invariant:** a call of kind [`Kind::Once`] reaches at most one server, unless the earlier ones certainly did nothing.
+//! **Invariant:** after a lost answer a call is sent again only if doing it twice is the same as once ([`Kind`]).
 //! **Invariant:** a call ends within `Options::deadline`; an attempt within `Options::attempt_timeout`.
 
 use std::future::Future;
@@ -17,6 +17,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Response, Status};
 
 use crate::fate::Fate;
+use crate::key::{IdempotencyKey, Keys};
+use crate::repeats::{Kind, Outcome};
 use crate::retry::Backoff;
 use crate::{Endpoints, FlameError};
 
@@ -50,25 +52,6 @@ impl Default for Options {
     }
 }
 
-/// Whether an attempt of a call may follow one whose answer was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// It changes nothing.
-    Read,
-    /// Done twice, it leaves what done once would have left.
-    Idempotent,
-    /// Done twice, it leaves something else.
-    Once,
-}
-
-/// The end of a call.
-#[derive(Debug)]
-pub(crate) struct Outcome<T> {
-    pub(crate) result: Result<T, FlameError>,
-    /// An earlier attempt may have been done: an answer such as "it exists already" may speak of that one.
-    pub(crate) after_lost: bool,
-}
-
 /// A client of one cluster. Cheap to clone; clones share their channels.
 #[derive(Clone)]
 pub struct Connection {
@@ -81,6 +64,7 @@ struct Shared {
     /// Index of the endpoint that answered last.
     current: AtomicUsize,
     options: Options,
+    keys: Keys,
     /// Whether an attempt that failed is followed by another.
     tries_again: bool,
 }
@@ -119,7 +103,8 @@ impl Connection {
         let channels =
             endpoints.urls().iter().map(|url| channel(url, &endpoints, &options)).collect::<Result<_, _>>()?;
         let current = AtomicUsize::new(0);
-        Ok(Self { shared: Arc::new(Shared { endpoints, channels, current, options, tries_again }) })
+        let keys = Keys::default();
+        Ok(Self { shared: Arc::new(Shared { endpoints, channels, current, options, keys, tries_again }) })
     }
 
     /// Where the coordinators are.
@@ -132,6 +117,20 @@ impl Connection {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.shared.options
+    }
+
+    /// For a submit, with all its attempts.
+    pub(crate) fn draw_key(&self) -> IdempotencyKey {
+        self.shared.keys.draw()
+    }
+
+    /// Whether doing it once more is certainly the same as having done it once.
+    fn may_repeat(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Read | Kind::Idempotent => true,
+            Kind::Keyed(key) => self.shared.keys.remembered(key),
+            Kind::Once => false,
+        }
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
@@ -170,16 +169,16 @@ impl Connection {
                 Fate::Answered(status) => {
                     return Outcome { result: Err(FlameError::from_answer(&status)), after_lost };
                 }
-                Fate::Lost(why) if kind == Kind::Once => {
-                    return Outcome { result: Err(unknown(&why)), after_lost: true };
-                }
                 Fate::Lost(why) => {
-                    after_lost = true;
+                    after_lost = kind != Kind::Read;
                     (why, Duration::ZERO)
                 }
                 Fate::NotDone { why, wait } => (why, wait),
             };
             tracing::debug!(endpoint = %self.shared.endpoints.urls()[at], %why, "attempt failed");
+            if after_lost && !self.may_repeat(kind) {
+                return Outcome { result: Err(unknown(&why)), after_lost };
+            }
             if !self.shared.tries_again {
                 return Outcome { result: Err(self.unreachable(&why)), after_lost };
             }
@@ -190,8 +189,7 @@ impl Connection {
                 () = deadline.as_mut() => {}
             }
             if deadline.is_elapsed() {
-                let lost_change = after_lost && kind == Kind::Idempotent;
-                let error = if lost_change { unknown(&why) } else { self.unreachable(&why) };
+                let error = if after_lost { unknown(&why) } else { self.unreachable(&why) };
                 return Outcome { result: Err(error), after_lost };
             }
         }
@@ -260,4 +258,40 @@ fn channel(url: &str, endpoints: &Endpoints, options: &Options) -> Result<Channe
         endpoint = endpoint.tls_config(tls).map_err(|error| wrong(&error))?;
     }
     Ok(endpoint.connect_lazy())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
+
+    use super::*;
+
+    /// How often a call is tried whose first answer is lost, and how it ends.
+    async fn after_a_lost_answer(connection: &Connection, kind: Kind) -> (u32, Result<(), FlameError>) {
+        let tries = Cell::new(0);
+        let outcome = connection.call(kind, |_| {
+            tries.set(tries.get() + 1);
+            ready(if tries.get() == 1 { Err(Status::deadline_exceeded("late")) } else { Ok(Response::new(())) })
+        });
+        let result = outcome.await.of_change();
+        (tries.get(), result)
+    }
+
+    #[tokio::test]
+    async fn only_what_may_be_done_twice_is_sent_again_after_a_lost_answer() {
+        let endpoints = Endpoints::parse(&["127.0.0.1:1".to_owned()]).unwrap();
+        let connection = Connection::open(endpoints, Options::default()).unwrap();
+        let key = connection.draw_key();
+        for kind in [Kind::Read, Kind::Idempotent, Kind::Keyed(key)] {
+            assert_eq!(after_a_lost_answer(&connection, kind).await, (2, Ok(())), "{kind:?}");
+        }
+        while connection.shared.keys.remembered(key) {
+            connection.draw_key();
+        }
+        for kind in [Kind::Once, Kind::Keyed(key)] {
+            let (tries, result) = after_a_lost_answer(&connection, kind).await;
+            assert!(tries == 1 && matches!(result, Err(FlameError::UnknownOutcome(_))), "{kind:?}: {result:?}");
+        }
+    }
 }

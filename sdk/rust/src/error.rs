@@ -57,6 +57,23 @@ impl FlameError {
         }
     }
 
+    /// Whether it promises that nothing was done, because of how things stood when it was given.
+    pub(crate) fn depends_on_state(&self) -> bool {
+        match self {
+            Self::NotFound(_)
+            | Self::AlreadyExists(_)
+            | Self::FailedPrecondition(_)
+            | Self::ResourceExhausted(_)
+            | Self::PermissionDenied(_) => true,
+            // A wrong request is wrong in every attempt; the others promise nothing or speak of all attempts.
+            Self::InvalidArgument(_)
+            | Self::Unavailable(_)
+            | Self::UnknownOutcome(_)
+            | Self::Unimplemented(_)
+            | Self::Internal(_) => false,
+        }
+    }
+
     /// The class of an answer that a server gave. The published protocol uses INVALID_ARGUMENT and INTERNAL for some
     /// refusals that depend on a state; those are told apart by their published texts.
     pub(crate) fn from_answer(status: &Status) -> Self {

@@ -4,7 +4,8 @@
 //! the next when that one is gone. What it may repeat it repeats; what it must not repeat, it reports.
 //!
 //! **Invariant:** a change that may have been done is never sent again unless doing it twice is the same as once:
-//! the caller gets [`FlameError::UnknownOutcome`] instead.
+//! the caller gets [`FlameError::UnknownOutcome`] instead ([`repeats`] says why for each call).
+//! **Invariant:** an error that says "nothing was done" speaks of all attempts, not of the last one.
 //! **Invariant:** every call ends within the deadline of its [`Options`]; nothing waits for ever.
 //! **Invariant:** no server code and no private calls: what `flmctl` can do, any program can do with this crate.
 //!
@@ -13,7 +14,9 @@
 //! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
 //! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`] | the calls, by what they are about |
+//! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
+//! | [`stream`] | many tasks of one session over one stream: the fastest way to submit |
 //! | [`model`] | what the calls answer, as plain values; their JSON is that of `flmctl -o json` |
 //! | [`service`] | the other side: a process that runs tasks |
 //! | [`error`] | errors by what their receiver can do |
@@ -26,11 +29,14 @@ pub mod connection;
 pub mod endpoints;
 pub mod error;
 mod fate;
+mod key;
 pub mod model;
 pub mod nodes;
+pub mod repeats;
 mod retry;
 pub mod service;
 pub mod sessions;
+pub mod stream;
 pub mod tasks;
 pub mod watch;
 
@@ -41,6 +47,7 @@ pub use error::FlameError;
 pub use flame_types as types;
 pub use service::FlameService;
 pub use sessions::SessionOptions;
+pub use stream::{SessionStream, SubmittedTask, SubmittedTasks, TaskEnd};
 /// For implementations of [`FlameService`].
 pub use tonic::async_trait;
 pub use watch::{TaskUpdates, TaskWatcher};

@@ -2,8 +2,9 @@
 
 use flame_proto::v1;
 
-use crate::connection::{Kind, frontend};
+use crate::connection::frontend;
 use crate::model::{Executor, Node, part};
+use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
 impl Connection {

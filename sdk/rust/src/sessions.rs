@@ -8,8 +8,9 @@ use flame_types::{Resources, SessionState};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 
-use crate::connection::{Kind, frontend};
+use crate::connection::frontend;
 use crate::model::{Session, requirement};
+use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
 /// Letters and digits behind the application's name in an id that nobody chose (published).
@@ -84,7 +85,7 @@ impl Connection {
     /// # Errors
     /// [`FlameError::AlreadyExists`] when the chosen id is taken; [`FlameError::NotFound`] when there is no such
     /// application; [`FlameError::UnknownOutcome`] when an answer was lost and the *chosen* id now exists: this call or
-    /// somebody else made it.
+    /// somebody else made it; also when the repeat was refused for another reason.
     pub async fn create_session(&self, options: &SessionOptions) -> Result<Session, FlameError> {
         let id = options.id.clone().unwrap_or_else(|| generate_id(&options.application));
         let request = v1::CreateSessionRequest { session_id: id.clone(), session: Some(options.specification()?) };
@@ -99,10 +100,7 @@ impl Connection {
             Err(FlameError::AlreadyExists(_)) if outcome.after_lost && options.id.is_none() => {
                 self.get_session(&id).await
             }
-            Err(FlameError::AlreadyExists(text)) if outcome.after_lost => Err(FlameError::UnknownOutcome(format!(
-                "{text}; an earlier answer was lost, so this call or somebody else made it"
-            ))),
-            result => result?.try_into(),
+            _ => outcome.of_change()?.try_into(),
         }
     }
 
@@ -114,14 +112,15 @@ impl Connection {
     /// other options.
     pub async fn open_session(&self, id: &str, options: Option<&SessionOptions>) -> Result<Session, FlameError> {
         let session = options.map(SessionOptions::specification).transpose()?;
+        let kind = if session.is_some() { Kind::Idempotent } else { Kind::Read };
         let request = v1::OpenSessionRequest { session_id: id.to_owned(), session };
         let outcome = self
-            .call(Kind::Idempotent, |channel| {
+            .call(kind, |channel| {
                 let request = request.clone();
                 async move { frontend(channel).open_session(request).await }
             })
             .await;
-        outcome.result?.try_into()
+        outcome.of_change()?.try_into()
     }
 
     /// Ends a session. What waits is cancelled. Closing twice is the same as once.
@@ -137,7 +136,11 @@ impl Connection {
                 async move { frontend(channel).close_session(request).await }
             })
             .await;
-        outcome.result?.try_into()
+        match outcome.result {
+            // Had the lost attempt closed it, nothing would run.
+            Err(refusal @ FlameError::FailedPrecondition(_)) => Err(refusal),
+            _ => outcome.of_change()?.try_into(),
+        }
     }
 
     /// Removes a closed session with its tasks.
@@ -154,6 +157,7 @@ impl Connection {
             .await;
         match outcome.result {
             Err(FlameError::NotFound(_)) if outcome.after_lost => Ok(()),
+            // Had the lost attempt removed it, it would not be open.
             result => result.map(|_| ()),
         }
     }
@@ -170,7 +174,7 @@ impl Connection {
                 async move { frontend(channel).suspend_session(request).await }
             })
             .await;
-        outcome.result?.try_into()
+        outcome.of_change()?.try_into()
     }
 
     /// Ends a suspension. On an open session it changes nothing.
@@ -185,7 +189,7 @@ impl Connection {
                 async move { frontend(channel).resume_session(request).await }
             })
             .await;
-        outcome.result?.try_into()
+        outcome.of_change()?.try_into()
     }
 
     /// One session.

@@ -11,27 +11,31 @@ use futures::stream::try_unfold;
 use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 
-use crate::connection::{Kind, frontend};
+use crate::connection::frontend;
 use crate::fate::Fate;
 use crate::model::Task;
+use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
 impl Connection {
-    /// Submits one task. When the answer is lost the task is **not** submitted again: it may exist already.
+    /// Submits one task. However often it has to be sent until an answer arrives, it becomes one task: all attempts
+    /// carry the same key, and the coordinators make one task of a key.
     ///
     /// # Errors
     /// [`FlameError::NotFound`] when there is no such session; [`FlameError::FailedPrecondition`] when it is closed;
-    /// [`FlameError::UnknownOutcome`] when the answer was lost.
+    /// [`FlameError::UnknownOutcome`] when an answer was lost and none came until the deadline, or the session was
+    /// closed meanwhile, or this connection submitted so much meanwhile that the key may be forgotten.
     pub async fn create_task(&self, session: &str, input: Option<Bytes>) -> Result<Task, FlameError> {
         let spec = v1::TaskSpec { session_id: session.to_owned(), input, output: None, affinity: Vec::new() };
         let request = v1::CreateTaskRequest { task: Some(spec) };
+        let key = self.draw_key();
         let outcome = self
-            .call(Kind::Once, |channel| {
-                let request = request.clone();
+            .call(Kind::Keyed(key), |channel| {
+                let request = key.attach(request.clone());
                 async move { frontend(channel).create_task(request).await }
             })
             .await;
-        outcome.result?.try_into()
+        outcome.of_change()?.try_into()
     }
 
     /// One task, with its events.

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** no database read on an async thread.
 //! **Invariant:** what is returned is contiguous; a hole is an error.
+//! **Invariant:** an entry that does not read as it was written ends the log: the process stops.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -14,7 +15,7 @@ use futures::Stream;
 use futures::stream;
 use openraft::storage::{LeaderBoundedStreamError, LeaderBoundedStreamResult, RaftLogReader};
 use openraft::{OptionalSend, errors::LeaderChanged};
-use rocksdb::{Direction, IteratorMode, ReadOptions};
+use rocksdb::{Direction, ErrorKind, IteratorMode, ReadOptions};
 
 use super::record;
 use super::shared::Shared;
@@ -114,15 +115,22 @@ impl LogReader {
     }
 
     fn decode(&self, index: u64, item: RawEntry) -> Result<Entry, Error> {
-        let (key, value) = item.map_err(|error| self.damaged(error.to_string()))?;
+        let (key, value) = item.map_err(|error| self.failed(&error))?;
         if entry_index(&key) != Some(index) {
             return Err(self.damaged(format!("entry {index} is missing")));
         }
         record::decode(index, Bytes::from(value)).map_err(|error| self.damaged(format!("entry {index}: {error}")))
     }
 
+    fn failed(&self, error: &rocksdb::Error) -> Error {
+        match error.kind() {
+            ErrorKind::Corruption => self.damaged(error.to_string()),
+            _ => self.shared.poison(format!("it cannot be read: {error}")),
+        }
+    }
+
     fn damaged(&self, why: String) -> Error {
-        Error::DamagedLog { dir: self.shared.db.path().to_path_buf(), why }
+        self.shared.damaged(why)
     }
 
     fn vote(&self) -> Option<Vote> {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use rocksdb::{ColumnFamily, DB};
 
 use super::tail::Tail;
-use crate::{DataDir, Error, Fatal, key_spaces};
+use crate::{Cause, DataDir, Error, Fatal, key_spaces};
 
 /// One open log.
 pub(crate) struct Shared {
@@ -53,5 +53,13 @@ impl Shared {
         let cause = self.poison.get_or_init(|| cause).clone();
         self.fatal.raise(format!("Raft log: {cause}"));
         Error::Stopped(cause)
+    }
+
+    /// Ends the log: it does not read as it was written.
+    pub(crate) fn damaged(&self, why: String) -> Error {
+        let error = Error::DamagedLog { dir: self.db.path().to_path_buf(), why };
+        let cause = self.poison.get_or_init(|| error.to_string()).clone();
+        self.fatal.raise_as(Cause::DamagedLog(cause));
+        error
     }
 }

@@ -61,7 +61,7 @@ impl RocksLog {
     /// Checks that the rows reach up to what the log has purged: everything below is nowhere else.
     ///
     /// # Errors
-    /// [`Error::DamagedState`] when rows are missing that no entry can bring back.
+    /// [`Error::LostState`] when rows are missing that no entry can bring back.
     pub fn check_applied(&self, applied: Option<&LogId>) -> Result<(), Error> {
         let purged = self.last_purged();
         if purged.as_ref() <= applied {
@@ -70,7 +70,7 @@ impl RocksLog {
         let dir = self.shared.data.state_dir();
         let have = applied.map_or("nothing".into(), ToString::to_string);
         let purged = purged.map_or("nothing".into(), |purged| purged.to_string());
-        Err(Error::DamagedState { dir, why: format!("the rows stand for {have}, the log begins behind {purged}") })
+        Err(Error::LostState { dir, why: format!("the rows stand for {have}, the log begins behind {purged}") })
     }
 
     /// The last entry, or the last purged one when there is none.

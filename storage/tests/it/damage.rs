@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use flame_storage::{Entry, Error, Vote};
+use flame_storage::{Cause, Entry, Error, Fatal, Vote};
 use openraft::storage::{RaftLogReader, RaftLogStorage};
 use tempfile::TempDir;
 
@@ -205,4 +205,27 @@ async fn a_flipped_bit_in_a_sorted_file_is_refused_or_harmless() {
     // Reopening flushes what is left in the write-ahead log.
     drop(open_log(root.path(), options).unwrap());
     refused_or_whole(root.path(), ".sst", 40).await;
+}
+
+#[tokio::test]
+async fn a_read_that_finds_damage_stops_the_process() {
+    let root = scratch();
+    let fatal = Fatal::new();
+    let mut options = fast().with_fatal(fatal.clone());
+    options.tail_bytes = 0;
+    let mut log = open_log(root.path(), options.clone()).unwrap();
+    for entry in history() {
+        append(&mut log, vec![entry]).await;
+    }
+    drop(log);
+    // Opening moves what is in the write-ahead log into files.
+    let mut log = open_log(root.path(), options).unwrap();
+    for path in files_ending(&root.path().join("log"), ".sst") {
+        flip(&path, 20, 4);
+    }
+    assert_eq!(fatal.cause(), None, "nothing was read yet");
+    let error = log.reader().try_get_log_entries(..).await.unwrap_err();
+    let Some(Cause::DamagedLog(why)) = fatal.cause() else { panic!("{:?} after {error}", fatal.cause()) };
+    assert!(why.contains("the Raft log in ") && why.contains("is damaged"), "{why}");
+    assert!(log.append([small(1, ENTRIES)], openraft::storage::IOFlushed::noop()).await.is_err(), "it has ended");
 }

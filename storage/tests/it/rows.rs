@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flame_storage::{
-    Error, LogId, MemberNode, Membership, SnapshotHandle, SnapshotManifest, Space, StateOptions, StateStore,
-    StoredMembership, Write,
+    Cause, Error, Fatal, LogId, MemberNode, Membership, SnapshotHandle, SnapshotManifest, Space, StateOptions,
+    StateStore, StoredMembership, Write,
 };
 
 type Damage = Box<dyn Fn(&std::path::Path)>;
@@ -119,7 +119,7 @@ fn after_a_failed_flush_nothing_is_written() {
     let (away, back) = (root.path().join("away"), root.path().join("state-1"));
     fs::rename(&back, &away).unwrap();
     assert!(matches!(store.flush(), Err(Error::Stopped(_))));
-    assert!(fatal.cause().unwrap().contains("flush"));
+    assert!(fatal.cause().unwrap().to_string().contains("flush"));
     // The disk is back; the rows must not believe it.
     fs::rename(&away, &back).unwrap();
     assert!(matches!(store.write(vec![], log_id(1, 2), None), Err(Error::Stopped(_))));
@@ -369,6 +369,52 @@ fn a_flipped_bit_in_a_row_is_an_error_not_a_wrong_row() {
         }
     }
     assert!(errors > 0, "no flip was noticed");
+}
+
+/// Rows in files of which every first block is damaged, and the flag of their store.
+fn damaged_while_open(root: &std::path::Path) -> (StateStore, Fatal) {
+    let fatal = Fatal::new();
+    let store = StateStore::open(root, StateOptions { fatal: fatal.clone(), ..small() }).unwrap();
+    for index in 1..=50 {
+        write(&store, index);
+    }
+    store.flush().unwrap();
+    for path in files_ending(&root.join("state-1"), ".sst") {
+        flip(&path, 20, 4);
+    }
+    (store, fatal)
+}
+
+#[test]
+fn a_read_that_finds_damage_stops_the_process() {
+    type Read = fn(&StateStore) -> Result<(), Error>;
+    let reads: [(&str, Read); 5] = [
+        ("get", |store| store.reader().get(Space::Bulk, b"bulk/0007").map(drop)),
+        ("multi_get", |store| store.reader().multi_get(Space::Bulk, &["bulk/0007"]).map(drop)),
+        ("last", |store| store.reader().last_at_or_before(Space::Bulk, b"bulk/0007", 5).map(drop)),
+        ("scan", |store| store.reader().scan(Space::Live, b"", b"", 1).map(drop)),
+        ("live", |store| store.scan_live().collect::<Result<Vec<_>, _>>().map(drop)),
+    ];
+    for (name, read) in reads {
+        let root = scratch();
+        let (store, fatal) = damaged_while_open(root.path());
+        assert_eq!(fatal.cause(), None, "{name}: nothing was read yet");
+        let error = read(&store).unwrap_err();
+        assert!(matches!(&error, Error::DamagedState { .. }), "{name}: {error}");
+        assert_eq!(fatal.cause(), Some(Cause::DamagedRows(error.to_string())), "{name}");
+    }
+}
+
+#[test]
+fn damaged_rows_are_not_made_a_snapshot() {
+    let root = scratch();
+    let (store, fatal) = damaged_while_open(&root.path().join("state"));
+    let error = store.checkpoint(&root.path().join("snapshot")).unwrap_err();
+    assert!(matches!(&error, Error::DamagedState { .. }), "{error}");
+    let Some(Cause::DamagedRows(why)) = fatal.cause() else { panic!("{:?}", fatal.cause()) };
+    let own = root.path().join("state/state-1");
+    assert!(why.contains(&format!("the state rows in {} are damaged", own.display())), "{why}");
+    assert!(SnapshotManifest::read(&root.path().join("snapshot")).is_err());
 }
 
 #[test]

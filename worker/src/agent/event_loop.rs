@@ -340,9 +340,12 @@ impl Agent {
         self.roster.held().is_empty() && self.outbox.is_empty()
     }
 
+    /// Goodbye is a promise that nothing of this worker runs any more. If that is not certain the stream just ends, and
+    /// the leader waits for the lease to run out.
     async fn leave(self) -> Farewell {
+        let goodbye = self.roster.is_quiet().then_some(Up::Goodbye(ha::Goodbye {}));
         if let Wire::Up(link) = self.wire {
-            link.close().await;
+            link.close(goodbye).await;
         }
         match self.stopping {
             Some(stopping) => stopping.farewell,

@@ -126,11 +126,18 @@ impl Link {
         self.silence = Box::pin(sleep(SILENCE_MAX));
     }
 
-    /// Ends the stream politely: what was handed to it reaches the leader.
-    pub(crate) async fn close(self) {
+    /// Ends the stream politely: what was handed to it reaches the leader, and after that the last frame, if there is
+    /// one. A leader that has understood it ends its side.
+    pub(crate) async fn close(self, last: Option<Up>) {
         let Self { up, mut down, .. } = self;
-        drop(up);
-        let ended = async { while let Ok(Some(_)) = down.message().await {} };
+        let ended = async {
+            if let Some(frame) = last {
+                // A stream that broke meanwhile takes no last word; then the lease tells the leader.
+                let _ = up.send(ha::WorkerUp { frame: Some(frame) }).await;
+            }
+            drop(up);
+            while let Ok(Some(_)) = down.message().await {}
+        };
         // A leader that does not end its side is left without a further word.
         let _ = timeout(CLOSE_WITHIN, ended).await;
     }

@@ -8,6 +8,8 @@
 //! **Invariant:** a result is held until the leader says that it is recorded, through any number of lost connections
 //! and leaders. A lost leader stops no task, and re-attaching runs none again.
 //!
+//! **Invariant:** Goodbye is said only when every executor has ended, process group and all, and it is the last frame.
+//!
 //! **Invariant:** the agent never waits for an executor, and never for room on the stream while frames come in.
 //!
 //! | module | holds |

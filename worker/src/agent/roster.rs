@@ -26,7 +26,7 @@ use crate::options::Limits;
 
 /// An executor as the roster needs it.
 pub(crate) trait Runs {
-    fn push(&self, task: ha::Task) -> bool;
+    fn push(&self, tasks: Vec<ha::Task>) -> Vec<Token>;
     fn recall(&self, token: Token) -> Revoked;
     fn cancel(&self, token: Token) -> Revoked;
     fn rebind(&self, start: ha::Start) -> Vec<Token>;
@@ -48,6 +48,9 @@ pub(crate) struct Roster<S: Starts> {
     /// Tasks that are queued or run, and where.
     working: HashMap<Token, ExecutorKey>,
     held: Held,
+    /// Given back since the last Hello, which named them, while there was no stream. A Hello that does not name them
+    /// says it too; saying it again later would give back a task that was assigned here once more.
+    unsaid: Answers,
     seen: Token,
     is_attached: bool,
     is_stopping: bool,
@@ -87,6 +90,7 @@ impl<S: Starts> Roster<S> {
             executors: BTreeMap::new(),
             working: HashMap::new(),
             held,
+            unsaid: Answers::default(),
             seen: Token(0),
             is_attached: false,
             is_stopping: false,
@@ -106,6 +110,7 @@ impl<S: Starts> Roster<S> {
 
     /// Fills in what this worker holds.
     pub(crate) fn describe(&mut self, hello: &mut ha::Hello) {
+        self.unsaid = Answers::default();
         hello.seen = self.seen.0;
         hello.tokens = self.working.keys().copied().chain(self.held.tokens()).map(|token| token.0).collect();
         hello.tokens.sort_unstable();
@@ -115,6 +120,9 @@ impl<S: Starts> Roster<S> {
     /// The leader took us: forgets what it does not hold, and says what it cannot know from the Hello.
     pub(crate) fn on_welcome(&mut self, welcome: &ha::Welcome, outbox: &mut Outbox) {
         self.is_attached = true;
+        if self.is_stopping {
+            outbox.push_frame(Frame::Stopping(ha::Stopping {}));
+        }
         for token in welcome.settled.iter().copied().map(Token) {
             self.held.remove(token);
             if let Some(executor) = self.working.remove(&token)
@@ -123,6 +131,7 @@ impl<S: Starts> Roster<S> {
                 entry.handle.cancel(token);
             }
         }
+        std::mem::take(&mut self.unsaid).push_to(outbox);
         self.held.tokens().for_each(|token| outbox.push(Item::Result(token)));
         for (key, entry) in &mut self.executors {
             if entry.ending.is_some() {
@@ -180,6 +189,7 @@ impl<S: Starts> Roster<S> {
         }
         if self.is_stopping {
             tracing::info!(executor.id = %key, "this worker stops and starts no executor any more");
+            outbox.push_frame(end_frame(key, &End::Left));
             return;
         }
         if self.executors.len() >= NODE_EXECUTORS_MAX {
@@ -203,6 +213,7 @@ impl<S: Starts> Roster<S> {
 
     pub(crate) fn on_assign(&mut self, tasks: Vec<ha::Task>, outbox: &mut Outbox) {
         let mut answers = Answers::default();
+        let mut batches: BTreeMap<ExecutorKey, Vec<ha::Task>> = BTreeMap::new();
         for task in tasks {
             let token = Token(task.token);
             self.seen = self.seen.max(token);
@@ -214,10 +225,16 @@ impl<S: Starts> Roster<S> {
                 continue;
             }
             let executor = ExecutorKey(task.executor);
-            let entry = self.executors.get(&executor).filter(|entry| entry.ending.is_none());
-            if entry.is_some_and(|entry| entry.handle.push(task)) {
-                self.working.insert(token, executor);
-            } else {
+            self.working.insert(token, executor);
+            batches.entry(executor).or_default().push(task);
+        }
+        for (executor, tasks) in batches {
+            let refused = match self.executors.get(&executor) {
+                Some(entry) if entry.ending.is_none() => entry.handle.push(tasks),
+                Some(_) | None => tasks.iter().map(|task| Token(task.token)).collect(),
+            };
+            for token in refused {
+                self.working.remove(&token);
                 answers.returned.push(token.0);
             }
         }
@@ -249,9 +266,13 @@ impl<S: Starts> Roster<S> {
         tokens.iter().for_each(|token| self.held.remove(Token(*token)));
     }
 
-    /// The whole worker stops: no executor starts any more, and the running ones end.
+    /// The whole worker stops: no executor starts any more, and the running ones end. The leader hears that before any
+    /// task comes back to it, or it would give that task to us again.
     pub(crate) fn stop_all(&mut self, grace: Duration, outbox: &mut Outbox) {
         self.is_stopping = true;
+        if self.is_attached {
+            outbox.push_frame(Frame::Stopping(ha::Stopping {}));
+        }
         let returned = self.executors.values().flat_map(|entry| entry.handle.stop(grace)).collect();
         self.on_returned(returned, outbox);
     }
@@ -261,7 +282,8 @@ impl<S: Starts> Roster<S> {
     pub(crate) fn on_report(&mut self, report: Report, outbox: &mut Outbox) {
         match report {
             Report::Ready { executor, session, attributes } => self.on_ready(executor, session, attributes, outbox),
-            Report::Done { executor, completion } => self.on_done(executor, completion, outbox),
+            Report::Done { executor, completions } => self.on_done(executor, completions, outbox),
+            Report::Returned { tokens } => self.on_returned(tokens, outbox),
             Report::Ended { executor, end } => {
                 if let Some(entry) = self.executors.get_mut(&executor) {
                     entry.ending = Some(Ending { end, sent_after: None });
@@ -293,16 +315,19 @@ impl<S: Starts> Roster<S> {
         }
     }
 
-    fn on_done(&mut self, executor: ExecutorKey, completion: ha::Completion, outbox: &mut Outbox) {
-        if let Some(entry) = self.executors.get_mut(&executor) {
-            entry.take_over(executor, completion.attributes.as_ref());
-        }
-        let token = Token(completion.token);
-        // A token that the leader called settled meanwhile is of no use to anybody.
-        if self.working.remove(&token).is_some() {
-            self.held.insert(completion);
-            if self.is_attached {
-                outbox.push(Item::Result(token));
+    fn on_done(&mut self, executor: ExecutorKey, completions: Vec<ha::Completion>, outbox: &mut Outbox) {
+        let mut entry = self.executors.get_mut(&executor);
+        for completion in completions {
+            if let Some(entry) = &mut entry {
+                entry.take_over(executor, completion.attributes.as_ref());
+            }
+            let token = Token(completion.token);
+            // A token that the leader called settled meanwhile is of no use to anybody.
+            if self.working.remove(&token).is_some() {
+                self.held.insert(completion);
+                if self.is_attached {
+                    outbox.push(Item::Result(token));
+                }
             }
         }
     }
@@ -338,12 +363,13 @@ impl<S: Starts> Roster<S> {
     }
 
     fn on_returned(&mut self, tokens: Vec<Token>, outbox: &mut Outbox) {
-        let mut answers = Answers::default();
         for token in tokens {
             self.working.remove(&token);
-            answers.returned.push(token.0);
+            self.unsaid.returned.push(token.0);
         }
-        answers.push_to(outbox);
+        if self.is_attached {
+            std::mem::take(&mut self.unsaid).push_to(outbox);
+        }
     }
 }
 
@@ -401,8 +427,8 @@ fn end_frame(executor: ExecutorKey, end: &End) -> Frame {
 }
 
 impl Runs for Executor {
-    fn push(&self, task: ha::Task) -> bool {
-        Executor::push(self, task)
+    fn push(&self, tasks: Vec<ha::Task>) -> Vec<Token> {
+        Executor::push(self, tasks)
     }
 
     fn recall(&self, token: Token) -> Revoked {

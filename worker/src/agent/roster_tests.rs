@@ -29,14 +29,16 @@ impl Starts for FakeStarter {
 }
 
 impl Runs for Fake {
-    fn push(&self, task: ha::Task) -> bool {
-        self.told.borrow_mut().push(format!("run {}", task.token));
-        let mut running = self.running.borrow_mut();
-        match *running {
-            None => *running = Some(task.token),
-            Some(_) => self.queue.borrow_mut().push(task.token),
+    fn push(&self, tasks: Vec<ha::Task>) -> Vec<Token> {
+        for ha::Task { token, .. } in tasks {
+            self.told.borrow_mut().push(format!("run {token}"));
+            let mut running = self.running.borrow_mut();
+            match *running {
+                None => *running = Some(token),
+                Some(_) => self.queue.borrow_mut().push(token),
+            }
         }
-        true
+        Vec::new()
     }
 
     fn recall(&self, token: Token) -> Revoked {
@@ -102,7 +104,7 @@ impl Bench {
 
     fn done(&mut self, token: u64) {
         let completion = ha::Completion { token, succeed: true, ..ha::Completion::default() };
-        self.report(Report::Done { executor: EXECUTOR, completion });
+        self.report(Report::Done { executor: EXECUTOR, completions: vec![completion] });
     }
 
     fn report(&mut self, report: Report) {
@@ -227,6 +229,22 @@ fn what_happens_between_hello_and_welcome_is_told_after_it() {
 }
 
 #[test]
+fn what_a_service_gives_back_is_told_once() {
+    let mut bench = Bench::new();
+    let give_back = |bench: &mut Bench, token| bench.report(Report::Returned { tokens: vec![Token(token)] });
+    bench.assign(&[1, 2, 3, 4]);
+    give_back(&mut bench, 2);
+    assert_eq!(bench.sent(), [answer(&[2], &[])]);
+    bench.roster.on_detached();
+    give_back(&mut bench, 3);
+    assert_eq!(bench.hello().tokens, [1, 4], "the Hello says it");
+    give_back(&mut bench, 4);
+    assert!(bench.outbox.is_empty(), "there is no stream yet");
+    bench.roster.on_welcome(&ha::Welcome::default(), &mut bench.outbox);
+    assert_eq!(bench.sent(), [answer(&[4], &[])], "the Hello has named it");
+}
+
+#[test]
 fn a_settled_task_that_still_waits_never_runs() {
     let mut bench = Bench::new();
     bench.assign(&[1, 2]);
@@ -241,7 +259,7 @@ fn the_end_of_an_executor_is_told_until_it_is_heard() {
     let mut bench = Bench::new();
     bench.assign(&[1, 2, 3]);
     bench.done(1);
-    let end = End::Crashed { started: Some(Token(2)), message: "boom".into() };
+    let end = End::Crashed { started: vec![Token(2)], message: "boom".into() };
     bench.report(Report::Ended { executor: EXECUTOR, end });
     let frames = bench.sent();
     assert_eq!(results(&frames[..1]), [1], "results go before the failure");
@@ -280,11 +298,15 @@ fn a_stopping_worker_starts_nothing() {
     let mut bench = Bench::new();
     bench.assign(&[1, 2]);
     bench.roster.stop_all(Duration::ZERO, &mut bench.outbox);
-    assert_eq!(bench.sent(), [answer(&[2], &[])]);
+    assert_eq!(bench.sent(), [Frame::Stopping(ha::Stopping {}), answer(&[2], &[])], "nothing new is given out first");
     bench.told();
     let start = ha::Start { executor: 2, session: 12, ..ha::Start::default() };
     bench.roster.on_start(start, &mut bench.outbox);
     assert_eq!(bench.told(), [""; 0]);
+    assert_eq!(bench.sent(), [Frame::Left(ha::ExecutorLeft { executor: 2 })]);
+    bench.reattach(&[]);
+    assert_eq!(bench.sent(), [Frame::Stopping(ha::Stopping {})], "every leader hears it");
+    assert!(!bench.roster.is_quiet(), "its service still runs");
     bench.report(Report::Ended { executor: EXECUTOR, end: End::Left });
     assert!(bench.roster.is_quiet());
     assert_eq!(bench.sent(), [Frame::Left(ha::ExecutorLeft { executor: EXECUTOR.0 })]);
@@ -297,7 +319,7 @@ fn attributes_are_told_complete() {
     bench.assign(&[1]);
     let attributes = Some(ha::Attributes { publish: keys("model"), retract: vec![] });
     let completion = ha::Completion { token: 1, succeed: true, attributes, ..ha::Completion::default() };
-    bench.report(Report::Done { executor: EXECUTOR, completion });
+    bench.report(Report::Done { executor: EXECUTOR, completions: vec![completion] });
     assert_eq!(bench.hello().executors[0].attributes, keys("model"));
     bench.sent();
     bench.start(SESSION);

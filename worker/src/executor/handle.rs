@@ -38,9 +38,9 @@ impl Executor {
         Self { queue }
     }
 
-    /// Queues a task; `false` when this executor cannot run it.
-    pub(crate) fn push(&self, task: ha::Task) -> bool {
-        self.queue.push(task)
+    /// Queues tasks; answers those that this executor cannot run.
+    pub(crate) fn push(&self, tasks: Vec<ha::Task>) -> Vec<Token> {
+        self.queue.push(tasks)
     }
 
     /// Takes a task back that has not begun.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flame_proto::ha;
-use flame_types::{ExecutorKey, SessionKey};
+use flame_types::{ExecutorKey, SessionKey, kept_text};
 use tokio::time::{sleep, timeout};
 
 use super::handle::Parts;
-use super::queue::{Next, Queue};
+use super::outcome::usable_attributes;
+use super::queue::Queue;
 use super::report::{End, Report};
-use super::{BIND_ENTER, BIND_SHIM, task};
+use super::{BIND_ENTER, BIND_SHIM, stream, unary};
 use crate::instance::{CallError, Service};
 use crate::shim::host::LaunchError;
 use crate::shim::process::Process;
-use crate::text::cut;
 
 /// First pause between two looks for the socket of a service that starts.
 const LOOK_AFTER: Duration = Duration::from_millis(1);
@@ -25,6 +25,9 @@ const LOOK_AFTER_MAX: Duration = Duration::from_millis(50);
 
 /// How long after its connection broke a service may take to end, so that we can say how it ended.
 const EXIT_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long the last answer of a service that has ended may still be on its way through the socket.
+pub(super) const LAST_ANSWER_WITHIN: Duration = Duration::from_millis(200);
 
 /// One executor, from inside.
 pub(super) struct Life {
@@ -36,7 +39,7 @@ pub(super) struct Life {
 }
 
 /// Why serving a session ended without the executor ending.
-enum Served {
+pub(super) enum Served {
     /// Another session waits.
     Rebind(Box<ha::Start>),
     /// The executor is to end.
@@ -127,10 +130,10 @@ impl Life {
             }
         };
         match reply {
-            Ok(reply) if reply.result.return_code == 0 => Ok(task::usable_attributes(reply.attributes)),
-            Ok(reply) => {
-                let code = reply.result.return_code;
-                let message = reply.result.message.filter(|message| !message.is_empty());
+            Ok(entered) if entered.return_code == 0 => Ok(usable_attributes(entered.attributes)),
+            Ok(entered) => {
+                let code = entered.return_code;
+                let message = entered.message.filter(|message| !message.is_empty());
                 Err(bind(BIND_ENTER, message.unwrap_or_else(|| format!("OnSessionEnter returned {code}"))))
             }
             Err(CallError::Answered(message)) => Err(bind(BIND_ENTER, message)),
@@ -143,37 +146,9 @@ impl Life {
 
     /// Runs tasks until something else is to be done. `Err` is the end of the executor.
     async fn serve(&mut self, service: &mut Service, process: &mut Process) -> Result<Served, End> {
-        loop {
-            let may_start = *self.parts.gate.borrow_and_update();
-            match self.queue.next(may_start) {
-                Next::Stop => return Ok(Served::Stop),
-                Next::Rebind(start) => return Ok(Served::Rebind(start)),
-                Next::Task(task) => {
-                    let ran = task::run(self, task, service, process).await;
-                    if let Some(completion) = ran.completion {
-                        self.report(Report::Done { executor: self.key, completion }).await;
-                    }
-                    if let Some(end) = ran.end {
-                        return Err(end);
-                    }
-                }
-                Next::Nothing => {
-                    tokio::select! {
-                        biased;
-                        how = process.exited() => {
-                            let message = self.with_log(format!("the service {how} while it was idle"));
-                            return Err(End::Crashed { started: None, message });
-                        }
-                        () = self.queue.changed() => {}
-                        open = self.parts.gate.changed() => {
-                            // The agent is gone, and with it everybody who could give work or take results.
-                            if open.is_err() {
-                                return Ok(Served::Stop);
-                            }
-                        }
-                    }
-                }
-            }
+        match service {
+            Service::Stream(stream) => stream::serve(self, stream, process).await,
+            Service::Unary(calls) => unary::serve(self, calls, process).await,
         }
     }
 
@@ -190,9 +165,32 @@ impl Life {
         }
     }
 
-    async fn report(&self, report: Report) {
+    pub(super) async fn report(&self, report: Report) {
         // As in `run`: without an agent nobody is left to hear of it.
         let _ = self.parts.reports.send(report).await;
+    }
+
+    /// Reports that tasks have ended.
+    pub(super) async fn report_done(&self, completions: Vec<ha::Completion>) {
+        self.report(Report::Done { executor: self.key, completions }).await;
+    }
+
+    /// The end of an executor whose service is gone, in whatever it was doing.
+    pub(super) fn crashed(&self, what: &str) -> End {
+        let running = self.queue.running();
+        let when = match running.head.map(|head| head.number) {
+            Some(number) if running.count > 1 => {
+                format!("while it ran task {number}, with {} more at hand", running.count - 1)
+            }
+            Some(number) => format!("while it ran task {number}"),
+            None => "while it was idle".to_owned(),
+        };
+        self.given_up(&format!("{what} {when}"))
+    }
+
+    /// The end of an executor whose service is not to go on.
+    pub(super) fn given_up(&self, message: &str) -> End {
+        End::Crashed { started: self.queue.begun(), message: self.with_log(message.to_owned()) }
     }
 
     /// How the service ended, when it ended soon after its connection broke.
@@ -201,7 +199,7 @@ impl Life {
     }
 
     /// A message with the last lines of the service's log.
-    pub(super) fn with_log(&self, message: String) -> String {
+    fn with_log(&self, message: String) -> String {
         let tail = self.parts.host.logs.tail(self.key);
         if tail.is_empty() { message } else { format!("{message}; the end of its log:\n{tail}") }
     }
@@ -224,5 +222,5 @@ async fn listening(socket: PathBuf) -> Service {
 }
 
 fn bind(return_code: i32, message: String) -> End {
-    End::Bind { return_code, message: cut(message) }
+    End::Bind { return_code, message: kept_text(message) }
 }

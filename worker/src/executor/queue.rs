@@ -1,14 +1,18 @@
 //! What an executor is to do next: seen from both sides, the agent that gives and the executor that takes.
+//!
+//! Tasks wait, then begin, then end. A service that has several at a time works on the first of those that have begun;
+//! the others count as begun because they are out of our hands.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use flame_proto::ha;
 use flame_types::{SessionKey, Token};
 use tokio::sync::Notify;
 
-/// Most tasks that wait behind the running one. The leader gives far fewer; more are given back.
+/// Most tasks that wait behind those that have begun. The leader gives far fewer; more are given back.
 pub(crate) const WAITING_TASKS_MAX: usize = 4096;
 
 /// What an executor is to do next.
@@ -23,29 +27,78 @@ struct Orders {
     /// The session that the executor was last told to enter.
     session: SessionKey,
     waiting: VecDeque<ha::Task>,
-    running: Option<Running>,
+    /// In the order in which they began.
+    begun: VecDeque<Begun>,
     rebind: Option<Box<ha::Start>>,
-    /// The executor is to end; its running task may go on for so long.
+    /// The executor is to end; what has begun may go on for so long.
     stop: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    token: Token,
+#[derive(Debug)]
+struct Begun {
+    task: ha::Task,
     is_cancelled: bool,
+    /// Whether the executor knows that it is cancelled.
+    is_told: bool,
+}
+
+/// How much more may begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Most tasks that may have begun together.
+    pub(crate) tasks: usize,
+    /// No task begins besides others when their inputs and its own have more bytes.
+    pub(crate) bytes: usize,
+}
+
+impl Room {
+    /// For one task at a time.
+    pub(crate) const ONE: Self = Self { tasks: 1, bytes: 0 };
 }
 
 /// The next thing to do.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Run this.
-    Task(ha::Task),
+    /// Run these.
+    Tasks(Vec<ha::Task>),
     /// Leave the session and enter another.
     Rebind(Box<ha::Start>),
     /// Leave the session and end.
     Stop,
     /// Wait.
     Nothing,
+}
+
+/// What has begun, as the executor watches over it.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    /// The one that the service works on, as far as we know.
+    pub(crate) head: Option<Head>,
+    /// How many have begun.
+    pub(crate) count: usize,
+    /// The executor is to end; they may go on for so long.
+    pub(crate) stop: Option<Duration>,
+    /// Those that were cancelled since the last look.
+    pub(crate) cancelled: Vec<Token>,
+}
+
+impl Running {
+    /// How long the head may go on, when somebody wants it ended. `cancel_grace` is what a cancelled one gets.
+    pub(crate) fn grace(&self, cancel_grace: Duration) -> Option<Duration> {
+        let cancelled = self.head.is_some_and(|head| head.is_cancelled).then_some(cancel_grace);
+        cancelled.into_iter().chain(self.stop).min()
+    }
+}
+
+/// A task that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) token: Token,
+    /// Its number in its session.
+    pub(crate) number: u64,
+    /// How long it may run.
+    pub(crate) limit: Option<Duration>,
+    pub(crate) is_cancelled: bool,
 }
 
 /// What became of a task that was asked back.
@@ -61,50 +114,44 @@ pub(crate) enum Revoked {
 
 impl Queue {
     pub(crate) fn new(session: SessionKey) -> Self {
-        let orders = Orders { session, waiting: VecDeque::new(), running: None, rebind: None, stop: None };
+        let orders = Orders { session, waiting: VecDeque::new(), begun: VecDeque::new(), rebind: None, stop: None };
         Self { orders: Mutex::new(orders), changed: Notify::new() }
     }
 
     // ── the agent's side ────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Queues a task. `false` when it cannot be run here: another session, stopping, or full.
-    pub(crate) fn push(&self, task: ha::Task) -> bool {
+    /// Queues tasks, in order. Answers those that cannot be run here: another session, stopping, or full.
+    pub(crate) fn push(&self, tasks: Vec<ha::Task>) -> Vec<Token> {
         let mut orders = self.lock();
-        let fits = orders.stop.is_none()
-            && orders.session == SessionKey(task.session)
-            && orders.waiting.len() < WAITING_TASKS_MAX;
-        if fits {
-            orders.waiting.push_back(task);
-            drop(orders);
-            self.changed.notify_one();
+        let mut refused = Vec::new();
+        for task in tasks {
+            let fits = orders.stop.is_none()
+                && orders.session == SessionKey(task.session)
+                && orders.waiting.len() < WAITING_TASKS_MAX;
+            if fits {
+                orders.waiting.push_back(task);
+            } else {
+                refused.push(Token(task.token));
+            }
         }
-        fits
+        drop(orders);
+        self.changed.notify_one();
+        refused
     }
 
     /// Takes a task out that has not begun.
     pub(crate) fn recall(&self, token: Token) -> Revoked {
-        let mut orders = self.lock();
-        if let Some(at) = orders.waiting.iter().position(|task| task.token == token.0) {
-            orders.waiting.remove(at);
-            return Revoked::Returned;
-        }
-        match orders.running {
-            Some(running) if running.token == token => Revoked::Started,
-            _ => Revoked::Unknown,
-        }
+        self.lock().recall(token)
     }
 
     /// Takes a task out; one that has begun gets the grace of a task that nobody wants any more.
     pub(crate) fn cancel(&self, token: Token) -> Revoked {
-        let revoked = self.recall(token);
+        let mut orders = self.lock();
+        let revoked = orders.recall(token);
         if revoked == Revoked::Started {
-            let mut orders = self.lock();
-            // It may have ended between the two locks: then there is nothing to cancel.
-            if let Some(running) = orders.running.as_mut().filter(|running| running.token == token) {
-                running.is_cancelled = true;
-                drop(orders);
-                self.changed.notify_one();
-            }
+            orders.begun.iter_mut().filter(|begun| begun.token() == token).for_each(|begun| begun.is_cancelled = true);
+            drop(orders);
+            self.changed.notify_one();
         }
         revoked
     }
@@ -120,7 +167,7 @@ impl Queue {
         returned
     }
 
-    /// The end; the running task may go on for `grace`. Answers the tasks that will not run any more.
+    /// The end; what has begun may go on for `grace`. Answers the tasks that will not run any more.
     pub(crate) fn stop(&self, grace: Duration) -> Vec<Token> {
         let mut orders = self.lock();
         orders.stop = Some(orders.stop.map_or(grace, |before| before.min(grace)));
@@ -132,27 +179,61 @@ impl Queue {
 
     // ── the executor's side ─────────────────────────────────────────────────────────────────────────────────────
 
-    /// What to do next. A task that is handed out here has begun; none is while `may_start` is false.
-    pub(crate) fn next(&self, may_start: bool) -> Next {
+    /// What to do next. Tasks that are handed out here have begun; none are while `may_start` is false. `room` says how
+    /// many may have begun, given how many have. What was begun ends before anything else is done.
+    pub(crate) fn next(&self, may_start: bool, room: impl FnOnce(usize) -> Room) -> Next {
         let mut orders = self.lock();
-        if orders.stop.is_some() {
-            return Next::Stop;
+        let orders = &mut *orders;
+        if orders.stop.is_some() || orders.rebind.is_some() {
+            return match orders.rebind.take_if(|_| orders.begun.is_empty() && orders.stop.is_none()) {
+                Some(start) => Next::Rebind(start),
+                None if orders.begun.is_empty() => Next::Stop,
+                None => Next::Nothing,
+            };
         }
-        if let Some(start) = orders.rebind.take() {
-            return Next::Rebind(start);
-        }
-        match orders.waiting.pop_front_if(|_| may_start) {
-            Some(task) => {
-                orders.running = Some(Running { token: Token(task.token), is_cancelled: false });
-                Next::Task(task)
+        let room = room(orders.begun.len());
+        let tasks = if may_start { orders.begin(room) } else { Vec::new() };
+        if tasks.is_empty() { Next::Nothing } else { Next::Tasks(tasks) }
+    }
+
+    /// What has begun.
+    pub(crate) fn running(&self) -> Running {
+        let mut orders = self.lock();
+        let stop = orders.stop;
+        let news = orders.begun.iter_mut().filter(|begun| begun.is_cancelled && !begun.is_told);
+        let cancelled = news.map(Begun::tell).collect();
+        Running { head: orders.begun.front().map(Begun::head), count: orders.begun.len(), stop, cancelled }
+    }
+
+    /// These have ended.
+    pub(crate) fn on_done(&self, tokens: impl IntoIterator<Item = Token>) {
+        let mut orders = self.lock();
+        for token in tokens {
+            if orders.take_begun(token).is_none() {
+                tracing::warn!(%token, "a service answered a task that it did not have");
             }
-            None => Next::Nothing,
         }
     }
 
-    /// The running task has ended.
-    pub(crate) fn on_done(&self) {
-        self.lock().running = None;
+    /// The service has not begun these and gives them back. They wait again, before all others. Answers those that
+    /// will not: nobody wants them here any more.
+    pub(crate) fn on_skipped(&self, tokens: &[Token]) -> Vec<Token> {
+        let mut orders = self.lock();
+        let mut returned = Vec::new();
+        for token in tokens.iter().rev() {
+            let Some(begun) = orders.take_begun(*token) else { continue };
+            if begun.is_cancelled || orders.stop.is_some() || orders.session != SessionKey(begun.task.session) {
+                returned.push(*token);
+            } else {
+                orders.waiting.push_front(begun.task);
+            }
+        }
+        returned
+    }
+
+    /// The tokens of what has begun.
+    pub(crate) fn begun(&self) -> Vec<Token> {
+        self.lock().begun.iter().map(Begun::token).collect()
     }
 
     /// Whether the executor was told to end.
@@ -163,13 +244,6 @@ impl Queue {
     /// Whether the session being entered has been replaced meanwhile.
     pub(crate) fn has_rebind(&self) -> bool {
         self.lock().rebind.is_some()
-    }
-
-    /// How long the running task may go on, when somebody wants it ended. `cancel_grace` is what a cancelled one gets.
-    pub(crate) fn grace_of_running(&self, cancel_grace: Duration) -> Option<Duration> {
-        let orders = self.lock();
-        let cancelled = orders.running.is_some_and(|running| running.is_cancelled).then_some(cancel_grace);
-        cancelled.into_iter().chain(orders.stop).min()
     }
 
     /// Waits until something may have changed. For the executor alone: one waiter, no wake-up is lost.
@@ -190,6 +264,58 @@ impl Queue {
     }
 }
 
+impl Orders {
+    fn recall(&mut self, token: Token) -> Revoked {
+        if let Some(at) = self.waiting.iter().position(|task| task.token == token.0) {
+            self.waiting.remove(at);
+            return Revoked::Returned;
+        }
+        if self.begun.iter().any(|begun| begun.token() == token) { Revoked::Started } else { Revoked::Unknown }
+    }
+
+    /// Begins tasks while there is room.
+    fn begin(&mut self, room: Room) -> Vec<ha::Task> {
+        let mut bytes: usize = self.begun.iter().map(|begun| input_bytes(&begun.task)).sum();
+        let mut tasks = Vec::new();
+        while let Some(task) = self.waiting.front() {
+            bytes += input_bytes(task);
+            if !self.begun.is_empty() && (self.begun.len() >= room.tasks || bytes > room.bytes) {
+                break;
+            }
+            let Some(task) = self.waiting.pop_front() else { break };
+            tasks.push(task.clone());
+            self.begun.push_back(Begun { task, is_cancelled: false, is_told: false });
+        }
+        tasks
+    }
+
+    fn take_begun(&mut self, token: Token) -> Option<Begun> {
+        // Nearly always the first one.
+        let at = self.begun.iter().position(|begun| begun.token() == token)?;
+        self.begun.remove(at)
+    }
+}
+
+impl Begun {
+    fn token(&self) -> Token {
+        Token(self.task.token)
+    }
+
+    fn tell(&mut self) -> Token {
+        self.is_told = true;
+        self.token()
+    }
+
+    fn head(&self) -> Head {
+        let limit = (self.task.timeout_ms > 0).then(|| Duration::from_millis(self.task.timeout_ms));
+        Head { token: self.token(), number: self.task.task, limit, is_cancelled: self.is_cancelled }
+    }
+}
+
+fn input_bytes(task: &ha::Task) -> usize {
+    task.input.as_ref().map_or(0, Bytes::len)
+}
+
 fn drain(waiting: &mut VecDeque<ha::Task>) -> Vec<Token> {
     waiting.drain(..).map(|task| Token(task.token)).collect()
 }
@@ -199,6 +325,7 @@ mod tests {
     use super::*;
 
     const GRACE: Duration = Duration::from_secs(5);
+    const MANY: Room = Room { tasks: 100, bytes: 1000 };
 
     fn task(token: u64) -> ha::Task {
         ha::Task { token, session: 1, ..ha::Task::default() }
@@ -206,75 +333,126 @@ mod tests {
 
     fn queue_with(tokens: &[u64]) -> Queue {
         let queue = Queue::new(SessionKey(1));
-        for token in tokens {
-            assert!(queue.push(task(*token)));
-        }
+        assert_eq!(queue.push(tokens.iter().copied().map(task).collect()), []);
         queue
+    }
+
+    fn begin(queue: &Queue, room: Room) -> Vec<u64> {
+        match queue.next(true, |_| room) {
+            Next::Tasks(tasks) => tasks.iter().map(|task| task.token).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn is_head_cancelled(queue: &Queue) -> Option<bool> {
+        queue.running().head.map(|head| head.is_cancelled)
     }
 
     #[test]
     fn tasks_go_out_in_the_order_they_came() {
         let queue = queue_with(&[1, 2]);
-        assert!(matches!(queue.next(false), Next::Nothing), "too many results wait to be recorded");
-        assert!(matches!(queue.next(true), Next::Task(task) if task.token == 1));
-        queue.on_done();
-        assert!(matches!(queue.next(true), Next::Task(task) if task.token == 2));
-        queue.on_done();
-        assert!(matches!(queue.next(true), Next::Nothing));
+        assert!(matches!(queue.next(false, |_| Room::ONE), Next::Nothing), "too many results wait to be recorded");
+        assert_eq!(begin(&queue, Room::ONE), [1]);
+        assert_eq!(begin(&queue, Room::ONE), [0; 0]);
+        queue.on_done([Token(1)]);
+        assert_eq!(begin(&queue, Room::ONE), [2]);
+        queue.on_done([Token(2)]);
+        assert!(matches!(queue.next(true, |_| Room::ONE), Next::Nothing));
+    }
+
+    #[test]
+    fn as_many_begin_as_there_is_room_for() {
+        let queue = queue_with(&[1, 2, 3, 4]);
+        assert_eq!(begin(&queue, Room { tasks: 3, bytes: 0 }), [1, 2, 3], "inputs that are not there need no room");
+        queue.on_done([Token(2)]);
+        assert_eq!(begin(&queue, Room { tasks: 3, bytes: 0 }), [4]);
+
+        let queue = Queue::new(SessionKey(1));
+        let heavy = |token| ha::Task { input: Some(vec![0; 600].into()), ..task(token) };
+        queue.push(vec![heavy(1), heavy(2)]);
+        assert_eq!(begin(&queue, Room { tasks: 3, bytes: 500 }), [1], "one always has room");
+        assert_eq!(begin(&queue, Room { tasks: 3, bytes: 1000 }), [0; 0]);
+        assert_eq!(begin(&queue, Room { tasks: 3, bytes: 1200 }), [2]);
     }
 
     #[test]
     fn only_what_has_not_begun_is_given_back() {
-        let queue = queue_with(&[1, 2]);
-        let Next::Task(_) = queue.next(true) else { panic!("a task waits") };
+        let queue = queue_with(&[1, 2, 3]);
+        assert_eq!(begin(&queue, Room { tasks: 2, bytes: 0 }), [1, 2]);
         assert_eq!(queue.recall(Token(1)), Revoked::Started);
-        assert_eq!(queue.recall(Token(2)), Revoked::Returned);
-        assert_eq!(queue.recall(Token(2)), Revoked::Unknown);
-        queue.on_done();
-        assert!(matches!(queue.next(true), Next::Nothing), "a task that was given back never begins");
+        assert_eq!(queue.recall(Token(2)), Revoked::Started);
+        assert_eq!(queue.recall(Token(3)), Revoked::Returned);
+        assert_eq!(queue.recall(Token(3)), Revoked::Unknown);
+        queue.on_done([Token(1), Token(2)]);
+        assert_eq!(begin(&queue, MANY), [0; 0], "a task that was given back never begins");
         assert_eq!(queue.recall(Token(1)), Revoked::Unknown);
     }
 
     #[test]
-    fn a_cancelled_task_that_runs_gets_a_grace() {
-        let queue = queue_with(&[1]);
+    fn a_cancelled_task_that_has_begun_is_told_once() {
+        let queue = queue_with(&[1, 2]);
         assert_eq!(queue.cancel(Token(9)), Revoked::Unknown);
-        let Next::Task(_) = queue.next(true) else { panic!("a task waits") };
-        assert_eq!(queue.grace_of_running(GRACE), None);
-        assert_eq!(queue.cancel(Token(1)), Revoked::Started);
-        assert_eq!(queue.grace_of_running(GRACE), Some(GRACE));
-        queue.on_done();
-        assert_eq!(queue.grace_of_running(GRACE), None);
+        assert_eq!(begin(&queue, MANY), [1, 2]);
+        assert_eq!(is_head_cancelled(&queue), Some(false));
+        assert_eq!(queue.cancel(Token(2)), Revoked::Started);
+        assert_eq!(queue.cancel(Token(2)), Revoked::Started);
+        let running = queue.running();
+        assert_eq!((running.count, &running.cancelled[..]), (2, &[Token(2)][..]));
+        assert!(!running.head.unwrap().is_cancelled, "it is not the turn of the cancelled one yet");
+        queue.on_done([Token(1)]);
+        assert_eq!(is_head_cancelled(&queue), Some(true));
+        assert_eq!(queue.running().cancelled, []);
+        queue.on_done([Token(2)]);
+        assert_eq!(is_head_cancelled(&queue), None);
+    }
+
+    #[test]
+    fn what_the_service_gives_back_is_first_again() {
+        let queue = queue_with(&[1, 2, 3, 4, 5]);
+        assert_eq!(begin(&queue, Room { tasks: 4, bytes: 0 }), [1, 2, 3, 4]);
+        queue.cancel(Token(3));
+        assert_eq!(queue.on_skipped(&[Token(2), Token(3), Token(4)]), [Token(3)]);
+        assert_eq!(queue.recall(Token(2)), Revoked::Returned, "it can be given back now");
+        queue.on_done([Token(1)]);
+        assert_eq!(begin(&queue, MANY), [4, 5]);
+        queue.stop(GRACE);
+        assert_eq!(queue.on_skipped(&[Token(5)]), [Token(5)], "it will not run here any more");
     }
 
     #[test]
     fn a_stop_gives_everything_back_and_takes_nothing_more() {
         let queue = queue_with(&[1, 2, 3]);
-        let Next::Task(_) = queue.next(true) else { panic!("a task waits") };
+        assert_eq!(begin(&queue, Room::ONE), [1]);
         assert_eq!(queue.stop(GRACE), [Token(2), Token(3)]);
-        assert!(!queue.push(task(4)));
-        assert!(matches!(queue.next(true), Next::Stop));
-        assert_eq!(queue.grace_of_running(GRACE), Some(GRACE));
+        assert_eq!(queue.push(vec![task(4)]), [Token(4)]);
+        assert!(matches!(queue.next(true, |_| MANY), Next::Nothing), "what has begun ends first");
+        assert_eq!(queue.running().stop, Some(GRACE));
         assert!(queue.stop(Duration::ZERO).is_empty());
         assert!(queue.stop(GRACE).is_empty(), "a later order does not give more time");
-        assert_eq!(queue.grace_of_running(GRACE), Some(Duration::ZERO));
+        assert_eq!(queue.running().stop, Some(Duration::ZERO));
+        queue.on_done([Token(1)]);
+        assert!(matches!(queue.next(true, |_| MANY), Next::Stop));
     }
 
     #[test]
     fn a_task_of_another_session_is_not_taken() {
-        let queue = queue_with(&[1]);
-        assert!(!queue.push(ha::Task { token: 2, session: 2, ..ha::Task::default() }));
+        let queue = queue_with(&[1, 2]);
+        let other = |token| ha::Task { token, session: 2, ..ha::Task::default() };
+        assert_eq!(queue.push(vec![other(3)]), [Token(3)]);
+        assert_eq!(begin(&queue, Room::ONE), [1]);
         let start = Box::new(ha::Start { session: 2, ..ha::Start::default() });
-        assert_eq!(queue.rebind(start), [Token(1)]);
-        assert!(queue.push(ha::Task { token: 2, session: 2, ..ha::Task::default() }));
-        assert!(matches!(queue.next(true), Next::Rebind(start) if start.session == 2));
-        assert!(matches!(queue.next(true), Next::Task(task) if task.token == 2));
+        assert_eq!(queue.rebind(start), [Token(2)]);
+        assert_eq!(queue.push(vec![other(3)]), []);
+        assert!(matches!(queue.next(true, |_| MANY), Next::Nothing), "the task of the session before ends first");
+        assert_eq!(queue.on_skipped(&[Token(1)]), [Token(1)]);
+        assert!(matches!(queue.next(true, |_| MANY), Next::Rebind(start) if start.session == 2));
+        assert_eq!(begin(&queue, MANY), [3]);
     }
 
     #[test]
     fn a_full_queue_says_so() {
         let queue = Queue::new(SessionKey(1));
-        let taken = (0..WAITING_TASKS_MAX as u64 + 10).filter(|token| queue.push(task(*token))).count();
-        assert_eq!(taken, WAITING_TASKS_MAX);
+        let refused = queue.push((0..WAITING_TASKS_MAX as u64 + 10).map(task).collect());
+        assert_eq!(refused.len(), 10);
     }
 }

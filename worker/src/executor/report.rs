@@ -8,8 +8,10 @@ use flame_types::{ExecutorKey, SessionKey, Token};
 pub(crate) enum Report {
     /// The service has entered the session.
     Ready { executor: ExecutorKey, session: SessionKey, attributes: Option<ha::Attributes> },
-    /// A task has ended.
-    Done { executor: ExecutorKey, completion: ha::Completion },
+    /// Tasks have ended, in this order.
+    Done { executor: ExecutorKey, completions: Vec<ha::Completion> },
+    /// The service had not begun these, and they will not run here any more.
+    Returned { tokens: Vec<Token> },
     /// The executor is gone, with its whole process group.
     Ended { executor: ExecutorKey, end: End },
 }
@@ -21,6 +23,6 @@ pub(crate) enum End {
     Left,
     /// It never entered the session.
     Bind { return_code: i32, message: String },
-    /// It had entered. `started` is the task whose service call had begun and has no result.
-    Crashed { started: Option<Token>, message: String },
+    /// It had entered. `started` are the tasks that the service had been given and has not answered.
+    Crashed { started: Vec<Token>, message: String },
 }

@@ -12,7 +12,8 @@ use flame_proto::ha::worker_hub_server::{WorkerHub, WorkerHubServer};
 use flame_proto::ha::worker_up::Frame as Up;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Nothing a test waits for takes so long, unless it never comes.
@@ -43,7 +44,7 @@ impl Hub {
         let answers = Arc::new(Mutex::new(VecDeque::new()));
         let service = Service { attached, answers: Arc::clone(&answers) };
         let server = tonic::transport::Server::builder().add_service(WorkerHubServer::new(service));
-        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
         Self { endpoint, links, answers }
     }
 
@@ -162,9 +163,15 @@ impl Link {
         assert_eq!(frame, Up::Left(ha::ExecutorLeft { executor: EXECUTOR }));
     }
 
-    /// Waits until the worker ends the stream or is gone.
-    pub async fn ended(&mut self) {
-        while soon("the end of the stream", self.up.recv()).await.is_some() {}
+    pub async fn stopping(&mut self) {
+        assert_eq!(self.next().await, Up::Stopping(ha::Stopping {}));
+    }
+
+    /// The last words of a worker: nothing follows but the end of the stream.
+    pub async fn goodbye(&mut self) {
+        assert_eq!(self.next().await, Up::Goodbye(ha::Goodbye {}));
+        let after = soon("the end of the stream", self.up.recv()).await;
+        assert_eq!(after, None, "Goodbye is the last frame");
     }
 }
 

@@ -1,8 +1,10 @@
 //! The real program `flame-worker`, with real services, against a hub that the test plays.
 
 mod bind;
+mod cost;
 mod hub;
 mod reattach;
 mod serve;
 mod stop;
+mod stream;
 mod worker;

@@ -37,6 +37,9 @@ async fn a_lost_leader_stops_no_task_and_nothing_runs_again() {
     link.send(Down::Welcome(ha::Welcome { cluster_id: "c-1".into(), epoch: 2, ..ha::Welcome::default() })).await;
     assert_eq!(tokens(&link.results(1).await), [101], "a result that is not recorded is sent again");
     link.assign(2, &[&wait, "three"]).await;
+    // The answer to what follows says that the worker has seen it, while the task still runs.
+    link.send(Down::Recall(ha::Recall { tokens: vec![999] })).await;
+    assert_eq!(link.revoke_answer().await, (vec![999], vec![]));
     place.touch("go");
     assert_eq!(tokens(&link.results(2).await), [102, 103]);
     assert_eq!((place.count("enter"), place.count("invoke")), (1, 3));

@@ -23,7 +23,7 @@ async fn check_whole_life(dialect: &str) {
     let ready = link.ready().await;
     assert_eq!((ready.executor, ready.session), (EXECUTOR, SESSION));
     let published = ready.attributes.map(|attributes| attributes.publish);
-    assert_eq!(published, (dialect == "0.7").then(|| vec!["model".into()]));
+    assert_eq!(published, (dialect != "0.6").then(|| vec!["model".into()]));
 
     link.assign(1, &["hello", "fail on purpose", "", "sleep 20"]).await;
     let done = link.results(4).await;
@@ -67,6 +67,29 @@ async fn a_service_of_0_7_lives_its_whole_life() {
 }
 
 #[tokio::test]
+async fn a_service_that_speaks_the_stream_lives_its_whole_life() {
+    check_whole_life("stream").await;
+}
+
+#[tokio::test]
+async fn what_a_task_publishes_goes_with_its_result() {
+    for dialect in ["0.7", "stream"] {
+        let place = Place::new();
+        let mut hub = Hub::start().await;
+        let _worker = Worker::start(&place, &[&hub.endpoint]);
+        let mut link = hub.attach().await;
+        link.start(place.echo(&["--dialect", dialect])).await;
+        link.ready().await;
+        link.assign(1, &["publish model", "nothing", "retract model"]).await;
+        let done = link.results(3).await;
+        let keys = |keys: &[&'static str]| keys.iter().map(|key| (*key).into()).collect();
+        assert_eq!(done[0].attributes, Some(ha::Attributes { publish: keys(&["model"]), retract: vec![] }));
+        assert_eq!(done[1].attributes, None);
+        assert_eq!(done[2].attributes, Some(ha::Attributes { publish: vec![], retract: keys(&["model"]) }));
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_done_twice() {
     let place = Place::new();
     let mut hub = Hub::start().await;
@@ -94,7 +117,7 @@ async fn a_crash_is_told_with_the_task_that_had_begun() {
     let mut hub = Hub::start().await;
     let _worker = Worker::start(&place, &[&hub.endpoint]);
     let mut link = hub.attach().await;
-    link.start(place.echo(&[])).await;
+    link.start(place.echo(&["--dialect", "0.7"])).await;
     link.ready().await;
 
     link.assign(1, &["one", "crash", "three"]).await;
@@ -127,11 +150,17 @@ async fn a_service_that_dies_while_idle_is_told_at_once() {
 
 #[tokio::test]
 async fn a_task_has_the_time_it_was_given() {
+    for dialect in ["0.7", "stream"] {
+        check_time_limit(dialect).await;
+    }
+}
+
+async fn check_time_limit(dialect: &str) {
     let place = Place::new();
     let mut hub = Hub::start().await;
     let _worker = Worker::start(&place, &[&hub.endpoint]);
     let mut link = hub.attach().await;
-    link.start(place.echo(&[])).await;
+    link.start(place.echo(&["--dialect", dialect])).await;
     link.ready().await;
     let task = ha::Task {
         token: 101,
@@ -185,11 +214,17 @@ async fn recall_gives_back_what_has_not_begun() {
 
 #[tokio::test]
 async fn a_cancelled_task_that_does_not_end_costs_its_service() {
+    for dialect in ["0.7", "stream"] {
+        check_cancel_grace(dialect).await;
+    }
+}
+
+async fn check_cancel_grace(dialect: &str) {
     let place = Place::new();
     let mut hub = Hub::start().await;
     let _worker = Worker::start_with(&place, &[&hub.endpoint], &[("cancel_grace", "50ms")]);
     let mut link = hub.attach().await;
-    link.start(place.echo(&[])).await;
+    link.start(place.echo(&["--dialect", dialect])).await;
     link.ready().await;
     link.assign(1, &["hang", "two"]).await;
     crate::hub::until("the first task", || place.count("invoke") == 1).await;

@@ -2,9 +2,10 @@
 
 use flame_proto::ha;
 use flame_proto::ha::worker_down::Frame as Down;
+use flame_proto::ha::worker_up::Frame as Up;
 use rustix::process::Signal;
 
-use crate::hub::{EXECUTOR, Hub, until};
+use crate::hub::{EXECUTOR, Hub, SESSION, until};
 use crate::worker::{Place, Worker, is_alive, until_dead};
 
 /// A service with a child that does not belong to it, and that only the kill of the whole group reaches.
@@ -79,17 +80,22 @@ async fn a_worker_that_is_told_to_stop_lets_running_tasks_end() {
     until("the first task", || place.count("invoke") == 1).await;
 
     worker.signal(Signal::TERM);
+    link.stopping().await;
     assert_eq!(link.revoke_answer().await, (vec![102], vec![]));
     link.assign(3, &["three"]).await;
     assert_eq!(link.revoke_answer().await, (vec![103], vec![]));
+    let start = ha::Start { executor: EXECUTOR + 1, session: SESSION, ..ha::Start::default() };
+    link.send(Down::Start(start)).await;
+    let refused = ha::ExecutorLeft { executor: EXECUTOR + 1 };
+    assert_eq!(link.next().await, Up::Left(refused), "what it will never start is not left open");
     place.touch("go");
     assert_eq!(link.results(1).await[0].token, 101);
     link.send(Down::Recorded(ha::Recorded { tokens: vec![101] })).await;
     link.left().await;
-    link.ended().await;
+    assert!(!is_alive(place.service_pid()), "Goodbye is said after the last end");
+    link.goodbye().await;
     drop(link);
     assert_eq!(worker.exited().await.code(), Some(0));
-    assert!(!is_alive(place.service_pid()));
     assert_eq!(place.count("leave"), 1);
 }
 
@@ -104,9 +110,36 @@ async fn a_task_that_does_not_end_is_lost_with_its_worker() {
     link.assign(1, &["hang"]).await;
     until("the task", || place.count("invoke") == 1).await;
     worker.signal(Signal::TERM);
+    link.stopping().await;
     link.left().await;
-    link.ended().await;
+    assert!(!is_alive(place.service_pid()), "Goodbye is said after the last end");
+    link.goodbye().await;
     drop(link);
     assert_eq!(worker.exited().await.code(), Some(0));
-    assert!(!is_alive(place.service_pid()));
+}
+
+#[tokio::test]
+async fn a_leader_that_comes_while_the_worker_stops_hears_of_it_first() {
+    let place = Place::new();
+    let mut hub = Hub::start().await;
+    let worker = Worker::start_with(&place, &[&hub.endpoint], &[("drain_timeout", "60s")]);
+    let mut link = hub.attach().await;
+    link.start(place.echo(&[])).await;
+    link.ready().await;
+    link.assign(1, &[&format!("wait {}", place.path("go").display())]).await;
+    until("the task", || place.count("invoke") == 1).await;
+    worker.signal(Signal::TERM);
+    link.stopping().await;
+    drop(link);
+
+    let mut link = hub.attach().await;
+    assert_eq!(link.hello.tokens, [101]);
+    link.stopping().await;
+    place.touch("go");
+    assert_eq!(link.results(1).await[0].token, 101);
+    link.send(Down::Recorded(ha::Recorded { tokens: vec![101] })).await;
+    link.left().await;
+    link.goodbye().await;
+    drop(link);
+    assert_eq!(worker.exited().await.code(), Some(0));
 }

@@ -94,7 +94,15 @@ impl Worker {
 
     /// `settings` are keys of the worker's section and their values.
     pub fn start_with(place: &Place, hubs: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(WORKER);
+        Self::spawn(Command::new(WORKER), place, hubs, settings)
+    }
+
+    /// Another build of the program, if one is named.
+    pub fn start_program(program: Option<PathBuf>, place: &Place, hub: &str) -> Self {
+        Self::spawn(Command::new(program.unwrap_or_else(|| WORKER.into())), place, &[hub], &[])
+    }
+
+    fn spawn(mut command: Command, place: &Place, hubs: &[&str], settings: &[(&str, &str)]) -> Self {
         command.args(["--name", "w1", "--resources", "cpu=2,mem=1g", "--endpoint", "http://127.0.0.1:9999"]);
         for (flag, folder) in [("--work-dir", "w"), ("--socket-dir", "s"), ("--log-dir", "l")] {
             command.arg(flag).arg(place.path(folder));

@@ -33,12 +33,13 @@ const OURS: &[(&str, &[&str])] = &[
         ],
     ),
     ("flame-worker", &["flame-types", "flame-clock", "flame-config", "flame-telemetry", "flame-proto"]),
-    ("flame-sdk", &["flame-types", "flame-proto"]),
+    ("flame-sdk", &["flame-types", "flame-clock", "flame-proto"]),
     ("flame-ctl", &["flame-sdk", "flame-types", "flame-config"]),
     ("flame-testkit", &["flame-types", "flame-clock", "flame-config", "flame-proto", "flame-sdk"]),
     ("flame-jepsen", &["flame-types", "flame-testkit", "flame-sdk"]),
-    ("flame-chaos", &["flame-types", "flame-testkit", "flame-sdk", "flame-jepsen"]),
+    ("flame-chaos", &["flame-types", "flame-proto", "flame-testkit", "flame-sdk", "flame-jepsen"]),
     ("flame-conformance", &["flame-types", "flame-testkit", "flame-sdk", "flame-jepsen"]),
+    ("flame-bench", &["flame-types", "flame-proto", "flame-testkit", "flame-sdk", "flame-jepsen", "flame-chaos"]),
     ("xtask", &[]),
 ];
 

@@ -38,10 +38,20 @@ impl Scene {
         let bin = folder.path().join("bin");
         std::fs::create_dir(&bin)?;
         symlink(Binaries::find()?.path("flmping-service")?, bin.join("flmping-service"))?;
-        let environment = vec![("FLAME_HOME".to_owned(), folder.path().display().to_string())];
+        let home = ("FLAME_HOME".to_owned(), folder.path().display().to_string());
+        // The Raft library's own complaints tell how often a dead peer is tried.
+        let log = ("FLAME_LOG".to_owned(), "info,openraft=warn".to_owned());
+        let environment = vec![home, log];
         let cluster = Cluster::start(ClusterOptions { environment, ..ClusterOptions::default() }).await?;
         let client = Connection::open(Endpoints::parse(&cluster.endpoints())?, Options::default())?;
         Ok(Self { cluster, client, folder })
+    }
+
+    /// All coordinators, beginning with this one.
+    pub fn nodes_from(&self, first: CoordinatorId) -> Vec<Node> {
+        let mut nodes = self.nodes();
+        nodes.sort_by_key(|node| node.id != first);
+        nodes
     }
 
     /// All coordinators.
@@ -98,7 +108,7 @@ impl Node {
 
     /// The words, and this node as the endpoint.
     pub fn words<'a>(&'a self, words: &[&'a str]) -> Vec<&'a str> {
-        [words, &["--endpoint", &self.endpoint]].concat()
+        through([self], words)
     }
 
     /// What a changing command says; it must succeed.
@@ -122,6 +132,12 @@ impl Node {
         })
         .await
     }
+}
+
+/// The words, and these nodes as endpoints: the first is the one that is asked, the others are for when it dies.
+pub fn through<'a>(nodes: impl IntoIterator<Item = &'a Node>, words: &[&'a str]) -> Vec<&'a str> {
+    let endpoints = nodes.into_iter().flat_map(|node| ["--endpoint", &node.endpoint]);
+    words.iter().copied().chain(endpoints).collect()
 }
 
 /// The input of a task that runs until the gate opens.

@@ -11,17 +11,20 @@ use super::files::{
 };
 
 const IN_USE_OR_FOREIGN: i32 = 10;
-const DAMAGED: i32 = 11;
-const QUARANTINE: i32 = 13;
+pub const DAMAGED: i32 = 11;
+pub const QUARANTINE: i32 = 13;
 
 /// What a refusal of somebody else's directory ends with.
 const OWN_DIRECTORY: &str = "give this node a directory of its own (coordinator.data_dir)";
 
-/// What a damaged directory ends with.
+/// What damaged rows end with. See [`super::damaged_rows`] for whether it helps.
+pub const MAKE_AGAIN: &str = "remove that directory and start this node again: it makes the rows again from its log";
+
+/// What a damaged log ends with.
 const REJOIN: &str = "wipe the directory and let the node join under a new id";
 
 /// Everything that a cluster leaves on its disks, with something in every part of it.
-async fn used_cluster() -> Result<Cluster> {
+pub async fn used_cluster() -> Result<Cluster> {
     let mut cluster = Cluster::start(ClusterOptions { workers: 0, ..ClusterOptions::default() }).await?;
     let client = Connection::open(Endpoints::parse(&cluster.endpoints())?, Options::default())?;
     for number in 0..20 {
@@ -100,7 +103,7 @@ async fn damage(config: &Path, data: &Path, scratch: &Path) -> Result<()> {
             running.kill().await?;
             continue;
         }
-        running.ended().await?.refused(DAMAGED, &["the state rows in ", " are damaged: ", REJOIN])?;
+        running.ended().await?.refused(DAMAGED, &["the state rows in ", " are damaged: ", MAKE_AGAIN])?;
         found += 1;
     }
     ensure!(found > 0, "no damage of the live rows was found");

@@ -1,5 +1,5 @@
 //! Nodes that come to a running cluster and do not belong to it: of another cluster, or with an empty disk under an old
-//! id. Neither gets a vote; the cluster goes on without them.
+//! id. Neither gets a vote; the cluster goes on without them. The one with the empty disk ends by itself.
 
 use anyhow::{Context, Result, ensure};
 use flame_sdk::{Connection, Endpoints, Options, SessionOptions};
@@ -7,6 +7,7 @@ use flame_testkit::{Cluster, ClusterOptions, wait_until};
 use flame_types::CoordinatorId;
 use serde_json::Value;
 
+use super::data_dirs::QUARANTINE;
 use super::files::{READY, changed, config, coordinator, id, line_of};
 use crate::programs::{LIMIT, run};
 
@@ -27,11 +28,19 @@ async fn a_running_cluster_takes_in_neither_strangers_nor_wiped_disks() -> Resul
     ensure!(row["error"].as_str().is_some_and(|why| why.contains("cluster \"other\"")), "{row:#}");
     stranger.kill().await?;
 
-    let mut wiped = coordinator(&own, &scratch.path().join("wiped"), &[])?;
-    wiped.says(READY).await?;
-    let row = kept_out(&cluster, away, "wiped").await.context("a node with an empty disk")?;
-    assert_eq!((&row["status"]["ready"], &row["status"]["applied"]), (&false.into(), &0.into()), "{row:#}");
-    wiped.kill().await?;
+    let wiped = coordinator(&own, &scratch.path().join("wiped"), &[])?.ended().await?;
+    let known = format!("coordinator {leader} knows another store under the id of coordinator {away}: ");
+    let remedy = "; start it with the disk it had, or let it join under a new id";
+    wiped.complained(QUARANTINE, &[&known, remedy]).context("a node with an empty disk")?;
+    kept_out(&cluster, away, "wiped").await.context("the cluster goes on without it")?;
+    let log = cluster.folder().join(format!("c{leader}/coordinator-{leader}.log"));
+    wait_until(LIMIT, "the leader's log says why", || async {
+        let said = std::fs::read_to_string(&log)?;
+        let why = format!("coordinator {away} has another store than before: its disk was wiped");
+        ensure!(said.matches(&why).count() == 1, "it is to say so once:\n{said}");
+        Ok(())
+    })
+    .await?;
 
     cluster.start_coordinator(away).await?;
     cluster.leader().await?;

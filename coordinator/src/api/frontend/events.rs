@@ -14,14 +14,12 @@ pub fn story(task: &TaskSnapshot) -> Vec<v1::Event> {
     for (position, attempt) in task.attempts.iter().enumerate() {
         let running = format!("Running task on host <{}>.", attempt.node);
         events.push(event(TaskState::Running, running, attempt.started));
-        let next = task.attempts.get(position + 1);
+        let last = position + 1 == task.attempts.len();
         // A lost start is followed by another or by waiting for one; the last loss of a failed task is its failure.
-        if let Some(why) = &attempt.lost
-            && (next.is_some() || task.finished.is_none())
+        if let Some(loss) = &attempt.lost
+            && !(last && task.state == TaskState::Failed)
         {
-            // The moment of the loss is not kept: the task was seen again when it started again.
-            let seen = next.map_or(attempt.started, |next| next.started);
-            events.push(event(TaskState::Pending, format!("Task went back to <Pending>: {why}"), seen));
+            events.push(event(TaskState::Pending, format!("Task went back to <Pending>: {}", loss.why), loss.at));
         }
     }
     if let Some(finished) = task.finished {
@@ -55,14 +53,15 @@ fn event(state: TaskState, message: String, at: WallMs) -> v1::Event {
 
 #[cfg(test)]
 mod tests {
-    use flame_machine::row::AttemptRow;
+    use flame_machine::row::{AttemptLoss, AttemptRow};
     use flame_types::{NodeName, TaskNo};
 
     use super::*;
 
     fn attempt(number: u32, node: &str, lost: Option<&str>) -> AttemptRow {
-        let started = WallMs(1000 + i64::from(number));
-        AttemptRow { attempt: number, started, node: NodeName::parse(node).unwrap(), lost: lost.map(str::to_owned) }
+        let started = WallMs(1000 + 100 * i64::from(number));
+        let lost = lost.map(|why| AttemptLoss { at: WallMs(started.0 + 50), why: why.to_owned() });
+        AttemptRow { attempt: number, started, node: NodeName::parse(node).unwrap(), lost }
     }
 
     fn task(state: TaskState, attempts: Vec<AttemptRow>, message: Option<&str>) -> TaskSnapshot {
@@ -90,7 +89,7 @@ mod tests {
             events,
             [
                 (0, "Task was created with state <Pending>".to_owned(), 1000),
-                (1, "Running task on host <w1>.".to_owned(), 1001),
+                (1, "Running task on host <w1>.".to_owned(), 1100),
                 (2, "Task completed successfully on host <w1>.".to_owned(), 2000),
             ]
         );
@@ -112,17 +111,26 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_start_is_told_and_dated_by_the_next() {
+    fn a_lost_start_is_told_with_the_time_of_its_loss() {
         let attempts = vec![attempt(1, "w1", Some("worker lost")), attempt(2, "w2", None)];
         let events = told(&task(TaskState::Running, attempts, None));
-        assert_eq!(events[2], (0, "Task went back to <Pending>: worker lost".to_owned(), 1002));
-        assert_eq!(events[3], (1, "Running task on host <w2>.".to_owned(), 1002));
+        assert_eq!(events[2], (0, "Task went back to <Pending>: worker lost".to_owned(), 1150));
+        assert_eq!(events[3], (1, "Running task on host <w2>.".to_owned(), 1200));
     }
 
     #[test]
     fn a_task_that_waits_after_a_loss_tells_why() {
         let events = told(&task(TaskState::Pending, vec![attempt(1, "w1", Some("service crashed"))], None));
-        assert_eq!(events.last().unwrap().1, "Task went back to <Pending>: service crashed");
+        let waits = (0, "Task went back to <Pending>: service crashed".to_owned(), 1150);
+        assert_eq!(events.last(), Some(&waits));
+    }
+
+    #[test]
+    fn a_task_cancelled_while_it_waits_after_a_loss_tells_both() {
+        let events = told(&task(TaskState::Cancelled, vec![attempt(1, "w1", Some("worker lost"))], None));
+        let codes: Vec<i32> = events.iter().map(|event| event.0).collect();
+        assert_eq!(codes, [0, 1, 0, 4]);
+        assert_eq!(events[2], (0, "Task went back to <Pending>: worker lost".to_owned(), 1150));
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! The stream of entries: requests go out as fast as the peer takes them, answers come back in the same order.
-//! A heartbeat is the same with one empty request.
+//! The stream of entries: first both ends say who they are; then requests go out as fast as the peer takes them, and
+//! answers come back in the same order. A heartbeat is the same with one empty request.
 //!
+//! **Invariant:** no request leaves before the peer's header was confirmed: whoever sits at the address of a member and
+//! is not it hears of no term, no entry and no commit.
 //! **Invariant:** a stream is opened only once there is something to send. The library's pause after a failure lies
 //! before the first request, not before this call: who opens first tries a dead peer again without any pause.
 
@@ -19,6 +21,7 @@ use openraft::RPCTypes;
 use openraft::errors::RPCError;
 use openraft::network::{NetStreamAppend, RPCOption};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use tokio::sync::oneshot;
 use tonic::Streaming;
 
 use super::{Client, FRAME_BYTES_MAX, frame, unreachable};
@@ -53,11 +56,8 @@ impl NetStreamAppend<TypeConfig> for Client {
                 counted.fetch_add(1, Ordering::Relaxed);
                 RaftFrame { header: None, body: frame::encode_append(request) }
             });
-            let header = RaftFrame { header: Some(self.network.gate.header_to(self.target)), body: Bytes::new() };
-            let outgoing = stream::iter([header]).chain(requests);
-
             let limit = OPEN_MAX.max(option.soft_ttl());
-            let answers = match tokio::time::timeout(limit, self.open(outgoing)).await {
+            let answers = match tokio::time::timeout(limit, self.open(requests)).await {
                 Ok(opened) => opened?,
                 Err(_elapsed) => return Err(self.timed_out(RPCTypes::AppendEntries, &option)),
             };
@@ -67,17 +67,29 @@ impl NetStreamAppend<TypeConfig> for Client {
 }
 
 impl Client {
-    /// Opens a stream and reads the peer's header.
+    /// Opens a stream with this node's header, reads the peer's, and lets the requests out if it is the right one. If
+    /// not, the stream ends with the header.
     async fn open(
         &self,
-        outgoing: impl Stream<Item = RaftFrame> + Send + 'static,
+        requests: impl Stream<Item = RaftFrame> + Send + 'static,
     ) -> Result<Streaming<RaftFrame>, RPCError<TypeConfig>> {
         let channel = self.stream.clone().ok_or_else(|| self.bad_address())?;
         let mut client = RaftClient::new(channel).max_decoding_message_size(FRAME_BYTES_MAX);
-        let mut incoming = client.append(outgoing).await.map_err(unreachable)?.into_inner();
-        let first = incoming.message().await.map_err(unreachable)?;
+        let header = RaftFrame { header: Some(self.network.gate.header_to(self.target)), body: Bytes::new() };
+        let (confirmed, is_confirmed) = oneshot::channel::<()>();
+        let rest = async move {
+            match is_confirmed.await {
+                Ok(()) => requests.left_stream(),
+                Err(_not_confirmed) => stream::empty().right_stream(),
+            }
+        };
+        let outgoing = stream::iter([header]).chain(stream::once(rest).flatten());
+        let mut incoming = client.append(outgoing).await.map_err(|status| self.refused(status))?.into_inner();
+        let first = incoming.message().await.map_err(|status| self.refused(status))?;
         let header = first.as_ref().and_then(|frame| frame.header.as_ref());
         self.network.gate.confirm(self.target, header).map_err(unreachable)?;
+        // An error means that the connection has ended meanwhile, which its reader will see.
+        let _ = confirmed.send(());
         Ok(incoming)
     }
 }

@@ -31,7 +31,7 @@ impl Client {
         let frame = RaftFrame { header: Some(self.network.gate.header_to(self.target)), body };
         let answer = match tokio::time::timeout(option.soft_ttl(), call(client, frame)).await {
             Ok(Ok(answer)) => answer.into_inner(),
-            Ok(Err(status)) => return Err(unreachable(status)),
+            Ok(Err(status)) => return Err(self.refused(status)),
             Err(_elapsed) => return Err(self.timed_out(action, option)),
         };
         self.network.gate.confirm(self.target, answer.header.as_ref()).map_err(unreachable)?;

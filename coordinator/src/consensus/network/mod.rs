@@ -9,6 +9,7 @@
 //! * [`ask`]: single questions.
 //! * [`snapshot`]: a snapshot, file by file.
 //!
+//! **Invariant:** a stream carries its header and nothing else until the peer's own has come and was confirmed.
 //! **Invariant:** everything that waits for one answer has a deadline, and a peer that could not be asked is never
 //! counted as having agreed.
 
@@ -24,6 +25,7 @@ use flame_storage::{MemberNode, TypeConfig};
 use openraft::errors::{RPCError, Timeout, Unreachable};
 use openraft::network::{Backoff, NetBackoff, RPCOption};
 use openraft::{RPCTypes, RaftNetworkFactory};
+use tonic::Status;
 use tonic::transport::Channel;
 
 use self::channels::Channels;
@@ -103,6 +105,12 @@ impl Client {
             target: self.target,
             timeout: option.soft_ttl(),
         })
+    }
+
+    /// An error of the peer. If it takes this node for a stranger, the log says so.
+    fn refused(&self, status: Status) -> RPCError<TypeConfig> {
+        self.network.gate.refused_by(self.target, &status);
+        unreachable(status)
     }
 
     fn bad_address(&self) -> RPCError<TypeConfig> {

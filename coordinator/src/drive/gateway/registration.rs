@@ -23,7 +23,7 @@ impl Gateway {
             let nonce: u128 = rand::random();
             let client = self.register(nonce, &replies).await;
             tracing::info!(%client, "this gateway is registered");
-            self.window().register(client);
+            self.windows().register(client);
             self.inner.registered.send_replace(Some(client));
         }
     }
@@ -32,7 +32,7 @@ impl Gateway {
         loop {
             let (ticket, reply) = replies.ticket();
             let command = Command::RegisterClient { nonce, gateway: Some(self.inner.id) };
-            self.window().set_registering(unnumbered(ticket, command));
+            self.windows().set_registering(unnumbered(ticket, command));
             match tokio::time::timeout(REGISTRATION_PATIENCE, reply).await {
                 Ok(Ok(Reply::Client(client))) => return client,
                 Ok(Ok(other)) => tracing::warn!(?other, "the registration of this gateway was refused; trying again"),

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::uplink::Ended;
 use super::{Greeting, Hub, ORDER_BATCHES_MAX, WorkerStream, downlink, uplink};
 use crate::drive::batcher::{OnDrop, Parcel};
 use crate::drive::replies::{NOBODY_WAITS, unnumbered};
@@ -77,9 +78,11 @@ impl Hub {
         let end = stream.end.clone();
         tokio::select! {
             () = end.cancelled() => {}
-            ended = uplink::run(&self, &node, epoch, up, &down) => {
-                tracing::info!(node = %node, reason = %ended, "a worker's stream ended");
-            }
+            ended = uplink::run(&self, &node, epoch, up, &down) => match ended {
+                // The worker waits for the end of the stream, so that whoever waits for the worker finds it gone.
+                Ended::Goodbye => return self.part(node, epoch).await,
+                Ended::Broken(reason) => tracing::info!(node = %node, reason, "a worker's stream ended"),
+            },
             failed = downlink::run(&self, orders, &down) => {
                 tracing::info!(node = %node, reason = %failed, "a worker cannot be reached");
             }
@@ -91,6 +94,22 @@ impl Hub {
         }
         // Unless the worker is gone already, it learns that it must look for a leader.
         let _ = down.try_send(Err(Status::unavailable("this coordinator ended the stream; say Hello again")));
+    }
+
+    /// A worker has said Goodbye: what the state still counts as held there is free at once. A proposal that does not
+    /// make it is made again with the leases that run out, for as long as this node leads; after that it is the next
+    /// leader's full period that frees it.
+    async fn part(&self, node: NodeName, epoch: Epoch) {
+        if !self.table().leases.part(&node, epoch) {
+            return;
+        }
+        tracing::info!(node = %node, "a worker said goodbye; what it held goes elsewhere");
+        let (ticket, reply) = self.inner.replies.ticket();
+        let items = vec![unnumbered(ticket, Command::ExpireNode { node: node.clone(), epoch })];
+        if self.inner.batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(ticket) }).await.is_err() {
+            self.inner.replies.give_up(ticket);
+        }
+        self.expiry_settled(&node, epoch, reply.await.is_ok());
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A heartbeat every second renews the lease. A broken stream is logged as `Detach` at once, so that nothing new goes
 //! there, and the worker has [`DETACHED_MAX`] to say Hello again; a silent one has [`SILENT_MAX`] since its last
-//! heartbeat. After a change of leader everybody has [`SILENT_MAX`], whatever the old leader had seen: a new leader must
+//! heartbeat. Only a worker that said Goodbye, which it does when nothing of it runs any more, expires at once: a stream
+//! that breaks without it says nothing about the worker behind. After a change of leader everybody has [`SILENT_MAX`], whatever the old leader had seen: a new leader must
 //! not judge workers by heartbeats it did not hear.
 
 use std::collections::BTreeMap;
@@ -92,6 +93,20 @@ impl Leases {
         }
     }
 
+    /// The worker behind this stream has said that it is gone: its lease is over. Returns whether that is news; then the
+    /// caller proposes the expiry and says [`Leases::forget`] or [`Leases::expire_again`].
+    pub(super) fn part(&mut self, node: &NodeName, epoch: Epoch) -> bool {
+        match self.nodes.get_mut(node) {
+            Some(lease) if lease.epoch == epoch && lease.stream.is_some() => {
+                lease.stream = None;
+                lease.deadline = Instant::now();
+                lease.expiring = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Proposals for the leases that have run out by now; each is made once.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Command> {
         let mut commands = Vec::new();
@@ -159,6 +174,41 @@ mod tests {
         assert!(!leases.renew(&name("w1"), Epoch(2)));
         assert_eq!(leases.expire(Instant::now() + SILENT_MAX).len(), 2, "Detach, then ExpireNode");
         assert!(!leases.renew(&name("w1"), Epoch(1)));
+    }
+
+    #[test]
+    fn a_goodbye_ends_the_lease_at_once_and_a_broken_stream_does_not() {
+        let mut leases = Leases::default();
+        leases.attach(name("gone"), Epoch(1), stream());
+        leases.attach(name("broken"), Epoch(2), stream());
+        assert!(leases.part(&name("gone"), Epoch(1)));
+        assert!(leases.detach(&name("broken"), Epoch(2)));
+        assert!(!leases.renew(&name("gone"), Epoch(1)), "no word of it counts any more");
+        let before = Instant::now();
+        assert_eq!(leases.expire(before), [], "the goodbye is proposed already, and the other has time to come back");
+
+        leases.expire_again(&name("gone"), Epoch(1));
+        let again = leases.expire(before);
+        assert_eq!(
+            again,
+            [Command::ExpireNode { node: name("gone"), epoch: Epoch(1) }],
+            "a lost proposal is made again"
+        );
+        leases.forget(&name("gone"), Epoch(1));
+        assert_eq!(leases.nodes.len(), 1);
+    }
+
+    #[test]
+    fn only_the_present_stream_can_say_goodbye() {
+        let mut leases = Leases::begin(vec![(name("w2"), Epoch(7))]);
+        leases.attach(name("w1"), Epoch(1), stream());
+        leases.attach(name("w1"), Epoch(2), stream());
+        assert!(!leases.part(&name("w1"), Epoch(1)), "a stream that was replaced");
+        assert!(!leases.part(&name("w2"), Epoch(7)), "a stream of an earlier leader's time");
+        assert!(!leases.part(&name("w3"), Epoch(1)), "nobody");
+        assert!(leases.is_attached(&name("w1"), Epoch(2)));
+        assert!(leases.part(&name("w1"), Epoch(2)));
+        assert!(!leases.part(&name("w1"), Epoch(2)), "said twice, proposed once");
     }
 
     #[test]

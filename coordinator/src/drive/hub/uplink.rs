@@ -4,7 +4,7 @@ use flame_machine::command::{Attributes, Command, Completion, FailureCause, Held
 use flame_proto::ha;
 use flame_proto::ha::worker_up::Frame;
 use flame_types::{
-    Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Resources, SessionKey, Shim, Token, limits,
+    Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Resources, SessionKey, Shim, Token, kept_text, limits,
 };
 use tonic::Streaming;
 
@@ -13,6 +13,14 @@ use super::attach::Down;
 use crate::drive::batcher::{DropSignal, OnDrop, Parcel};
 use crate::drive::replies::{NOBODY_WAITS, unnumbered};
 
+/// Why a worker's stream ended.
+pub(super) enum Ended {
+    /// The worker said so: all its services have ended, and nothing more will come from it.
+    Goodbye,
+    /// Anything else. The worker may live, and its tasks may run.
+    Broken(String),
+}
+
 /// Reads frames until the stream ends; says why it did.
 pub(super) async fn run(
     hub: &Hub,
@@ -20,39 +28,40 @@ pub(super) async fn run(
     epoch: Epoch,
     mut up: Streaming<ha::WorkerUp>,
     down: &Down,
-) -> String {
+) -> Ended {
     let dropped = DropSignal::default();
     loop {
         let frame = tokio::select! {
             frame = up.message() => frame,
             // Whatever was in it, the worker still has it: its next Hello and frames bring it again.
-            () = dropped.raised() => return "a report did not make it into the log".into(),
+            () = dropped.raised() => return Ended::Broken("a report did not make it into the log".into()),
         };
         let frame = match frame {
             Ok(Some(ha::WorkerUp { frame: Some(frame) })) => frame,
             Ok(Some(_)) => continue,
-            Ok(None) => return "the worker closed it".into(),
-            Err(status) => return status.message().to_owned(),
+            Ok(None) => return Ended::Broken("the worker closed it".into()),
+            Err(status) => return Ended::Broken(status.message().to_owned()),
         };
         let commands = match frame {
             Frame::Heartbeat(heartbeat) => {
                 if hub.table().leases.renew(node, epoch) {
                     let ack = ha::worker_down::Frame::LeaseAck(ha::LeaseAck { number: heartbeat.number });
                     if down.send(Ok(ha::WorkerDown { frame: Some(ack) })).await.is_err() {
-                        return "the worker went away".into();
+                        return Ended::Broken("the worker went away".into());
                     }
                 }
                 continue;
             }
+            Frame::Goodbye(_) => return Ended::Goodbye,
             frame => match commands(node, epoch, frame) {
                 Ok(commands) => commands,
-                Err(why) => return why,
+                Err(why) => return Ended::Broken(why),
             },
         };
         let items = commands.into_iter().map(|command| unnumbered(NOBODY_WAITS, command));
         let parcel = Parcel { items: items.collect(), on_drop: OnDrop::Signal(dropped.clone()) };
         if hub.inner.batcher.submit(parcel).await.is_err() {
-            return "this node is stopping".into();
+            return Ended::Broken("this node is stopping".into());
         }
     }
 }
@@ -91,35 +100,26 @@ fn commands(node: &NodeName, epoch: Epoch, frame: Frame) -> Result<Vec<Command>,
             }
             commands
         }
-        Frame::Heartbeat(_) => Vec::new(),
+        // Its stream and its lease stay as they are, but like a worker without a stream it gets nothing new.
+        Frame::Stopping(_) => vec![Command::Detach { node, epoch }],
+        Frame::Heartbeat(_) | Frame::Goodbye(_) => Vec::new(),
         Frame::Hello(_) => return Err("a second Hello on one stream".into()),
     })
 }
 
 fn completion(done: ha::Completion) -> Result<Completion, String> {
-    let message = done.message.map(cut);
-    let output = done.output.map(Payload);
-    let outcome = match output {
-        Some(output) if output.len() > limits::TASK_PAYLOAD_BYTES_MAX => Outcome::Failed {
-            output: None,
-            message: Some(format!(
-                "the output has {} bytes, at most {} are allowed; give larger data by reference",
-                output.len(),
-                limits::TASK_PAYLOAD_BYTES_MAX
-            )),
-        },
-        output if done.succeed => Outcome::Succeed { output, message },
-        output => Outcome::Failed { output, message },
-    };
+    let (output, message) = (done.output.map(Payload), done.message);
+    let outcome = if done.succeed { Outcome::Succeed { output, message } } else { Outcome::Failed { output, message } };
+    let outcome = outcome.bounded();
     Ok(Completion { token: Token(done.token), outcome, ran_us: done.ran_us, attributes: attributes(done.attributes)? })
 }
 
 fn failure_cause(cause: Option<ha::executor_failed::Cause>) -> FailureCause {
     match cause {
         Some(ha::executor_failed::Cause::Bind(bind)) => {
-            FailureCause::Bind { return_code: bind.return_code, message: cut(bind.message) }
+            FailureCause::Bind { return_code: bind.return_code, message: kept_text(bind.message) }
         }
-        Some(ha::executor_failed::Cause::Crashed(message)) => FailureCause::Crashed { message: cut(message) },
+        Some(ha::executor_failed::Cause::Crashed(message)) => FailureCause::Crashed { message: kept_text(message) },
         None => FailureCause::Crashed { message: "the worker did not say why".into() },
     }
 }
@@ -148,7 +148,12 @@ pub(super) fn hello(hello: ha::Hello) -> Result<Hello, String> {
         node: NodeName::parse(&hello.node).map_err(|error| error.to_string())?,
         incarnation: Incarnation { started_ms: hello.started_ms, nonce: hello.nonce },
         hello: HelloNo(hello.hello),
-        host: Host { name: cut(host.name), boot_id: cut(host.boot_id), arch: cut(host.arch), os: cut(host.os) },
+        host: Host {
+            name: kept_text(host.name),
+            boot_id: kept_text(host.boot_id),
+            arch: kept_text(host.arch),
+            os: kept_text(host.os),
+        },
         capacity: resources(hello.capacity),
         shims: hello.shims.into_iter().filter_map(Shim::from_number).collect(),
         seen: Token(hello.seen),
@@ -170,17 +175,4 @@ fn held(held: ha::HeldExecutor) -> HeldExecutor {
 fn resources(resources: Option<ha::Resources>) -> Resources {
     let resources = resources.unwrap_or_default();
     Resources { cpu: resources.cpu, memory: resources.memory, gpu: resources.gpu }
-}
-
-/// A text of bounded length.
-fn cut(mut text: String) -> String {
-    if text.len() > limits::MESSAGE_TEXT_BYTES_MAX {
-        let mut end = limits::MESSAGE_TEXT_BYTES_MAX;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio_stream::wrappers::TcpListenerStream;
 
 /// Far longer than anything here takes on a machine that is busy with other things.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -179,11 +179,7 @@ impl Cluster {
             }
         })
         .await;
-        let listener = match self.listeners.remove(&id) {
-            Some(listener) => listener,
-            None => eventually("the address is free", async || TcpListener::bind(self.addresses[&id]).ok()).await,
-        };
-        listener.set_nonblocking(true).unwrap();
+        let listener = self.listener(id).await;
         let server = tonic::transport::Server::builder()
             .add_service(consensus.raft_service())
             .add_service(consensus.bootstrap_service());
@@ -192,6 +188,22 @@ impl Cluster {
             server.serve_with_incoming(TcpListenerStream::new(listener)).await
         });
         self.nodes.insert(id, Node { consensus, seen });
+    }
+
+    /// Lets somebody else answer at the address of a node that does not run, until the test ends.
+    pub async fn impostor(&mut self, id: u64, routes: tonic::service::Routes) {
+        let listener = tokio::net::TcpListener::from_std(self.listener(id).await).unwrap();
+        let server = tonic::transport::Server::builder().add_routes(routes);
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    }
+
+    async fn listener(&mut self, id: u64) -> TcpListener {
+        let listener = match self.listeners.remove(&id) {
+            Some(listener) => listener,
+            None => eventually("the address is free", async || TcpListener::bind(self.addresses[&id]).ok()).await,
+        };
+        listener.set_nonblocking(true).unwrap();
+        listener
     }
 
     /// Ends a node without a word: its runtime and with it all its connections are gone.

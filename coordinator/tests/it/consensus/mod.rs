@@ -2,6 +2,7 @@
 
 mod election;
 mod harness;
+mod meeting;
 mod replication;
 mod snapshot;
 mod strangers;

@@ -13,7 +13,8 @@ const STORE: &str = "00000000-0000-4000-8000-000000000002";
 const OTHER_STORE: &str = "00000000-0000-4000-8000-000000000003";
 
 fn header() -> PeerHeader {
-    PeerHeader { cluster_id: CLUSTER_ID.into(), from: 2, to: 1, feature_level: 1, store_id: STORE.into() }
+    let store_id = STORE.to_owned();
+    PeerHeader { cluster_id: CLUSTER_ID.into(), from: 2, to: 1, feature_level: 1, store_id, ..PeerHeader::default() }
 }
 
 /// The code with which node 1 answers a vote whose header is this. Its body is not one, so an admitted header gives
@@ -35,6 +36,8 @@ async fn only_members_of_the_cluster_are_heard() {
         Some(PeerHeader { to: 2, ..header() }),
         Some(PeerHeader { from: 9, ..header() }),
         Some(PeerHeader { store_id: "none".into(), ..header() }),
+        Some(PeerHeader { known_store_id: OTHER_STORE.into(), ..header() }),
+        Some(PeerHeader { known_store_id: "none".into(), ..header() }),
     ];
     for header in refused {
         assert_eq!(answer(&cluster, header.clone()).await, Code::FailedPrecondition, "{header:?}");
@@ -63,9 +66,9 @@ async fn a_cluster_does_not_begin_with_differing_lists() {
     cluster.start(1).await;
     // Node 2 has been told that node 1 listens elsewhere.
     let mut probe = BootstrapClient::connect(format!("http://{}", cluster.address(1))).await.unwrap();
-    let question = ProbeRequest { cluster_id: "another".into(), from: 2, members_token: 1 };
-    assert_eq!(probe.probe(question).await.expect_err("another cluster").code(), Code::FailedPrecondition);
-    let question = ProbeRequest { cluster_id: CLUSTER_ID.into(), from: 2, members_token: 1 };
+    let question = ProbeRequest { cluster_id: "another".into(), from: 2, members_token: 1, ..ProbeRequest::default() };
+    assert_eq!(probe.probe(question.clone()).await.expect_err("another cluster").code(), Code::FailedPrecondition);
+    let question = ProbeRequest { cluster_id: CLUSTER_ID.into(), ..question };
     let reply = probe.probe(question).await.expect("a member asks").into_inner();
     assert!(reply.empty && reply.id == 1 && reply.members_token != 1);
 

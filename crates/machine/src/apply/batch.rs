@@ -208,18 +208,3 @@ impl Apply<'_> {
         }
     }
 }
-
-/// Cuts a text that is kept to its limit, at a character.
-pub(crate) fn kept_text(mut text: String) -> String {
-    const MARK: &str = "…";
-    let max = flame_types::limits::MESSAGE_TEXT_BYTES_MAX;
-    if text.len() > max {
-        let mut end = max - MARK.len();
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push_str(MARK);
-    }
-    text
-}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flame_types::{AppName, ClientId, ExecutorKey, LogIndex, NodeName, Seq, SessionId, SessionKey, TaskNo, Token};
+use flame_types::{AppName, ClientId, ExecutorKey, LogIndex, NodeName, Seq, SessionId, SessionKey, TaskNo};
 
 use crate::row::{Row, RowChange, RowKey, Table};
 use crate::state::State;
@@ -19,7 +19,8 @@ pub(crate) struct Changes {
     pub ranges: BTreeSet<(SessionKey, TaskNo)>,
     pub idempotency: BTreeSet<(SessionKey, [u8; 16])>,
     pub closed: BTreeMap<SessionId, SessionKey>,
-    pub assignments: BTreeSet<Token>,
+    /// Executors whose queues changed, or assignments in them.
+    pub queues: BTreeSet<ExecutorKey>,
     pub executors: BTreeSet<ExecutorKey>,
     pub attributes: BTreeSet<ExecutorKey>,
     pub nodes: BTreeSet<NodeName>,
@@ -105,9 +106,9 @@ impl Changes {
     }
 
     fn worker_rows(&self, state: &State, rows: &mut Vec<RowChange>) {
-        for token in &self.assignments {
-            let row = state.assignments.get(token).cloned().map(Row::Assignment);
-            rows.push(change(RowKey::assignment(*token), row));
+        for key in &self.queues {
+            let queue = state.queue_row(*key).map(Row::Queue);
+            rows.push(change(RowKey::queue(*key), queue));
         }
         for key in &self.executors {
             let row = state.executors.get(key).map(|executor| Row::Executor(Box::new(executor.row.clone())));

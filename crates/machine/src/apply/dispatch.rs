@@ -54,7 +54,7 @@ impl Apply<'_> {
             story,
         };
         self.state.assignments.insert(token, row);
-        self.changes.assignments.insert(token);
+        self.changes.queues.insert(executor);
         let found = self.state.executors.get_mut(&executor).expect("the session lists executors that exist");
         found.queue.push_back(token);
         found.row.epoch = found.row.epoch.next();
@@ -67,9 +67,9 @@ impl Apply<'_> {
     /// The first `slots` tasks of a queue run: those that have just come so far are shown as Running.
     pub(super) fn promote(&mut self, key: ExecutorKey) {
         let executor = &self.state.executors[&key];
-        let slots = executor.row.slots as usize;
-        let front: Vec<Token> = executor.queue.iter().take(slots).copied().collect();
-        for token in front {
+        let front = executor.queue.len().min(executor.row.slots as usize);
+        for place in 0..front {
+            let token = self.state.executors[&key].queue[place];
             let row = &self.state.assignments[&token];
             if row.started.is_none() && !row.recalled && !row.cancelled {
                 self.start_running(token);
@@ -88,11 +88,11 @@ impl Apply<'_> {
             row.deadline = Some(deadline);
             self.state.timers.insert(deadline, Timer::Timeout(token));
         }
-        let (session, task, attempt) = (row.session, row.task, row.attempt);
+        let (session, task, attempt, executor) = (row.session, row.task, row.attempt, row.executor);
         if let Some(found) = self.state.sessions.get_mut(&session) {
             found.running += 1;
         }
-        self.changes.assignments.insert(token);
+        self.changes.queues.insert(executor);
         self.changes.sessions.insert(session);
         self.task_event(session, task, TaskState::Running, attempt);
     }

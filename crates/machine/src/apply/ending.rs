@@ -3,10 +3,11 @@
 //! **Invariant:** a task reaches its end in [`Apply::end_task`] or, together with its neighbours, when its session is
 //! closed; nowhere else.
 
-use flame_types::{ExecutorKey, Payload, RetryPolicy, SessionKey, TaskNo, TaskState, Token};
+use flame_types::{ExecutorKey, Payload, RetryPolicy, SessionKey, TaskNo, TaskState, Token, kept_text};
 
-use super::batch::{Apply, kept_text};
-use crate::row::{AttemptRow, FinishedRow, Row, RowKey, Table};
+use super::batch::Apply;
+use crate::event::Event;
+use crate::row::{AttemptLoss, AttemptRow, FinishedRow, Row, RowKey, Table};
 use crate::state::{AssignmentRow, PendingTask, Story, Timer};
 
 /// How a task ended.
@@ -63,9 +64,11 @@ impl Apply<'_> {
             ran_us: ending.ran_us,
             attempts,
         };
+        let (state, output, message) = (row.state, row.output.clone(), row.message.clone());
+        let ended = Event::Ended { session: key, task, state, attempt, output, message };
         self.changes.put(RowKey::task(Table::Finished, key, task), Row::Finished(Box::new(row)));
         self.changes.done.entry(key).or_default().push(task);
-        self.task_event(key, task, ending.state, attempt);
+        self.events.push(ended);
         self.touch(key);
     }
 
@@ -85,7 +88,7 @@ impl Apply<'_> {
         row.recalled = false;
         row.story = None;
         row.deadline = None;
-        self.changes.assignments.insert(token);
+        self.changes.queues.insert(before.executor);
         self.unassign(token, &before);
         (before, attempt)
     }
@@ -93,12 +96,16 @@ impl Apply<'_> {
     /// Takes an assignment and its place in the queue away. The caller says [`Apply::queue_changed`] afterwards.
     pub(super) fn free_place(&mut self, token: Token) -> Option<AssignmentRow> {
         let row = self.state.assignments.remove(&token)?;
-        self.changes.assignments.insert(token);
+        self.changes.queues.insert(row.executor);
         if !row.cancelled {
             self.unassign(token, &row);
         }
         if let Some(executor) = self.state.executors.get_mut(&row.executor) {
-            executor.queue.retain(|queued| *queued != token);
+            // Tasks end in the order of the queue, but for those that are cancelled or taken back.
+            match executor.queue.front() {
+                Some(first) if *first == token => drop(executor.queue.pop_front()),
+                _ => executor.queue.retain(|queued| *queued != token),
+            }
         }
         Some(row)
     }
@@ -152,7 +159,8 @@ impl Apply<'_> {
         };
         if let Some(node) = node {
             let started = row.started.unwrap_or(wall);
-            story.push(AttemptRow { attempt: row.attempt, started, node, lost: Some(kept_text(lost)) });
+            let lost = Some(AttemptLoss { at: wall, why: kept_text(lost) });
+            story.push(AttemptRow { attempt: row.attempt, started, node, lost });
         }
         if let Some(message) = ended {
             return self.end_task(row.session, row.task, Ending::failed(message, Some(story), None));

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use flame_types::{ExecutorKey, ExecutorState, NodeName, SessionKey, Token, limits};
+use flame_types::{ExecutorKey, ExecutorState, NodeName, SessionKey, Token, kept_text, limits};
 
-use super::batch::{Apply, kept_text};
+use super::batch::Apply;
 use super::ending::Loss;
 use crate::command::{Attributes, FailureCause};
 use crate::effect::Order;
@@ -97,7 +97,7 @@ impl Apply<'_> {
                 && !row.cancelled
             {
                 row.recalled = true;
-                self.changes.assignments.insert(token);
+                self.changes.queues.insert(row.executor);
                 asked.push(token);
             }
         }

@@ -10,6 +10,7 @@ use crate::command::WaitReason;
 use crate::effect::Order;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
+use crate::schedule;
 use crate::state::{Executor, ExecutorRow};
 
 /// Published family of session events; this one is ours.
@@ -120,22 +121,38 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
-    /// Only reasons that time alone will not mend become events.
     pub(super) fn waiting(&mut self, key: SessionKey, reason: Option<WaitReason>) -> Outcome {
-        let session = self.state.sessions.get_mut(&key).ok_or_else(|| Refusal::SessionNotFound(key.to_string()))?;
-        if session.row.wait == reason {
-            return Ok(Reply::Done);
+        if !self.state.sessions.contains_key(&key) {
+            return Err(Refusal::SessionNotFound(key.to_string()));
         }
-        session.row.wait = reason.clone();
-        self.touch(key);
-        if let Some(text) = reason.as_ref().and_then(advice) {
-            let known =
-                self.state.sessions[&key].events.iter().any(|event| event.code == WAITING && event.message == text);
-            if !known {
-                self.session_event(key, WAITING, text);
-            }
-        }
+        self.set_wait(key, reason);
         Ok(Reply::Done)
+    }
+
+    /// A session that no worker could serve says so at once, not only when a task waits in it. From then on the planner
+    /// keeps its reason up to date.
+    pub(super) fn tell_if_unservable(&mut self, key: SessionKey) {
+        if let Some(reason) = schedule::unservable(self.state, key) {
+            self.set_wait(key, Some(reason));
+        }
+    }
+
+    /// Only reasons that time alone will not mend become events: one when the kind of the reason changes, and none that
+    /// the session has told already. So workers that come and go do not fill its events.
+    fn set_wait(&mut self, key: SessionKey, reason: Option<WaitReason>) {
+        let Some(session) = self.state.sessions.get_mut(&key).filter(|session| session.row.wait != reason) else {
+            return;
+        };
+        let kind = |reason: &Option<WaitReason>| reason.as_ref().map(std::mem::discriminant);
+        let same_kind = kind(&session.row.wait) == kind(&reason);
+        session.row.wait = reason.clone();
+        let text = reason.as_ref().and_then(advice).filter(|_| !same_kind);
+        let news =
+            text.filter(|text| !session.events.iter().any(|event| event.code == WAITING && event.message == *text));
+        self.touch(key);
+        if let Some(text) = news {
+            self.session_event(key, WAITING, text);
+        }
     }
 
     fn set_detached(&mut self, name: &NodeName) {

@@ -1,6 +1,6 @@
 //! What workers say of tasks: results, tasks given back, recalls that came too late.
 
-use flame_types::{Epoch, NodeName, TaskState, Token, limits};
+use flame_types::{Epoch, NodeName, TaskState, Token};
 
 use super::batch::{Apply, Outcome};
 use super::ending::Ending;
@@ -52,7 +52,7 @@ impl Apply<'_> {
             if row.recalled {
                 row.recalled = false;
                 let executor = row.executor;
-                self.changes.assignments.insert(*token);
+                self.changes.queues.insert(executor);
                 self.promote(executor);
                 self.executor_changed(executor);
             }
@@ -92,19 +92,12 @@ impl Apply<'_> {
             executor.observe(completion.ran_us);
         }
         if !row.cancelled {
-            let (state, output, message) = match completion.outcome {
+            let (state, output, message) = match completion.outcome.bounded() {
                 TaskOutcome::Succeed { output, message } => (TaskState::Succeed, output, message),
                 TaskOutcome::Failed { output, message } => (TaskState::Failed, output, message),
             };
-            let too_large = output.as_ref().is_some_and(|output| output.len() > limits::TASK_PAYLOAD_BYTES_MAX);
-            let mut ending =
+            let ending =
                 Ending { state, output, message, ran_us: completion.ran_us, story: row.story, attempt: Some(attempt) };
-            if too_large {
-                let max = limits::TASK_PAYLOAD_BYTES_MAX;
-                ending.state = TaskState::Failed;
-                ending.output = None;
-                ending.message = Some(format!("the output is larger than {max} bytes"));
-            }
             if let Some(session) = self.state.sessions.get_mut(&row.session) {
                 session.row.crashes = 0;
             }

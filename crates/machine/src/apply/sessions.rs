@@ -66,6 +66,7 @@ impl Apply<'_> {
         self.events.push(Event::Session { session: key, state: SessionState::Open });
         self.placement_dirty = true;
         self.touch(key);
+        self.tell_if_unservable(key);
         Ok(Reply::Done)
     }
 
@@ -164,6 +165,7 @@ impl Apply<'_> {
         self.changes.session_specs.insert(key);
         self.events.push(Event::Session { session: key, state: SessionState::Open });
         self.touch(key);
+        self.tell_if_unservable(key);
         Ok(Reply::Session { key, created: true })
     }
 

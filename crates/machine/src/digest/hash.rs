@@ -52,33 +52,3 @@ fn folded(word: u64, multiplier: u64) -> u64 {
     let product = u128::from(word) * u128::from(multiplier);
     (product as u64) ^ ((product >> 64) as u64)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    fn of(bytes: &[u8]) -> u128 {
-        let mut hash = Hash128::new();
-        hash.bytes(bytes);
-        hash.finish()
-    }
-
-    #[test]
-    fn small_differences_spread() {
-        let mut seen = BTreeSet::new();
-        for length in 0..64usize {
-            for bit in 0..length * 8 {
-                let mut bytes = vec![0u8; length];
-                bytes[bit / 8] |= 1 << (bit % 8);
-                assert!(seen.insert(of(&bytes) as u32), "32 bits collide at {length} bytes, bit {bit}");
-            }
-        }
-    }
-
-    #[test]
-    fn length_counts() {
-        assert_ne!(of(&[]), of(&[0]));
-        assert_ne!(of(&[0; 7]), of(&[0; 8]));
-    }
-}

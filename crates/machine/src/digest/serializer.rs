@@ -50,13 +50,49 @@ impl<'h> Parts<'h> {
     }
 }
 
+/// Methods of [`HashSerializer`] that feed one word.
 macro_rules! words {
-    ($($method:ident: $type:ty),+ $(,)?) => {
+    ($($method:ident($type:ty)),+ $(,)?) => {
         $(fn $method(self, value: $type) -> Result<(), Never> {
             self.0.word(value as u64);
             Ok(())
         })+
     };
+}
+
+/// Methods of [`HashSerializer`] that open a compound value. The tag goes first: the index of a variant, 0 for the rest.
+macro_rules! compounds {
+    ($($method:ident($($argument:ident: $type:ty),+) tag $tag:expr),+ $(,)?) => {
+        $(fn $method(self, $($argument: $type),+) -> Result<Parts<'h>, Never> {
+            Ok(Parts::new(self.0, u64::from($tag)))
+        })+
+    };
+}
+
+/// How parts reach [`Parts`]: by these methods of this trait, each with what precedes the value.
+macro_rules! parts {
+    ($($trait:ident: $($method:ident($($name:ty)?)),+);+ $(;)?) => {
+        $(impl ser::$trait for Parts<'_> {
+            type Ok = ();
+            type Error = Never;
+            $(fn $method<T: Serialize + ?Sized>(&mut self, $(_: $name,)? value: &T) -> Result<(), Never> {
+                self.part(value)
+            })+
+            fn end(self) -> Result<(), Never> {
+                self.close()
+            }
+        })+
+    };
+}
+
+parts! {
+    SerializeSeq: serialize_element();
+    SerializeTuple: serialize_element();
+    SerializeTupleStruct: serialize_field();
+    SerializeTupleVariant: serialize_field();
+    SerializeMap: serialize_key(), serialize_value();
+    SerializeStruct: serialize_field(&'static str);
+    SerializeStructVariant: serialize_field(&'static str);
 }
 
 impl<'h> ser::Serializer for HashSerializer<'h> {
@@ -71,8 +107,19 @@ impl<'h> ser::Serializer for HashSerializer<'h> {
     type SerializeStructVariant = Parts<'h>;
 
     words! {
-        serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
-        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_char: char,
+        serialize_bool(bool), serialize_char(char),
+        serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64),
+        serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64),
+    }
+
+    compounds! {
+        serialize_seq(_length: Option<usize>) tag 0u32,
+        serialize_tuple(_length: usize) tag 0u32,
+        serialize_tuple_struct(_name: &'static str, _length: usize) tag 0u32,
+        serialize_tuple_variant(_name: &'static str, index: u32, _variant: &'static str, _length: usize) tag index,
+        serialize_map(_length: Option<usize>) tag 0u32,
+        serialize_struct(_name: &'static str, _length: usize) tag 0u32,
+        serialize_struct_variant(_name: &'static str, index: u32, _variant: &'static str, _length: usize) tag index,
     }
 
     fn serialize_i128(self, value: i128) -> Result<(), Never> {
@@ -143,113 +190,7 @@ impl<'h> ser::Serializer for HashSerializer<'h> {
         value.serialize(self)
     }
 
-    fn serialize_seq(self, _length: Option<usize>) -> Result<Parts<'h>, Never> {
-        Ok(Parts::new(self.0, 0))
-    }
-
-    fn serialize_tuple(self, _length: usize) -> Result<Parts<'h>, Never> {
-        Ok(Parts::new(self.0, 0))
-    }
-
-    fn serialize_tuple_struct(self, _: &'static str, _length: usize) -> Result<Parts<'h>, Never> {
-        Ok(Parts::new(self.0, 0))
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        index: u32,
-        _: &'static str,
-        _length: usize,
-    ) -> Result<Parts<'h>, Never> {
-        Ok(Parts::new(self.0, u64::from(index)))
-    }
-
-    fn serialize_map(self, _length: Option<usize>) -> Result<Parts<'h>, Never> {
-        Ok(Parts::new(self.0, 0))
-    }
-
-    fn serialize_struct(self, _: &'static str, _length: usize) -> Result<Parts<'h>, Never> {
-        Ok(Parts::new(self.0, 0))
-    }
-
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        index: u32,
-        _: &'static str,
-        _length: usize,
-    ) -> Result<Parts<'h>, Never> {
-        Ok(Parts::new(self.0, u64::from(index)))
-    }
-
     fn is_human_readable(&self) -> bool {
         false
     }
 }
-
-impl ser::SerializeSeq for Parts<'_> {
-    type Ok = ();
-    type Error = Never;
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Never> {
-        self.part(value)
-    }
-    fn end(self) -> Result<(), Never> {
-        self.close()
-    }
-}
-
-impl ser::SerializeTuple for Parts<'_> {
-    type Ok = ();
-    type Error = Never;
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Never> {
-        self.part(value)
-    }
-    fn end(self) -> Result<(), Never> {
-        self.close()
-    }
-}
-
-impl ser::SerializeMap for Parts<'_> {
-    type Ok = ();
-    type Error = Never;
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Never> {
-        self.part(key)
-    }
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Never> {
-        self.part(value)
-    }
-    fn end(self) -> Result<(), Never> {
-        self.close()
-    }
-}
-
-macro_rules! fields {
-    ($($trait:ident: named),+ $(,)?) => {
-        $(impl ser::$trait for Parts<'_> {
-            type Ok = ();
-            type Error = Never;
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Result<(), Never> {
-                self.part(value)
-            }
-            fn end(self) -> Result<(), Never> {
-                self.close()
-            }
-        })+
-    };
-    ($($trait:ident: bare),+ $(,)?) => {
-        $(impl ser::$trait for Parts<'_> {
-            type Ok = ();
-            type Error = Never;
-            fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Never> {
-                self.part(value)
-            }
-            fn end(self) -> Result<(), Never> {
-                self.close()
-            }
-        })+
-    };
-}
-
-fields! { SerializeStruct: named, SerializeStructVariant: named }
-fields! { SerializeTupleStruct: bare, SerializeTupleVariant: bare }

@@ -6,7 +6,7 @@ use flame_types::{AppName, ClusterMs, ExecutorKey, Resources, SessionKey, Sessio
 
 use super::rooms::Rooms;
 use crate::command::WaitReason;
-use crate::state::{Node, Session, State};
+use crate::state::{Session, State};
 
 /// A session as the planner sees it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub(super) struct Claim<'s> {
     pub held: u32,
     /// Executors of its kind that fit when everything is empty.
     pub possible: u32,
+    /// Why no worker there is could serve it, were it empty.
+    pub unserved: Option<WaitReason>,
     /// Why it can get none at all, whatever is free.
     pub blocked: Option<WaitReason>,
     /// It waits after a failure; what it has it keeps.
@@ -76,11 +78,16 @@ impl Claim<'_> {
 pub(super) fn claims<'s>(state: &'s State, rooms: &Rooms<'s>) -> Vec<Claim<'s>> {
     // Many sessions ask for the same: workers are counted once for each kind.
     let mut possible: BTreeMap<(Shim, Resources), u32> = BTreeMap::new();
+    let mut unserved_kinds: BTreeMap<(Shim, Resources, u32), Option<WaitReason>> = BTreeMap::new();
     let active = state.active.iter().filter_map(|key| state.sessions.get(key));
     let claims = active.filter_map(|session| {
         let mut claim = claim(state, session)?;
         let kind = (claim.shim, claim.resources);
         claim.possible = *possible.entry(kind).or_insert_with(|| rooms.capacity_for(kind.0, kind.1));
+        if claim.possible < claim.batch {
+            let reason = unserved_kinds.entry((kind.0, kind.1, claim.batch));
+            claim.unserved = reason.or_insert_with(|| unserved(state, kind.0, kind.1, claim.batch)).clone();
+        }
         claim.blocked = blocked(state, &claim);
         Some(claim)
     });
@@ -105,6 +112,7 @@ fn claim<'s>(state: &'s State, session: &'s Session) -> Option<Claim<'s>> {
         have: session.staying(),
         held: u32::try_from(session.executors.len()).unwrap_or(u32::MAX),
         possible: 0,
+        unserved: None,
         blocked: None,
         backing_off: session.row.not_before > state.now(),
         target: 0,
@@ -114,31 +122,37 @@ fn claim<'s>(state: &'s State, session: &'s Session) -> Option<Claim<'s>> {
 }
 
 /// Why a session can get no executor, even when everything else is gone.
-///
-/// Workers whose stream is down for a moment (after a change of leader: all of them) count as if they were there:
-/// nobody should read that no worker is large enough because the large one is just reconnecting.
 fn blocked(state: &State, claim: &Claim<'_>) -> Option<WaitReason> {
     let failures = claim.session.row.bind_failures;
     if failures >= state.cluster.config.bind_failures_max {
         return Some(WaitReason::BindFailures { failures });
     }
-    if claim.possible >= claim.batch {
-        return None;
+    let short = claim.possible < claim.batch;
+    short.then(|| claim.unserved.clone().unwrap_or(WaitReason::Busy))
+}
+
+/// Why no worker there is could serve a session, were it empty; `None` when enough of them could.
+///
+/// Workers whose stream is down for a moment (after a change of leader: all of them) count as if they were there:
+/// nobody should read that no worker is large enough because the large one is just reconnecting.
+pub(super) fn unserved(state: &State, shim: Shim, resources: Resources, batch_size: u32) -> Option<WaitReason> {
+    let (mut known, mut running, mut possible) = (false, false, 0u32);
+    for node in state.nodes.values().filter(|node| node.row.expired.is_none()) {
+        known = true;
+        if node.row.shims.contains(&shim) {
+            running = true;
+            let fitting = resources.count_in(node.row.capacity).min(limits::NODE_EXECUTORS_MAX as u64);
+            possible = possible.saturating_add(u32::try_from(fitting).unwrap_or(u32::MAX));
+        }
+        if possible >= batch_size {
+            return None;
+        }
     }
-    let known = || state.nodes.values().filter(|node| node.row.expired.is_none());
-    if known().next().is_none() {
-        return Some(WaitReason::NoWorkers);
-    }
-    let running = || known().filter(|node| node.row.shims.contains(&claim.shim));
-    if running().next().is_none() {
-        return Some(WaitReason::NoShim { shim: claim.shim });
-    }
-    let fits = |node: &Node| claim.resources.count_in(node.row.capacity).min(limits::NODE_EXECUTORS_MAX as u64);
-    let all = u32::try_from(running().map(fits).sum::<u64>()).unwrap_or(u32::MAX);
-    Some(match all {
-        0 => WaitReason::TooLarge { resources: claim.resources },
-        possible if possible < claim.batch => WaitReason::Gang { batch_size: claim.batch, possible },
-        _ => WaitReason::Busy,
+    Some(match (known, running, possible) {
+        (false, ..) => WaitReason::NoWorkers,
+        (_, false, _) => WaitReason::NoShim { shim },
+        (_, _, 0) => WaitReason::TooLarge { resources },
+        _ => WaitReason::Gang { batch_size, possible },
     })
 }
 

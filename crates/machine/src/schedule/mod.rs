@@ -3,8 +3,8 @@
 //!
 //! **Invariant:** pure, and it never asks for what apply would refuse on the same state.
 //!
-//! **Invariant:** it costs as much as there are executors, workers and sessions that want or hold some; tasks are never
-//! looked at one by one.
+//! **Invariant:** it costs as much as there are executors, workers and sessions that want, hold or wait for some; tasks
+//! are never looked at one by one.
 //!
 //! **Invariant:** a session that cannot be served (too large, no shim, broken) takes nothing from the others.
 //!
@@ -16,7 +16,7 @@
 //!    session of the application has given up. What is coming free counts for those who wait for it.
 //! 4. *Release* (`release.rs`): idle executors after their delay; executors of sessions above their target when another
 //!    one waits for the room; everything of a session that is suspended.
-//! 5. *Reasons* (`reasons.rs`): why a session still waits.
+//! 5. *Reasons* (`reasons.rs`): why a session still waits, or could not be served if it wanted something.
 
 mod claims;
 mod place;
@@ -27,3 +27,4 @@ mod rooms;
 mod shares;
 
 pub use plan::{PLAN_COMMANDS_MAX, explain, plan};
+pub(crate) use reasons::unservable;

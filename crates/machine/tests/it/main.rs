@@ -5,13 +5,18 @@
 //! * `replicas.rs`: copies that restart at different points agree.
 //! * `loading.rs`: rows that do not belong together are refused.
 //! * `scheduling.rs`: what the planner promises.
+//! * `digest.rs`, `views.rs`: digests, fingerprints, ids that are shown.
+//! * `limits.rs`: what is too large is cut or refused.
 
+mod digest;
 mod generate;
 mod invariants;
 mod language;
+mod limits;
 mod loading;
 mod print;
 mod replicas;
 mod scenarios;
 mod scheduling;
+mod views;
 mod world;

@@ -39,7 +39,9 @@ pub fn reply(reply: &Reply) -> String {
 
 pub fn event(event: &Event) -> String {
     match event {
-        Event::Task { session, task, state, attempt } => format!("task {session}/{task} {state} attempt {attempt}"),
+        Event::Task { session, task, state, attempt } | Event::Ended { session, task, state, attempt, .. } => {
+            format!("task {session}/{task} {state} attempt {attempt}")
+        }
         Event::Tasks { session, first, last, state } => format!("tasks {session}/{first}..={last} {state}"),
         Event::Session { session, state } => format!("session {session} {state}"),
         Event::SessionGone { session } => format!("session {session} gone"),
@@ -92,7 +94,7 @@ fn bulk_row(change: &RowChange) -> Option<String> {
 }
 
 fn attempt(attempt: &flame_machine::row::AttemptRow) -> String {
-    let lost = attempt.lost.as_deref().map(|text| format!(", {text}")).unwrap_or_default();
+    let lost = attempt.lost.as_ref().map(|loss| format!(", at {}: {}", loss.at.0, loss.why)).unwrap_or_default();
     format!("{} on {}{lost}", attempt.attempt, attempt.node)
 }
 

@@ -1,19 +1,97 @@
 //! What the planner promises, whatever the state. What it decides in particular is in the scenario files.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
+
 use flame_machine::command::WaitReason;
-use flame_machine::{Command, Reply, schedule};
+use flame_machine::{Command, Reply, State, schedule, view};
+use flame_types::{NodeState, SessionKey};
 use proptest::prelude::*;
 
 use crate::generate::{config, run, steps};
 use crate::print;
 
+/// The code of session events that say why it waits.
+const WAITS: i32 = 1003;
+
+/// What a session has told of its waiting.
+fn told(state: &State, session: SessionKey) -> Vec<String> {
+    let view = view::session(state, session).expect("a session of the state");
+    view.events.into_iter().filter(|event| event.code == WAITS).map(|event| event.message).collect()
+}
+
+/// Why nobody could serve a session, as its user would find out from the lists of workers and applications.
+fn found_by_hand(state: &State, session: SessionKey) -> Option<WaitReason> {
+    let spec = view::session(state, session).expect("a session of the state").spec;
+    let shim = view::app(state, spec.application.as_str()).expect("the session's application").spec.shim;
+    let mut nodes = view::nodes(state, None, usize::MAX);
+    nodes.retain(|node| node.state != NodeState::NotReady);
+    if nodes.is_empty() {
+        return Some(WaitReason::NoWorkers);
+    }
+    nodes.retain(|node| node.shims.contains(&shim));
+    if nodes.is_empty() {
+        return Some(WaitReason::NoShim { shim });
+    }
+    let possible: u64 = nodes.iter().map(|node| spec.resources.count_in(node.capacity)).sum();
+    match u32::try_from(possible).expect("small workers") {
+        0 => Some(WaitReason::TooLarge { resources: spec.resources }),
+        possible if possible < spec.batch_size => Some(WaitReason::Gang { batch_size: spec.batch_size, possible }),
+        _ => None,
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    /// A session that no worker could serve says so from its creation, before it has any task.
+    #[test]
+    fn a_new_session_that_nobody_can_serve_says_so(steps in steps()) {
+        run(&steps, &mut |world, batch| {
+            let alone = batch.items.len() == 1 && batch.cluster_delta_ms == 0;
+            let applied = world.apply_batch(batch);
+            for (_, _, reply) in applied.replies.into_iter().filter(|_| alone) {
+                let Reply::Session { key, created: true } = reply else { continue };
+                let expected = found_by_hand(&world.state, key);
+                let told = told(&world.state, key);
+                prop_assert_eq!(told.len(), usize::from(expected.is_some()), "{:?}: {:?}", expected, told);
+                prop_assert_eq!(view::session(&world.state, key).expect("it was made").wait, expected);
+            }
+            Ok(())
+        })?;
+    }
+
+    /// However workers come and go: a reason is told when its kind changes, and never twice in the same words.
+    #[test]
+    fn a_reason_is_told_once(steps in steps()) {
+        let mut before = BTreeMap::new();
+        run(&steps, &mut |world, batch| {
+            world.settle();
+            let kinds = |state: &State| -> BTreeMap<_, _> {
+                let kind = |view: &view::SessionView| view.wait.as_ref().map(discriminant);
+                let views = view::sessions(state, None, usize::MAX);
+                views.iter().map(|view| (view.key, (kind(view), told(state, view.key)))).collect()
+            };
+            let planned = kinds(&world.state);
+            for (key, (kind, told)) in &planned {
+                let distinct: BTreeSet<&String> = told.iter().collect();
+                prop_assert_eq!(distinct.len(), told.len(), "session {}: {:?}", key, told);
+                if let Some((kind_before, told_before)) = before.get(key)
+                    && kind_before == kind
+                {
+                    prop_assert_eq!(told_before, told, "session {} waits for the same kind of reason", key);
+                }
+            }
+            world.apply_batch(batch);
+            before = kinds(&world.state);
+            Ok(())
+        })?;
+    }
 
     /// Applied to the state from which it was made, a plan is accepted as a whole.
     #[test]
     fn apply_accepts_what_is_planned(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             let mut copy = world.clone();
             let plan = schedule::plan(&copy.state);
@@ -28,7 +106,7 @@ proptest! {
     /// Without news from outside the planner comes to rest, and leaves the state whole.
     #[test]
     fn planning_comes_to_rest(steps in steps()) {
-        let mut world = run(&steps, |world, batch| {
+        let mut world = run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             Ok(())
         })?;
@@ -41,7 +119,7 @@ proptest! {
     /// passing reasons is shown, busy or behind a higher priority, may lag until it runs next.)
     #[test]
     fn what_makes_a_plan_is_announced(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.settle();
             // A reason that nobody planned is put right when the planner runs next, not at once.
             let unplanned = batch.items.iter().any(|item| matches!(item.command, Command::Waiting { .. }));

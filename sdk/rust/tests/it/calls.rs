@@ -1,5 +1,6 @@
 //! Which call is sent again, where, and when not.
 
+use flame_sdk::model::ApplicationSpec;
 use flame_sdk::{FlameError, SessionOptions};
 use futures::TryStreamExt;
 use tonic::Status;
@@ -34,24 +35,65 @@ async fn a_task_is_sent_again_when_the_server_has_done_nothing() {
     let fake = Fake::start(Script { refusals: vec![unavailable(), unavailable()], ..Script::default() }).await;
     connect(&[fake.address]).create_task("s", None).await.unwrap();
     assert_eq!(fake.script(|script| (script.calls, script.tasks)), (3, 1));
+    let keys = fake.script(|script| script.keys.clone());
+    assert!(keys.iter().all(|key| *key == keys[0] && key.len() == 16), "all attempts carry the same key: {keys:?}");
 }
 
 #[tokio::test]
-async fn a_task_whose_answer_is_lost_is_not_sent_again() {
-    let fake = Fake::start(Script { lose_answers: 1, ..Script::default() }).await;
-    let error = connect(&[fake.address]).create_task("s", None).await.unwrap_err();
-    assert!(matches!(error, FlameError::UnknownOutcome(_)), "{error}");
+async fn a_task_whose_answers_are_lost_is_sent_again_with_its_key_and_made_once() {
+    let fake = Fake::start(Script { lose_answers: 2, ..Script::default() }).await;
+    let connection = connect(&[fake.address]);
+    let task = connection.create_task("s", None).await.unwrap();
+    assert_eq!(task.metadata.id, "1");
+    assert_eq!(fake.script(|script| (script.calls, script.tasks)), (3, 1));
+    let next = connection.create_task("s", None).await.unwrap();
+    assert_eq!(next.metadata.id, "2");
+    let keys = fake.script(|script| script.keys.clone());
+    assert!(keys[0] == keys[1] && keys[1] == keys[2], "all attempts carry the same key: {keys:?}");
+    assert!(keys.len() == 4 && keys[3] != keys[0], "another submit has another key: {keys:?}");
+}
+
+#[tokio::test]
+async fn a_task_goes_on_elsewhere_when_the_connection_breaks_under_it() {
+    let (address, connections) = breaker().await;
+    let fake = Fake::start(Script::default()).await;
+    let connection = connect(&[address, fake.address]);
+    connection.create_task("s", None).await.unwrap();
+    assert_eq!(*connections.lock().unwrap(), 1);
     assert_eq!(fake.script(|script| (script.calls, script.tasks)), (1, 1));
 }
 
 #[tokio::test]
-async fn a_task_is_not_sent_again_when_the_connection_breaks_under_it() {
-    let (address, connections) = breaker().await;
-    let fake = Fake::start(Script::default()).await;
-    let connection = connect(&[address, fake.address]);
+async fn a_task_whose_answers_are_all_lost_is_an_unknown_outcome() {
+    let fake = Fake::start(Script { lose_answers: u32::MAX, ..Script::default() }).await;
+    let options = flame_sdk::Options { deadline: std::time::Duration::from_millis(300), ..Default::default() };
+    let endpoints = flame_sdk::Endpoints::parse(&[fake.address.to_string()]).unwrap();
+    let connection = flame_sdk::Connection::open(endpoints, options).unwrap();
     let error = connection.create_task("s", None).await.unwrap_err();
     assert!(matches!(error, FlameError::UnknownOutcome(_)), "{error}");
-    assert_eq!((*connections.lock().unwrap(), fake.script(|script| script.calls)), (1, 0));
+    assert_eq!(fake.script(|script| script.tasks), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_repeat_does_not_promise_that_nothing_was_done() {
+    let refusals_after_loss = vec![Status::invalid_argument("session s is not open")];
+    let fake = Fake::start(Script { lose_answers: 1, refusals_after_loss, ..Script::default() }).await;
+    let error = connect(&[fake.address]).create_task("s", None).await.unwrap_err();
+    assert!(matches!(&error, FlameError::UnknownOutcome(text) if text.contains("is not open")), "{error}");
+    assert_eq!(fake.script(|script| script.tasks), 1, "the session was closed after the task was made");
+}
+
+#[tokio::test]
+async fn an_update_that_was_done_is_done_although_its_repeat_is_refused() {
+    let in_use = || vec![Status::internal("2 open sessions in the application a; close them first")];
+    let script = Script { lose_answers: 1, refusals_after_loss: in_use(), ..Script::default() };
+    let fake = Fake::start(script).await;
+    let connection = connect(&[fake.address]);
+    let spec = ApplicationSpec { command: Some("/bin/true".into()), ..ApplicationSpec::default() };
+    connection.update_application("a", spec.clone()).await.unwrap();
+    fake.script(|script| script.refusals = in_use());
+    let error = connection.update_application("a", spec).await.unwrap_err();
+    assert!(matches!(error, FlameError::FailedPrecondition(_)), "without a lost answer it is what it says: {error}");
 }
 
 #[tokio::test]

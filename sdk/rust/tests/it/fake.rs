@@ -15,6 +15,8 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use crate::fake_sessions::{Peer, Streams, sessions};
+
 type Tasks = Pin<Box<dyn Stream<Item = Result<v1::Task, Status>> + Send>>;
 
 /// What a fake server does and has seen.
@@ -24,16 +26,26 @@ pub struct Script {
     pub refusals: Vec<Status>,
     /// Do the change, but lose the answer, this often.
     pub lose_answers: u32,
+    /// What is answered from then on, one after the other.
+    pub refusals_after_loss: Vec<Status>,
     /// Sessions that exist, by id.
     pub sessions: HashMap<String, v1::SessionSpec>,
     /// Tasks that were made.
     pub tasks: u64,
+    /// The key of every CreateTask that came, refused ones included.
+    pub keys: Vec<Vec<u8>>,
+    /// The task of every key.
+    pub tasks_by_key: HashMap<Vec<u8>, u64>,
+    /// Applications that exist, by name.
+    pub applications: HashMap<String, v1::ApplicationSpec>,
     /// How often anything was asked.
     pub calls: u32,
     /// Whether every call is refused.
     pub away: bool,
     /// Registrations of watches, in order.
     pub watched: Vec<String>,
+    /// How GetTask answers, by number; the others are unknown.
+    pub states: HashMap<u64, v1::TaskState>,
 }
 
 /// A running fake server.
@@ -42,20 +54,37 @@ pub struct Fake {
     pub script: Arc<Mutex<Script>>,
     /// A state of a task; none when this node goes away.
     updates: broadcast::Sender<Option<v1::Task>>,
+    streams: Streams,
 }
 
 impl Fake {
     pub async fn start(script: Script) -> Self {
+        Self::start_with(script, true).await
+    }
+
+    /// A server that lacks what the published protocol lacks.
+    pub async fn published(script: Script) -> Self {
+        Self::start_with(script, false).await
+    }
+
+    async fn start_with(script: Script, has_streams: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let script = Arc::new(Mutex::new(script));
         let (updates, _) = broadcast::channel(64);
         let server = Server { script: Arc::clone(&script), updates: updates.clone() };
+        let (sessions, streams) = sessions();
         let serving = tonic::transport::Server::builder()
             .add_service(FrontendServer::new(server))
+            .add_optional_service(has_streams.then_some(sessions))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(serving);
-        Self { address, script, updates }
+        Self { address, script, updates, streams }
+    }
+
+    /// The next stream that a client opens here.
+    pub async fn stream(&mut self) -> Peer {
+        self.streams.next().await
     }
 
     /// Every watcher hears of this state.
@@ -140,7 +169,9 @@ impl Server {
         let mut script = self.script.lock().unwrap();
         if script.lose_answers > 0 {
             script.lose_answers -= 1;
-            return Err(Status::unknown("the stream was reset"));
+            let mut refusals = std::mem::take(&mut script.refusals_after_loss);
+            script.refusals.append(&mut refusals);
+            return Err(Status::deadline_exceeded("no answer within the deadline; the outcome is unknown"));
         }
         Ok(Response::new(value))
     }
@@ -224,14 +255,49 @@ macro_rules! absent {
                 self.answer(session(&id, spec.ok_or_else(|| Status::not_found(id.clone()))?))
             }
 
-            async fn create_task(&self, _request: Request<v1::CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
+            async fn create_task(&self, request: Request<v1::CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
+                let key = request.metadata().get_bin("flame-idempotency-key-bin").unwrap().to_bytes().unwrap().to_vec();
+                self.script.lock().unwrap().keys.push(key.clone());
                 self.admit()?;
                 let number = {
                     let mut script = self.script.lock().unwrap();
-                    script.tasks += 1;
-                    script.tasks
+                    let next = script.tasks + 1;
+                    let number = *script.tasks_by_key.entry(key).or_insert(next);
+                    script.tasks = script.tasks.max(number);
+                    number
                 };
                 self.answer(task(number, v1::TaskState::Pending))
+            }
+
+            async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Result<Response<v1::Task>, Status> {
+                self.admit()?;
+                let number = request.into_inner().task_id.parse().unwrap();
+                let state = self.script.lock().unwrap().states.get(&number).copied();
+                Ok(Response::new(task(number, state.ok_or_else(|| Status::not_found("no such task"))?)))
+            }
+
+            async fn update_application(
+                &self,
+                request: Request<v1::UpdateApplicationRequest>,
+            ) -> Result<Response<v1::Result>, Status> {
+                self.admit()?;
+                let request = request.into_inner();
+                self.script.lock().unwrap().applications.insert(request.name, request.application.unwrap());
+                self.answer(v1::Result { return_code: 0, message: None })
+            }
+
+            async fn get_application(
+                &self,
+                request: Request<v1::GetApplicationRequest>,
+            ) -> Result<Response<v1::Application>, Status> {
+                let name = request.into_inner().name;
+                let spec = self.script.lock().unwrap().applications.get(&name).cloned();
+                let spec = spec.ok_or_else(|| Status::not_found(name.clone()))?;
+                Ok(Response::new(v1::Application {
+                    metadata: Some(v1::Metadata { id: name.clone(), name }),
+                    spec: Some(spec),
+                    status: Some(v1::ApplicationStatus::default()),
+                }))
             }
         }
     };
@@ -240,8 +306,6 @@ macro_rules! absent {
 absent! {
     register_application(v1::RegisterApplicationRequest) -> v1::Result;
     unregister_application(v1::UnregisterApplicationRequest) -> v1::Result;
-    update_application(v1::UpdateApplicationRequest) -> v1::Result;
-    get_application(v1::GetApplicationRequest) -> v1::Application;
     list_application(v1::ListApplicationRequest) -> v1::ApplicationList;
     list_applications(v1::ListApplicationsRequest) -> v1::ApplicationList;
     list_executor(v1::ListExecutorRequest) -> v1::ExecutorList;
@@ -254,7 +318,6 @@ absent! {
     resume_session(v1::ResumeSessionRequest) -> v1::Session;
     list_session(v1::ListSessionRequest) -> v1::SessionList;
     list_sessions(v1::ListSessionsRequest) -> v1::SessionList;
-    get_task(v1::GetTaskRequest) -> v1::Task;
 }
 
 /// A snapshot (Pending) for every registration, then what [`Fake::update`] says of registered tasks.

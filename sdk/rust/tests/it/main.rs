@@ -3,5 +3,8 @@
 
 mod calls;
 mod fake;
+mod fake_sessions;
 mod services;
+mod session_streams;
+mod streams;
 mod watches;

@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn an_assignment_is_with_an_executor_of_its_session(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             invariants::bound(&world.state).map_err(TestCaseError::fail)
         })?;

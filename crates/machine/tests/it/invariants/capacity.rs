@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn no_node_is_overcommitted(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             invariants::capacity(&world.state).map_err(TestCaseError::fail)
         })?;

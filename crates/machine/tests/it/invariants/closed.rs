@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn a_closed_session_has_nothing_left_to_do(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             invariants::closed(&world.state).map_err(TestCaseError::fail)
         })?;

@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn counters_are_the_sizes_of_what_they_count(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             invariants::counters(&world.state).map_err(TestCaseError::fail)
         })?;

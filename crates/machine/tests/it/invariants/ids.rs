@@ -15,7 +15,7 @@ proptest! {
     fn ids_are_not_reused_while_they_are_remembered(steps in steps()) {
         let mut used: BTreeMap<SessionId, SessionKey> = BTreeMap::new();
         let mut highest = SessionKey(0);
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             let applied = world.apply_batch(batch);
             invariants::ids(&world.state).map_err(TestCaseError::fail)?;
             for event in &applied.events {

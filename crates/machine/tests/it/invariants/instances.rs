@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn sessions_and_applications_keep_their_limits(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             invariants::limits(&world.state).map_err(TestCaseError::fail)
         })?;

@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn memory_is_a_function_of_the_rows(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             invariants::memory(&world.state).map_err(TestCaseError::fail)?;
             world.check_rows().map_err(TestCaseError::fail)

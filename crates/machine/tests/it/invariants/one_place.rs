@@ -10,7 +10,7 @@ proptest! {
 
     #[test]
     fn a_task_is_in_exactly_one_place(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             world.apply_batch(batch);
             invariants::one_place(&world.state).map_err(TestCaseError::fail)
         })?;

@@ -11,7 +11,7 @@ proptest! {
 
     #[test]
     fn tasks_go_only_where_they_can_run(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             // What a single command assigns can be judged by the state after it.
             let alone = batch.items.len() == 1 && batch.cluster_delta_ms == 0;
             let before = world.state.cluster().next_token;

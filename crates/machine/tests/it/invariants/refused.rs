@@ -17,7 +17,7 @@ proptest! {
 
     #[test]
     fn a_refusal_leaves_no_trace(steps in steps()) {
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             // Time passes by itself; then each command alone.
             let tick = Batch { items: Vec::new(), ..batch.clone() };
             world.apply_batch(tick);

@@ -26,7 +26,7 @@ proptest! {
     #[test]
     fn a_repeated_command_gets_its_reply(steps in steps(), which in any::<usize>()) {
         let mut answered: BTreeMap<_, (Item, Reply)> = BTreeMap::new();
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             let items = batch.items.clone();
             let wall_ms = batch.wall_ms;
             let applied = world.apply_batch(batch);

@@ -11,7 +11,7 @@ proptest! {
     #[test]
     fn snapshot_and_replay_is_replay(steps in steps(), at in any::<prop::sample::Index>()) {
         let mut entries = Vec::new();
-        let world = run(&steps, |world, batch| {
+        let world = run(&steps, &mut |world, batch| {
             let ctx = Ctx { index: world.index, term: world.term };
             entries.push((ctx, batch.clone()));
             world.apply_batch(batch);

@@ -14,7 +14,7 @@ proptest! {
     #[test]
     fn a_token_means_one_assignment_for_ever(steps in steps()) {
         let mut meant = BTreeMap::new();
-        run(&steps, |world, batch| {
+        run(&steps, &mut |world, batch| {
             let before = world.state.cluster().next_token;
             let applied = world.apply_batch(batch);
             invariants::tokens(&world.state).map_err(TestCaseError::fail)?;

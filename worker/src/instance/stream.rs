@@ -1,0 +1,134 @@
+//! Our stream: many tasks per frame down, many results per frame up.
+
+use flame_proto::ha::service_down::Frame as Down;
+use flame_proto::ha::service_stream_client::ServiceStreamClient;
+use flame_proto::ha::service_up::Frame as Up;
+use flame_proto::{ha, v1};
+use flame_types::Token;
+use flame_types::limits::MESSAGE_BYTES_MAX;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use super::reply::{CallError, Entered};
+
+/// What this worker understands of the stream.
+const FEATURE_LEVEL: u32 = 1;
+
+/// Most tasks that a service has at a time, whatever it would take.
+pub(crate) const IN_FLIGHT_MAX: usize = 256;
+
+/// Frames on their way into the stream. At most one Invoke and one Cancel per task in flight, and a few others: a
+/// service that lets more pile up does not read.
+const FRAMES_AHEAD: usize = 3 * IN_FLIGHT_MAX;
+
+/// A service that speaks the stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    up: mpsc::Sender<ha::ServiceDown>,
+    down: Streaming<ha::ServiceUp>,
+    in_flight_max: usize,
+}
+
+impl Stream {
+    /// Opens the stream.
+    ///
+    /// # Errors
+    /// [`CallError::Answered`] when the service does not speak it.
+    pub(super) async fn open(channel: Channel) -> Result<Self, CallError> {
+        let (up, frames) = mpsc::channel(FRAMES_AHEAD);
+        let mut client = ServiceStreamClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let down = client.run(ReceiverStream::new(frames)).await?.into_inner();
+        Ok(Self { up, down, in_flight_max: 1 })
+    }
+
+    /// How many tasks the service takes at a time.
+    pub(crate) fn in_flight_max(&self) -> usize {
+        self.in_flight_max
+    }
+
+    pub(super) async fn enter(&mut self, start: &ha::Start) -> Result<Entered, CallError> {
+        let application = start.application.clone().unwrap_or_default();
+        self.send(Down::Enter(ha::EnterSession {
+            feature_level: FEATURE_LEVEL,
+            session_id: start.session_id.clone(),
+            application: application.name,
+            common_data: start.common_data.clone(),
+            tokens: start.tokens.clone(),
+            batch_size: start.batch_size,
+            image: application.image,
+            command: application.command,
+        }))?;
+        match self.receive().await? {
+            Up::Entered(ha::EnteredSession { return_code, message, in_flight_max, publish, retract, .. }) => {
+                self.in_flight_max = usize::try_from(in_flight_max).unwrap_or(usize::MAX).clamp(1, IN_FLIGHT_MAX);
+                let message = Some(message).filter(|message| !message.is_empty());
+                let attributes = Some(v1::ExecutorAttributes { publish, retract });
+                Ok(Entered { return_code, message, attributes })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Hands tasks over. They have begun.
+    pub(crate) fn invoke(&self, tasks: Vec<ha::Task>) -> Result<(), CallError> {
+        let invoke = |ha::Task { token, task, attempt, input, .. }| ha::InvokeTask { token, task, attempt, input };
+        self.send(Down::Invoke(ha::InvokeTasks { tasks: tasks.into_iter().map(invoke).collect() }))
+    }
+
+    /// Nobody wants this task any more.
+    pub(crate) fn cancel(&self, token: Token) -> Result<(), CallError> {
+        self.send(Down::Cancel(ha::CancelInvoke { token: token.0 }))
+    }
+
+    /// Asks back whatever has not begun.
+    pub(crate) fn withdraw(&self) -> Result<(), CallError> {
+        self.send(Down::Withdraw(ha::WithdrawTasks {}))
+    }
+
+    /// The next answers. May be dropped and called again.
+    pub(crate) async fn answers(&mut self) -> Result<Vec<ha::TaskDone>, CallError> {
+        match self.receive().await? {
+            Up::Done(done) => Ok(done.done),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn leave(&mut self) -> Result<(), CallError> {
+        self.send(Down::Leave(ha::LeaveSession {}))?;
+        match self.receive().await? {
+            Up::Left(_) => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn send(&self, frame: Down) -> Result<(), CallError> {
+        let sent = self.up.try_send(ha::ServiceDown { frame: Some(frame) });
+        sent.map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CallError::Broken("it does not read".into()),
+            mpsc::error::TrySendError::Closed(_) => CallError::Broken("it reads no more".into()),
+        })
+    }
+
+    async fn receive(&mut self) -> Result<Up, CallError> {
+        match self.down.message().await? {
+            Some(ha::ServiceUp { frame: Some(frame) }) => Ok(frame),
+            Some(ha::ServiceUp { frame: None }) => {
+                Err(CallError::Broken("it sent a frame that this worker does not know".into()))
+            }
+            None => Err(CallError::Broken("it ended the stream".into())),
+        }
+    }
+}
+
+fn unexpected(frame: &Up) -> CallError {
+    let name = match frame {
+        Up::Entered(_) => "Entered",
+        Up::Done(_) => "Done",
+        Up::Left(_) => "Left",
+    };
+    CallError::Broken(format!("it sent {name} out of turn"))
+}
