@@ -1,0 +1,174 @@
+//! A cluster, an application on it, and a client on one of its nodes.
+//!
+//! **Invariant:** which node the client is on is left to chance, so that a series of runs sees leaders and followers;
+//! the seed is printed, and the same seed gives the same node.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use flame_sdk::model::ApplicationSpec;
+use flame_sdk::{Connection, Endpoints, Options, SessionOptions};
+use flame_testkit::{Binaries, Cluster, ClusterOptions, Leader, wait_until};
+use flame_types::{CoordinatorId, ExecutorState};
+
+use crate::accounting::Kind;
+use crate::settings::Settings;
+
+/// The application of the echo service.
+const APPLICATION: &str = "bench-echo";
+
+/// The coordinators of every cluster here: the smallest number that survives a death.
+const COORDINATORS: usize = 3;
+
+/// For the executors of a session to be ready.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running cluster and a client on it.
+pub struct Scene {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Who led when the scene was set.
+    pub leader: Leader,
+    /// The node the client is on.
+    pub node: CoordinatorId,
+    /// The client; it goes on to the other nodes when its own is gone.
+    pub connection: Connection,
+    /// Clients that run as processes of their own.
+    pub clients: Vec<u32>,
+}
+
+impl Scene {
+    /// Starts three coordinators and one worker with room for so many executors.
+    ///
+    /// # Errors
+    /// If something does not start, with the last lines of its log.
+    pub async fn start(executors: u32, settings: &Settings) -> Result<Self> {
+        Self::start_with(options(executors), settings).await
+    }
+
+    /// Starts a cluster of this shape.
+    ///
+    /// # Errors
+    /// As [`Scene::start`].
+    pub async fn start_with(options: ClusterOptions, settings: &Settings) -> Result<Self> {
+        let cluster = Cluster::start(options).await?;
+        let leader = cluster.leader().await?;
+        let ids = cluster.coordinator_ids();
+        let position = settings.pick(ids.len());
+        let node = ids[position];
+        let mut endpoints = cluster.endpoints();
+        endpoints.rotate_left(position);
+        let connection = Connection::open(Endpoints::parse(&endpoints)?, Options::default())?;
+        let role = if node == leader.id { "leader" } else { "follower" };
+        eprintln!("    the client is on node {node}, a {role} (seed {})", settings.seed);
+        Ok(Self { cluster, leader, node, connection, clients: Vec::new() })
+    }
+
+    /// Where the client's node listens.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.cluster.endpoint(self.node)
+    }
+
+    /// Registers the echo service and opens a session that has so many executors of it, ready to run.
+    ///
+    /// # Errors
+    /// If they do not become ready.
+    pub async fn echo_session(&self, executors: u32) -> Result<String> {
+        if self.connection.get_application(APPLICATION).await.is_err() {
+            self.connection.register_application(APPLICATION, echo()?).await.context("register the echo service")?;
+        }
+        self.session(APPLICATION, executors).await
+    }
+
+    /// Opens a session of an application that has so many executors, ready to run.
+    ///
+    /// # Errors
+    /// If they do not become ready.
+    pub async fn session(&self, application: &str, executors: u32) -> Result<String> {
+        let options = SessionOptions {
+            min_instances: executors,
+            max_instances: Some(executors),
+            ..SessionOptions::new(application)
+        };
+        let session = self.connection.create_session(&options).await.context("open a session")?.metadata.id;
+        wait_until(READY_LIMIT, "the executors of the session are ready", || async {
+            let all = self.connection.list_executors().await?;
+            let bound = all.iter().filter(|executor| {
+                executor.status.session_id.as_deref() == Some(session.as_str())
+                    && executor.status.state.is(ExecutorState::Bound)
+            });
+            let bound = bound.count();
+            ensure!(bound == executors as usize, "{bound} of {executors}");
+            Ok(())
+        })
+        .await?;
+        Ok(session)
+    }
+
+    /// Every process that takes part, this one included.
+    #[must_use]
+    pub fn processes(&self) -> BTreeMap<u32, Kind> {
+        let mut processes = processes(&self.cluster, Some(self.leader.id));
+        processes.extend(self.clients.iter().map(|pid| (*pid, Kind::Client)));
+        processes
+    }
+}
+
+/// Every process of a cluster, and this one.
+#[must_use]
+pub fn processes(cluster: &Cluster, leader: Option<CoordinatorId>) -> BTreeMap<u32, Kind> {
+    let coordinators: BTreeMap<u32, Kind> = cluster
+        .coordinator_ids()
+        .into_iter()
+        .filter_map(|id| {
+            let kind = if Some(id) == leader { Kind::Leader } else { Kind::Followers };
+            Some((cluster.coordinator_pid(id)?, kind))
+        })
+        .collect();
+    let of_run = cluster.run().processes().into_iter().map(|(pid, command)| {
+        let kind = coordinators.get(&pid).copied().unwrap_or_else(|| kind_of(&command));
+        (pid, kind)
+    });
+    of_run.chain([(std::process::id(), Kind::Client)]).collect()
+}
+
+/// A process of the run that is no coordinator: a worker, or what it has started.
+fn kind_of(command: &str) -> Kind {
+    let program = command.split_whitespace().next().unwrap_or_default();
+    if Path::new(program).ends_with("flame-worker") { Kind::Worker } else { Kind::Service }
+}
+
+/// The shape of every cluster here: three coordinators, one worker with room for exactly so many executors.
+#[must_use]
+pub fn options(executors: u32) -> ClusterOptions {
+    ClusterOptions {
+        coordinators: COORDINATORS,
+        workers: 1,
+        worker_resources: format!("cpu={executors},mem={executors}g"),
+        ..ClusterOptions::default()
+    }
+}
+
+/// This program's own echo service.
+fn echo() -> Result<ApplicationSpec> {
+    let program = Binaries::find()?.path("flame-bench")?;
+    Ok(ApplicationSpec {
+        command: Some(program.display().to_string()),
+        arguments: vec!["service".to_owned()],
+        ..ApplicationSpec::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_are_told_apart_by_their_program() {
+        assert_eq!(kind_of("/bin/flame-worker --config flame-worker.yaml"), Kind::Worker);
+        assert_eq!(kind_of("/bin/flame-bench service --config flame-worker"), Kind::Service);
+    }
+}

@@ -1,0 +1,67 @@
+//! The workloads, one file each.
+//!
+//! A workload is a name and what one run of it does; a run starts a cluster of its own and leaves nothing behind. To add
+//! one, write its file and its line in [`ALL`].
+
+mod cold_start;
+mod failover;
+mod flmping;
+mod latency;
+mod latency_under_load;
+mod python;
+mod throughput;
+mod throughput_unary;
+
+use anyhow::Result;
+use flame_testkit::Profile;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+
+use crate::figures::Figures;
+use crate::settings::Settings;
+
+/// What came of one run.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It ran, and everything it got was right.
+    Measured(Figures),
+    /// It ran, and broke a promise.
+    Wrong(Figures, String),
+    /// It cannot run here, because.
+    Skipped(String),
+}
+
+/// One line of the report.
+pub struct Workload {
+    /// Its name, on the command line and in the report.
+    pub name: &'static str,
+    /// What distinguishes it from others of its name.
+    pub profile: Option<&'static str>,
+    /// Most runs that make sense: a workload that repeats its measurement by itself needs one.
+    pub runs_max: usize,
+    /// One run.
+    pub run: Play,
+}
+
+type Play = fn(Settings) -> LocalBoxFuture<'static, Result<Outcome>>;
+
+const fn repeated(name: &'static str, run: Play) -> Workload {
+    Workload { name, profile: None, runs_max: usize::MAX, run }
+}
+
+const fn failover(profile: &'static str, run: Play) -> Workload {
+    Workload { name: "failover", profile: Some(profile), runs_max: 1, run }
+}
+
+/// All workloads, in the order in which they run; those of one name are neighbours.
+pub const ALL: &[Workload] = &[
+    repeated("throughput", |settings| throughput::run(settings).boxed_local()),
+    repeated("throughput-unary", |settings| throughput_unary::run(settings).boxed_local()),
+    repeated("latency", |settings| latency::run(settings).boxed_local()),
+    repeated("latency-under-load", |settings| latency_under_load::run(settings).boxed_local()),
+    repeated("flmping", |settings| flmping::run(settings).boxed_local()),
+    repeated("python", |settings| python::run(settings).boxed_local()),
+    repeated("cold-start", |settings| cold_start::run(settings).boxed_local()),
+    failover("default", |settings| failover::run(settings, Profile::Default).boxed_local()),
+    failover("fast", |settings| failover::run(settings, Profile::Fast).boxed_local()),
+];

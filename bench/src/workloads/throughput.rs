@@ -1,0 +1,28 @@
+//! `throughput`: 30,000 tasks submitted one by one by one client on a random node, two executors, every output checked.
+
+use anyhow::Result;
+
+use crate::client::Client;
+use crate::meter::Meter;
+use crate::scene::Scene;
+use crate::settings::Settings;
+use crate::workloads::Outcome;
+
+const TASKS: u64 = 30_000;
+const EXECUTORS: u32 = 2;
+/// Run beforehand, so that connections, services and caches are warm.
+const WARM_UP: u64 = 200;
+
+/// One run.
+pub async fn run(settings: Settings) -> Result<Outcome> {
+    let tasks = settings.tasks_or(TASKS);
+    let scene = Scene::start(EXECUTORS, &settings).await?;
+    let client = Client::open(&scene.connection, &scene.echo_session(EXECUTORS).await?).await?;
+    client.all(0..WARM_UP).await?;
+    let meter = Meter::start(&scene, &settings).await?;
+    let series = client.all(WARM_UP..WARM_UP + tasks).await?;
+    let mut figures = series.figures();
+    figures.extend(meter.stop(&scene, tasks).await?);
+    scene.cluster.shutdown().await?;
+    Ok(Outcome::Measured(figures))
+}
