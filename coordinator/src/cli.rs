@@ -12,6 +12,7 @@ use crate::builtins::{BUILTINS_VERSION, builtins};
 use crate::consensus::Profile;
 use crate::drive::leader::Defaults;
 use crate::exit::Exit;
+use crate::memory::Memory;
 use crate::node::{Listen, Options};
 
 /// Tasks that may wait on an executor behind the one it runs. How many do follows their running time: short tasks get
@@ -40,9 +41,15 @@ pub struct Arguments {
     /// Address for other coordinators.
     #[arg(long, value_name = "HOST:PORT")]
     listen_peer: Option<String>,
+    /// Address for metrics and health over plain HTTP, or off.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen_metrics: Option<String>,
     /// How fast a lost leader is replaced: default or fast.
     #[arg(long)]
     profile: Option<String>,
+    /// Memory of this coordinator, like 512m or 2g.
+    #[arg(long, value_name = "BYTES")]
+    memory: Option<String>,
     /// Plaintext may leave this machine.
     #[arg(long)]
     insecure: bool,
@@ -89,7 +96,9 @@ impl Arguments {
             .set("coordinator.listen.client", "--listen-client", self.listen_client.as_ref())
             .set("coordinator.listen.worker", "--listen-worker", self.listen_worker.as_ref())
             .set("coordinator.listen.peer", "--listen-peer", self.listen_peer.as_ref())
+            .set("coordinator.listen.metrics", "--listen-metrics", self.listen_metrics.as_ref())
             .set("coordinator.profile", "--profile", self.profile.as_ref())
+            .set("coordinator.memory", "--memory", self.memory.as_ref())
             .set("coordinator.insecure", "--insecure", self.insecure.then_some(true))
     }
 }
@@ -106,7 +115,8 @@ fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
     let config = ClusterConfig {
         default_resources: section.cluster.default_resources,
         bind_failures_max: section.cluster.bind_failures_max,
-        closed_sessions_max: section.cluster.closed_sessions_max,
+        retention: section.retention,
+        kept_bytes_max: section.kept_bytes_max,
         prefetch_max: PREFETCH_MAX,
         ..ClusterConfig::default()
     };
@@ -118,8 +128,13 @@ fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
             client: resolve("coordinator.listen.client", &section.listen.client)?,
             worker: resolve("coordinator.listen.worker", &section.listen.worker)?,
             peer: resolve("coordinator.listen.peer", &section.listen.peer)?,
+            metrics: match &section.listen.metrics {
+                Some(address) => Some(resolve("coordinator.listen.metrics", address)?),
+                None => None,
+            },
         },
         members: members.collect(),
+        memory: Memory::new(section.memory).map_err(|error| Exit::Usage(error.to_string()))?,
         profile: match section.profile {
             flame_config::Profile::Default => Profile::Default,
             flame_config::Profile::Fast => Profile::Fast,

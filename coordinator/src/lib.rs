@@ -5,7 +5,12 @@
 //! | [`consensus`] | Raft: the log, the one thread that applies it, snapshots, peers |
 //! | [`drive`] | what turns calls and time into commands, and effects into messages |
 //! | [`api`] | the gRPC services clients see: both published dialects and our own |
-//! | [`node`] | puts these together: one process, three listeners |
+//! | [`listener`] | how much each listener takes from its connections |
+//! | [`memory`] | how much memory the process takes, and who takes how much of it |
+//! | [`http`] | metrics and health for those who watch a node |
+//! | [`metrics`] | names and handles of what is measured |
+//! | `open_files` | room for connections among the files of the process |
+//! | [`node`] | puts these together: one process, its listeners |
 //!
 //! **Invariant:** only `consensus` (and the storage crate) knows the Raft library.
 //! **Invariant:** only `drive` turns time into commands; `api` translates, proposes and reads, and decides nothing.
@@ -20,4 +25,9 @@ pub mod cli;
 pub mod consensus;
 pub mod drive;
 pub mod exit;
+pub mod http;
+pub mod listener;
+pub mod memory;
+pub mod metrics;
 pub mod node;
+mod open_files;

@@ -1,4 +1,4 @@
-//! One coordinator process: storage and Raft, the drive around them, three listeners.
+//! One coordinator process: storage and Raft, the drive around them, its listeners.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use anyhow::Context;
 use flame_storage::MemberNode;
+use flame_telemetry::Exporter;
 use flame_types::CoordinatorId;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::api;
 use crate::consensus::{self, BootstrapError, Consensus, Profile};
 use crate::drive::batcher::BatcherHandle;
 use crate::drive::clients::ClientLeases;
 use crate::drive::events::EventHub;
 use crate::drive::forward::ForwardService;
-use crate::drive::gateway::Gateway;
+use crate::drive::gateway::{Gateway, Room};
 use crate::drive::hub::Hub;
 use crate::drive::leader::{Defaults, Leader};
 use crate::drive::link;
@@ -28,6 +28,11 @@ use crate::drive::read_index::ReadIndex;
 use crate::drive::replies::Replies;
 use crate::drive::sink::{Sink, Targets};
 use crate::exit::Exit;
+use crate::http::scrape::{Scraper, Watched};
+use crate::memory::{Memory, Share};
+use crate::metrics::handles::ConsensusMetrics;
+use crate::metrics::{self, Metrics};
+use crate::{api, http, listener, open_files};
 
 /// How long calls that are under way may take to end once this node stops.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -47,6 +52,8 @@ pub struct Options {
     pub members: Vec<(CoordinatorId, MemberNode)>,
     /// Raft's timing.
     pub profile: Profile,
+    /// How much memory it takes.
+    pub memory: Memory,
     /// What the leader would have replicated.
     pub defaults: Defaults,
     /// Whether writes reach the disk before they are acknowledged. `false` exists to prove that the tests notice.
@@ -62,6 +69,8 @@ pub struct Listen {
     pub worker: SocketAddr,
     /// For other coordinators.
     pub peer: SocketAddr,
+    /// For those who watch it; `None` when nobody may.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Runs a coordinator until it is told to stop.
@@ -69,8 +78,10 @@ pub struct Listen {
 /// # Errors
 /// [`Exit`] names the reason and its exit code.
 pub fn run(options: Options) -> Result<(), Exit> {
+    open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(client_threads())
         .thread_name("flame-main")
         .build()
         .context("cannot start the runtime")?;
@@ -78,6 +89,12 @@ pub fn run(options: Options) -> Result<(), Exit> {
     // What still hangs in a blocking call must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(200));
     ended
+}
+
+/// Threads for clients and workers: half of the processors. The rest belongs to Raft, to the log's writer and to apply,
+/// and on a small machine fewer threads cost fewer wake-ups.
+fn client_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 async fn serve(options: Options) -> Result<(), Exit> {
@@ -138,6 +155,7 @@ struct Listeners {
     client: TcpListener,
     worker: TcpListener,
     peer: TcpListener,
+    metrics: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -150,33 +168,57 @@ impl Listeners {
             client: one("clients", listen.client).await?,
             worker: one("workers", listen.worker).await?,
             peer: one("other coordinators", listen.peer).await?,
+            metrics: match listen.metrics {
+                Some(address) => Some(one("metrics", address).await?),
+                None => None,
+            },
         })
     }
 }
 
-/// The parts of a running node.
-struct Parts {
-    consensus: Consensus,
-    batcher: BatcherHandle,
-    gateway: Gateway,
-    hub: Hub,
-    events: EventHub,
+/// The parts of a running node, without its listeners.
+pub struct Parts {
+    /// Raft and the state.
+    pub consensus: Consensus,
+    /// Packs entries while this node leads.
+    pub batcher: BatcherHandle,
+    /// What calls go through.
+    pub gateway: Gateway,
+    /// The workers, while this node leads.
+    pub hub: Hub,
+    /// Changes for those who watch.
+    pub events: EventHub,
     clients: ClientLeases,
+    /// `None` when nobody may look.
+    scraper: Option<Scraper>,
 }
 
 impl Parts {
-    async fn start(options: &Options) -> Result<Self, Exit> {
-        let events = EventHub::default();
+    /// Opens the data directory and starts everything but the listeners. A cluster of one needs no more to run.
+    ///
+    /// # Errors
+    /// [`Exit`] names the reason.
+    pub async fn start(options: &Options) -> Result<Self, Exit> {
+        let events = EventHub::new(options.memory.share(Share::Results));
         let replies = Arc::new(Replies::new());
         let targets: Arc<OnceLock<Targets>> = Arc::default();
         let dirty = Arc::new(Notify::new());
-        let sink =
-            Sink { events: events.clone(), replies: replies.clone(), targets: targets.clone(), dirty: dirty.clone() };
-        let consensus = Consensus::start(raft_options(options), Box::new(sink)).await.map_err(Exit::from)?;
-        let batcher = BatcherHandle::start(consensus.clone(), replies.clone());
-        let reads = ReadIndex::start(consensus.clone());
+        let exporter = options.listen.metrics.map(|_| Exporter::new(metrics::ALL));
+        let metrics = exporter.as_ref().map(|exporter| Metrics::register(&exporter.registrar())).unwrap_or_default();
+        let sink = Sink {
+            events: events.clone(),
+            replies: replies.clone(),
+            targets: targets.clone(),
+            dirty: dirty.clone(),
+            metrics: metrics.applied,
+        };
+        let raft = raft_options(options, metrics.consensus);
+        let consensus = Consensus::start(raft, Box::new(sink)).await.map_err(Exit::from)?;
+        let batcher = BatcherHandle::start(consensus.clone(), replies.clone(), options.memory, metrics.batcher);
+        let reads = ReadIndex::start(consensus.clone(), metrics.reads);
         let (id, cluster_id) = (options.id, options.cluster_id.clone());
-        let gateway = Gateway::new(id, cluster_id.clone(), consensus.clone(), events.clone(), reads);
+        let room = Room::of(options.memory);
+        let gateway = Gateway::new(id, cluster_id.clone(), consensus.clone(), events.clone(), reads, room);
         let hub = Hub::new(cluster_id, consensus.clone(), batcher.clone(), replies.clone());
         // This is the only place that sets it.
         let _ = targets.set(Targets { gateway: gateway.clone(), hub: hub.clone() });
@@ -190,17 +232,28 @@ impl Parts {
             defaults: options.defaults.clone(),
             dirty,
         };
+        let watched = Watched {
+            memory: options.memory,
+            consensus: consensus.clone(),
+            batcher: batcher.clone(),
+            gateway: gateway.clone(),
+            events: events.clone(),
+            hub: hub.clone(),
+        };
+        let scraper = exporter.map(|exporter| Scraper::new(exporter, watched));
         tokio::spawn(leader.run());
         tokio::spawn(link::run(gateway.clone(), batcher.clone(), clients.clone()));
         tokio::spawn(gateway.clone().keep_registered(replies));
-        Ok(Self { consensus, batcher, gateway, hub, events, clients })
+        Ok(Self { consensus, batcher, gateway, hub, events, clients, scraper })
     }
 }
 
-fn raft_options(options: &Options) -> consensus::Options {
+fn raft_options(options: &Options, metrics: ConsensusMetrics) -> consensus::Options {
     let mut raft = consensus::Options::new(options.id, options.cluster_id.clone(), options.data_dir.clone());
     raft.members.clone_from(&options.members);
     raft.profile = options.profile;
+    raft.memory = options.memory;
+    raft.metrics = metrics;
     raft.sync = options.sync;
     raft
 }
@@ -212,14 +265,17 @@ struct Servers {
     /// For clients and for workers.
     callers: [Server; 2],
     peers: Server,
+    /// For those who watch.
+    watchers: Option<Server>,
 }
 
 impl Servers {
-    /// Lets the calls of clients and workers end, then cuts the peers off: their streams have no end of their own.
+    /// Lets the calls of clients and workers end, then cuts the others off: streams of peers have no end of their own.
     async fn end(self) {
         // A call that does not end in time is left behind: the process ends anyway.
         let _ = tokio::time::timeout(DRAIN_MAX, futures::future::join_all(self.callers)).await;
         self.peers.abort();
+        self.watchers.iter().for_each(Server::abort);
     }
 }
 
@@ -239,36 +295,26 @@ fn spawn_servers(
     let until_cut_off = CancellationToken::new();
     let servers = Servers {
         callers: [
-            tokio::spawn(listen(listeners.client.into_std(), client, stop.clone())),
-            tokio::spawn(listen(listeners.worker.into_std(), worker, stop.clone())),
+            tokio::spawn(listener::serve(listeners.client.into_std(), client, stop.clone())),
+            tokio::spawn(listener::serve(listeners.worker.into_std(), worker, stop.clone())),
         ],
         // On consensus' own runtime, down to the socket: load on the other one must not delay heartbeats.
-        peers: parts.consensus.runtime().spawn(listen(listeners.peer.into_std(), peer, until_cut_off)),
+        peers: parts.consensus.runtime().spawn(listener::serve(listeners.peer.into_std(), peer, until_cut_off)),
+        watchers: watchers(listeners.metrics, parts.scraper.clone(), stop),
     };
     println!("{ready}");
     std::io::stdout().flush().context("cannot write to stdout")?;
     Ok(servers)
 }
 
-/// Serves a listener on the runtime this runs on, wherever it was bound.
-async fn listen(
-    listener: std::io::Result<std::net::TcpListener>,
-    routes: tonic::service::Routes,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    /// How often an idle connection is probed: a client that vanished without a word must not hold streams for ever.
-    const KEEP_ALIVE: Duration = Duration::from_secs(10);
-    let listener = TcpListener::from_std(listener?)?;
-    let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-    tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(16 << 20)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
-        .await?;
-    Ok(())
+/// Serves those who watch, if they may.
+fn watchers(listener: Option<TcpListener>, scraper: Option<Scraper>, stop: &CancellationToken) -> Option<Server> {
+    let (listener, scraper) = listener.zip(scraper)?;
+    match listener.local_addr() {
+        Ok(address) => tracing::info!("metrics at http://{address}/metrics"),
+        Err(error) => tracing::warn!(%error, "the address of the metrics cannot be read"),
+    }
+    Some(tokio::spawn(http::serve(listener, scraper, stop.clone())))
 }
 
 /// Tells whoever started this process, in one line, where it listens.
@@ -280,6 +326,7 @@ fn ready_line(options: &Options, listeners: &Listeners) -> Result<String, Exit> 
         "client": address(&listeners.client).context("cannot read the own address")?,
         "worker": address(&listeners.worker).context("cannot read the own address")?,
         "peer": address(&listeners.peer).context("cannot read the own address")?,
+        "metrics": listeners.metrics.as_ref().map(address).transpose().context("cannot read the own address")?,
     });
     Ok(line.to_string())
 }

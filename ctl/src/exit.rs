@@ -21,7 +21,7 @@ pub enum Exit {
     NotFound = 3,
     /// Time ran out while waiting.
     TimedOut = 4,
-    /// No coordinator could be reached, or none leads.
+    /// No coordinator could be reached, none leads, or all have too much to do.
     Unreachable = 5,
     /// The thing is in a state that does not allow this, or exists already.
     Conflict = 6,
@@ -39,7 +39,10 @@ impl Exit {
         (Exit::Usage, "usage: the command is written wrongly, or asks for something that can never be"),
         (Exit::NotFound, "not found"),
         (Exit::TimedOut, "timed out waiting"),
-        (Exit::Unreachable, "no leader, or the cluster cannot be reached; also when an answer was lost"),
+        (
+            Exit::Unreachable,
+            "no leader, or the cluster cannot be reached or has too much to do; also when an answer was lost",
+        ),
         (Exit::Conflict, "conflict: it exists already, or its state does not allow this"),
         (Exit::NotAllowed, "not allowed"),
         (Exit::Interrupted, "interrupted"),
@@ -149,7 +152,7 @@ impl From<FlameError> for Failure {
             FlameError::AlreadyExists(_) | FlameError::FailedPrecondition(_) => Exit::Conflict,
             FlameError::InvalidArgument(_) => Exit::Usage,
             FlameError::PermissionDenied(_) => Exit::NotAllowed,
-            FlameError::Unavailable(_) | FlameError::UnknownOutcome(_) => Exit::Unreachable,
+            FlameError::Unavailable(_) | FlameError::Overloaded(_) | FlameError::UnknownOutcome(_) => Exit::Unreachable,
             FlameError::ResourceExhausted(_) | FlameError::Unimplemented(_) | FlameError::Internal(_) => Exit::Failed,
         };
         let hint = match &error {
@@ -157,6 +160,7 @@ impl From<FlameError> for Failure {
                 "see that a coordinator runs there, or name others with --endpoint or FLAME_ENDPOINT; \
                  `flmctl dev` starts a cluster on this machine",
             ),
+            FlameError::Overloaded(_) => Some("nothing was done: try again later"),
             FlameError::UnknownOutcome(_) => Some("look with `flmctl list` or `flmctl view` before you try again"),
             FlameError::ResourceExhausted(_) => Some("a limit is reached: try again later, or raise it"),
             FlameError::Unimplemented(_) => Some("the server is older than this command: update it"),
@@ -181,6 +185,7 @@ mod tests {
         assert_eq!(code(FlameError::InvalidArgument(text())), 2);
         assert_eq!(code(FlameError::NotFound(text())), 3);
         assert_eq!(code(FlameError::Unavailable(text())), 5);
+        assert_eq!(code(FlameError::Overloaded(text())), 5);
         assert_eq!(code(FlameError::UnknownOutcome(text())), 5);
         assert_eq!(code(FlameError::AlreadyExists(text())), 6);
         assert_eq!(code(FlameError::FailedPrecondition(text())), 6);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use flame_sdk::model::{ApplicationSpec, Environment, Schema, State};
+use flame_sdk::model::{ApplicationSpec, Environment, Retention, Schema, State};
 use flame_types::{AppName, Shim};
 use serde::Deserialize;
 
@@ -110,6 +110,7 @@ fn parse_document(text: &str, number: usize) -> Result<Manifest, Failure> {
         }),
         url: spec.url,
         installer: spec.installer,
+        retention: spec.retention,
     };
     Ok(Manifest { name: document.metadata.name, spec })
 }
@@ -152,6 +153,7 @@ struct Spec {
     schema: Option<SchemaSpec>,
     url: Option<String>,
     installer: Option<String>,
+    retention: Option<Retention>,
 }
 
 #[derive(Default, Deserialize)]
@@ -201,6 +203,15 @@ spec:
         let text = format!("# both\n---\n{PUBLISHED}---\n{}\n---\n", PUBLISHED.replace("crawler-app", "other"));
         let names: Vec<String> = parse(&text).unwrap().into_iter().map(|manifest| manifest.name).collect();
         assert_eq!(names, ["crawler-app", "other"]);
+    }
+
+    #[test]
+    fn retention_is_a_section_of_its_own() {
+        let text = "metadata: {name: a}\nspec: {retention: {task_age_ms: 60000, closed_count: 10}}";
+        let expected = Retention { task_age_ms: Some(60_000), closed_count: Some(10), ..Retention::default() };
+        assert_eq!(parse(text).unwrap()[0].spec.retention, Some(expected));
+        let wrong = parse("metadata: {name: a}\nspec: {retention: {task_age: 1m}}").unwrap_err();
+        assert!(wrong.message.contains("task_age"), "{}", wrong.message);
     }
 
     #[test]

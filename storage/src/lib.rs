@@ -22,16 +22,21 @@
 //! | [`snapshot`] | a directory with a manifest; checkpoints and their verification |
 //! | [`key_spaces`] | every column family and key |
 //! | [`on_disk_version`] | the history of the format |
+//! | `buffers` | memory that both databases share |
+//! | [`metrics`] | names and handles of what is measured |
+//! | [`figures`] | what the databases say of themselves |
 //! | [`fatal`] | how storage stops the process |
 //! | [`error`] | errors by what the operator can do |
 //!
 //! Start with [`DataDir::open`], then [`RocksLog::open`] and [`StateStore::open`].
 
+mod buffers;
 pub mod codec;
 pub mod data_dir;
 mod envelope;
 pub mod error;
 pub mod fatal;
+pub mod figures;
 mod files;
 #[cfg(test)]
 mod fixture;
@@ -39,6 +44,7 @@ pub mod identity;
 mod identity_slots;
 pub mod key_spaces;
 pub mod log;
+pub mod metrics;
 pub mod on_disk_version;
 mod rocks_files;
 mod rocks_options;
@@ -48,12 +54,15 @@ mod state_directory;
 pub mod state_store;
 pub mod type_config;
 
+pub use buffers::Buffers;
 pub use codec::CodecError;
 pub use data_dir::DataDir;
 pub use error::Error;
 pub use fatal::{Cause, Fatal};
+pub use figures::{DatabaseFigures, LogFigures};
 pub use identity::{Expected, Identity, PeerMemory};
 pub use log::{Hook, LogMeter, LogOptions, LogReader, RocksLog};
+pub use metrics::{LogMetrics, StorageGauges};
 pub use row_reader::{RowReader, Space};
 pub use snapshot::{SnapshotFile, SnapshotHandle, SnapshotManifest};
 pub use state_store::{StateOptions, StateStore, Write};

@@ -4,6 +4,7 @@
 
 use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options};
 
+use crate::Buffers;
 use crate::key_spaces::{BULK, LIVE, LOG, META};
 
 const KIB: usize = 1 << 10;
@@ -30,7 +31,7 @@ const MEMTABLES_MAX: i32 = 4;
 /// Memtables merged by one flush: a task's creation and completion then meet in memory and leave one row.
 const MEMTABLES_MERGED: i32 = 2;
 
-fn database() -> Options {
+fn database(buffers: &Buffers) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
@@ -43,27 +44,32 @@ fn database() -> Options {
     options.set_stats_dump_period_sec(0);
     // One flush takes all families, so that no family is ever behind another.
     options.set_atomic_flush(true);
+    options.set_write_buffer_manager(&buffers.memtables);
     options
 }
 
 /// The log database. `torn` allows RocksDB to stop at the last record of the write-ahead log; the caller has seen that
 /// it is the last, and compares what was recovered. (The mode named for corrupted tails refuses a wrong checksum there,
 /// which is what a torn write usually looks like.)
-pub(crate) fn log_database(memtable_bytes: usize, torn: bool) -> Options {
-    let mut options = database();
+pub(crate) fn log_database(memtable_bytes: usize, torn: bool, buffers: &Buffers) -> Options {
+    let mut options = database(buffers);
     options.set_wal_recovery_mode(if torn { DBRecoveryMode::PointInTime } else { DBRecoveryMode::AbsoluteConsistency });
-    options.set_max_total_wal_size(2 * memtable_bytes as u64);
+    // About two memtables: what a start reads again.
+    options.set_max_total_wal_size((2 * memtable_bytes / MEMTABLES_MAX as usize) as u64);
     options.set_track_and_verify_wals_in_manifest(true);
     options
 }
 
 /// The families of the log database.
-pub(crate) fn log_families(memtable_bytes: usize) -> Vec<ColumnFamilyDescriptor> {
+pub(crate) fn log_families(memtable_bytes: usize, buffers: &Buffers) -> Vec<ColumnFamilyDescriptor> {
     let mut entries = Options::default();
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(&buffers.cache);
+    entries.set_block_based_table_factory(&blocks);
     entries.set_compression_type(DBCompressionType::None);
-    entries.set_write_buffer_size(memtable_bytes);
+    entries.set_write_buffer_size(memtable_bytes / MEMTABLES_MAX as usize);
     entries.set_max_write_buffer_number(MEMTABLES_MAX);
-    entries.set_target_file_size_base(memtable_bytes as u64);
+    entries.set_target_file_size_base((memtable_bytes / MEMTABLES_MAX as usize) as u64);
     vec![
         ColumnFamilyDescriptor::new("default", meta_family()),
         ColumnFamilyDescriptor::new(LOG, entries),
@@ -72,8 +78,8 @@ pub(crate) fn log_families(memtable_bytes: usize) -> Vec<ColumnFamilyDescriptor>
 }
 
 /// The state database.
-pub(crate) fn state_database() -> Options {
-    database()
+pub(crate) fn state_database(buffers: &Buffers) -> Options {
+    database(buffers)
 }
 
 /// The families of the state database. `memtable_bytes` bounds all memtables together.

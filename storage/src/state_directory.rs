@@ -9,10 +9,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rocksdb::{Cache, DB, ErrorKind};
+use rocksdb::{DB, ErrorKind};
 
 use crate::on_disk_version::OnDiskVersion;
-use crate::{Cause, Error, codec, files, key_spaces, rocks_files, rocks_options};
+use crate::{Buffers, Cause, Error, codec, files, key_spaces, rocks_files, rocks_options};
 
 const POINTER: &str = "CURRENT";
 const PREFIX: &str = "state-";
@@ -81,10 +81,10 @@ impl std::fmt::Debug for Database {
 
 impl Database {
     /// Opens a database and checks its format.
-    pub(crate) fn open(dir: PathBuf, memtable_bytes: usize, cache: &Cache) -> Result<Self, Error> {
+    pub(crate) fn open(dir: PathBuf, memtable_bytes: usize, buffers: &Buffers) -> Result<Self, Error> {
         rocks_files::check_manifest(&dir).map_err(|why| damaged(&dir, why))?;
-        let families = rocks_options::state_families(memtable_bytes, cache);
-        let db = DB::open_cf_descriptors(&rocks_options::state_database(), &dir, families)
+        let families = rocks_options::state_families(memtable_bytes, &buffers.cache);
+        let db = DB::open_cf_descriptors(&rocks_options::state_database(buffers), &dir, families)
             .map_err(|error| damaged(&dir, error.to_string()))?;
         let database = Self { db, directory: Directory { path: dir, replaced: AtomicBool::new(false) } };
         let stored = database.meta(key_spaces::FORMAT)?;

@@ -13,13 +13,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{Cache, DB, ErrorKind, FlushOptions, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
+use rocksdb::{DB, ErrorKind, FlushOptions, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
 
+use crate::figures::DatabaseFigures;
 use crate::key_spaces::{APPLIED, BULK, FORMAT, LIVE, MEMBERSHIP, META};
 use crate::on_disk_version::OnDiskVersion;
 use crate::snapshot::{ROWS, SnapshotManifest, bad, file_path};
 use crate::state_directory::{self, Database};
-use crate::{Cause, Error, Fatal, LogId, RowReader, Space, StoredMembership, codec, files};
+use crate::{Buffers, Cause, Error, Fatal, LogId, RowReader, Space, StoredMembership, codec, files};
 
 const MIB: usize = 1 << 20;
 
@@ -34,15 +35,15 @@ const READ_AHEAD_BYTES: usize = 2 * MIB;
 pub struct StateOptions {
     /// All memtables together: what a crash makes us apply again.
     pub memtable_bytes: usize,
-    /// Blocks of files kept in memory.
-    pub block_cache_bytes: usize,
+    /// What they share with the other database of the process.
+    pub buffers: Buffers,
     /// Raised when a write fails, and when a read finds damage.
     pub fatal: Fatal,
 }
 
 impl Default for StateOptions {
     fn default() -> Self {
-        Self { memtable_bytes: 128 * MIB, block_cache_bytes: 64 * MIB, fatal: Fatal::new() }
+        Self { memtable_bytes: 128 * MIB, buffers: Buffers::default(), fatal: Fatal::new() }
     }
 }
 
@@ -88,7 +89,6 @@ struct Position {
 pub struct StateStore {
     root: PathBuf,
     options: StateOptions,
-    cache: Cache,
     reader: RowReader,
     /// Held during every change, so that a write and an installation cannot meet.
     position: Mutex<Position>,
@@ -109,13 +109,12 @@ impl StateStore {
         let root = dir.as_ref().to_path_buf();
         let number = state_directory::current(&root)?;
         state_directory::clean(&root, number)?;
-        let cache = Cache::new_lru_cache(options.block_cache_bytes);
-        let database = Database::open(state_directory::path(&root, number), options.memtable_bytes, &cache)?;
+        let database = Database::open(state_directory::path(&root, number), options.memtable_bytes, &options.buffers)?;
         let (applied, membership) = contents(&database)?;
         tracing::info!(dir = %root.display(), number, ?applied, "state rows opened");
         let position = Position { applied, membership, number, failure: None };
         let reader = RowReader::new(database, options.fatal.clone());
-        Ok(Self { root, options, cache, reader, position: Mutex::new(position) })
+        Ok(Self { root, options, reader, position: Mutex::new(position) })
     }
 
     /// The log id the rows stand for, and the membership at that point.
@@ -205,6 +204,19 @@ impl StateStore {
         LiveRows { reader: self.reader(), from: Some(Vec::new()), page: Vec::new().into_iter() }
     }
 
+    /// What the rows take of memory and disk. Asks RocksDB: not for a thread that must not wait.
+    #[must_use]
+    pub fn figures(&self) -> DatabaseFigures {
+        let database = self.reader.database();
+        DatabaseFigures::read(&database.db, &[LIVE, BULK, META].map(|name| database.family(name)))
+    }
+
+    /// Bytes of blocks in memory, those of the other database that shares the cache included.
+    #[must_use]
+    pub fn block_bytes(&self) -> usize {
+        self.options.buffers.block_bytes()
+    }
+
     /// A reader for any thread.
     #[must_use]
     pub fn reader(&self) -> RowReader {
@@ -278,8 +290,8 @@ impl StateStore {
     }
 
     fn open_installed(&self, manifest: &SnapshotManifest, target: PathBuf) -> Result<Database, Error> {
-        let database =
-            Database::open(target, self.options.memtable_bytes, &self.cache).map_err(|error| bad(error.to_string()))?;
+        let database = Database::open(target, self.options.memtable_bytes, &self.options.buffers)
+            .map_err(|error| bad(error.to_string()))?;
         let (applied, membership) = contents(&database).map_err(|error| bad(error.to_string()))?;
         if (applied, &membership) != (manifest.applied, &manifest.membership) {
             return Err(bad("its rows stand for something else than its manifest says".into()));

@@ -1,13 +1,18 @@
 //! What the worker says on standard output: one JSON object per line, for whoever started it.
 
 use std::io::Write;
+use std::net::SocketAddr;
 
 use flame_types::NodeName;
 use serde_json::{Value, json};
 
-/// The worker has started: leftovers are gone, the leader is being looked for.
-pub(crate) fn ready(name: &NodeName) {
-    say(&json!({ "event": "ready", "name": name.as_str() }));
+/// The worker has started: leftovers are gone, the leader is being looked for. Metrics are served there, if anywhere.
+pub(crate) fn ready(name: &NodeName, metrics: Option<SocketAddr>) {
+    let mut line = json!({ "event": "ready", "name": name.as_str() });
+    if let Some(address) = metrics {
+        line["metrics"] = address.to_string().into();
+    }
+    say(&line);
 }
 
 /// A leader has taken the worker for the first time.

@@ -7,13 +7,14 @@
 //! | 2 | the command line or the configuration is wrong, or the cluster refuses this worker (its name is in use, it is another cluster) |
 //! | 3 | a newer worker has taken over the name |
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 use flame_clock::SystemClock;
-use flame_config::{ClusterFile, ConfigError, Environment, ProcessEnvironment, WorkerSection};
+use flame_config::{ClusterFile, ConfigError, Environment, HostPort, ProcessEnvironment, WorkerSection};
 use flame_types::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -57,6 +58,9 @@ pub struct Flags {
     /// Where services find the cluster as clients (FLAME_ENDPOINT)
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// Address for metrics over plain HTTP, HOST:PORT or off
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<String>,
     /// Allow plaintext traffic to coordinators on other machines
     #[arg(long)]
     pub insecure: bool,
@@ -72,6 +76,8 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error("the name of this host cannot be the name of a worker: {0}; give one with --name")]
     HostName(flame_types::ids::InvalidName),
+    #[error("worker.metrics: {0} cannot be resolved: {1}")]
+    Metrics(HostPort, String),
     #[error(transparent)]
     Telemetry(#[from] flame_telemetry::InitError),
     #[error("cannot start: {0}")]
@@ -89,10 +95,17 @@ impl Failure {
         match self {
             Self::Superseded(_) => EXIT_SUPERSEDED,
             Self::System(_) => EXIT_FAILED,
-            Self::Start(StartError::BootId(_) | StartError::Host(HostError::Io { .. } | HostError::Thread(_))) => {
-                EXIT_FAILED
-            }
-            Self::Config(_) | Self::HostName(_) | Self::Telemetry(_) | Self::Start(_) | Self::Refused(_) => EXIT_USAGE,
+            Self::Start(
+                StartError::BootId(_)
+                | StartError::Metrics { .. }
+                | StartError::Host(HostError::Io { .. } | HostError::Thread(_)),
+            ) => EXIT_FAILED,
+            Self::Config(_)
+            | Self::HostName(_)
+            | Self::Metrics(..)
+            | Self::Telemetry(_)
+            | Self::Start(_)
+            | Self::Refused(_) => EXIT_USAGE,
         }
     }
 }
@@ -144,6 +157,7 @@ fn load(flags: &Flags, environment: &dyn Environment) -> Result<ClusterFile, Con
         .set("worker.socket_dir", socket_flag.unwrap_or("--socket-dir"), socket_dir)
         .set("worker.log_dir", "--log-dir", flags.log_dir.as_ref())
         .set("cluster.endpoint", "--endpoint", flags.endpoint.as_ref())
+        .set("worker.metrics", "--metrics", flags.metrics.as_ref())
         .set("worker.insecure", "--insecure", flags.insecure.then_some(true));
     ClusterFile::load_with(flags.config.as_deref(), environment, &set)
 }
@@ -177,8 +191,16 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             results_bytes_max: section.results_bytes_max,
             logs_kept: section.logs_kept,
         },
+        metrics: section.metrics.as_ref().map(resolve).transpose()?,
         program: PathBuf::from(OWN_PROGRAM),
     })
+}
+
+/// The first address of a host name.
+fn resolve(address: &HostPort) -> Result<SocketAddr, Failure> {
+    let unknown = |why: String| Failure::Metrics(address.clone(), why);
+    let found = (address.host(), address.port()).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
+    found.into_iter().next().ok_or_else(|| unknown("it has no address".to_owned()))
 }
 
 /// Fires on the first SIGTERM or SIGINT. Must be called inside a runtime.

@@ -23,6 +23,8 @@
 //! | [`options`] | what a worker can be told |
 //! | [`cli`] | the command line |
 //! | [`announce`] | what it says on standard output |
+//! | [`metrics`] | names and handles of what is measured |
+//! | [`web`] | the page that shows them |
 
 pub(crate) mod agent;
 pub(crate) mod announce;
@@ -30,9 +32,11 @@ pub(crate) mod attributes;
 pub mod cli;
 pub(crate) mod executor;
 pub(crate) mod instance;
+pub mod metrics;
 pub mod options;
 pub(crate) mod resources;
 pub mod shim;
+pub(crate) mod web;
 pub mod worker;
 
 pub use agent::Farewell;

@@ -1,5 +1,6 @@
 //! What a worker can be told. Files, environment and flags are merged before (`flame-config`, [`crate::cli`]).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Options {
     pub services: ServiceOptions,
     /// How long and how much.
     pub limits: Limits,
+    /// Where metrics are served; `None` when nobody may look.
+    pub metrics: Option<SocketAddr>,
     /// The program that becomes a service: [`OWN_PROGRAM`], unless the worker is embedded in another program.
     pub program: PathBuf,
 }

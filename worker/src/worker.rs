@@ -2,18 +2,24 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use flame_clock::SharedClock;
+use flame_metrics::Registrar;
 use flame_proto::ha;
+use flame_telemetry::Exporter;
 use flame_types::Incarnation;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::agent::{Agent, Farewell, Held, Identity};
 use crate::executor::Parts;
+use crate::metrics::{self, WorkerMetrics};
 use crate::options::Options;
 use crate::shim::host::{Host, HostError};
-use crate::{announce, resources};
+use crate::{announce, resources, web};
 
 /// Where Linux says which boot this is.
 const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
@@ -36,6 +42,14 @@ pub enum StartError {
     /// The kernel does not say which boot this is.
     #[error("cannot read {BOOT_ID_FILE}: {0}")]
     BootId(io::Error),
+    /// Somebody else listens there.
+    #[error("cannot listen on {address} for metrics: {source}; choose another address with --metrics, or off")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The system does not say what it has.
     #[error("cannot find out what this host has to give: {0}; say it with --resources cpu=2,mem=4g,gpu=0")]
     Resources(String),
@@ -52,12 +66,34 @@ pub async fn run(options: Options, clock: SharedClock, stop: oneshot::Receiver<(
     let host = Arc::new(Host::open(&options, boot_id.clone()).await?);
     let identity = identify(&options, &clock, boot_id)?;
     tracing::info!(node = %identity.node, capacity = %identity.capacity, "worker started");
-    announce::ready(&identity.node);
+    let watchers = match options.metrics {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let address = watchers.as_ref().and_then(|listener| listener.local_addr().ok());
+    announce::ready(&identity.node, address);
+    let (metrics, served) = metrics_of(watchers);
 
     let held = Held::new(options.limits.results_bytes_max);
     let (reports, inbox) = mpsc::channel(REPORTS_AHEAD);
     let parts = Parts { host, clock, reports, gate: held.gate() };
-    Ok(Agent::new(&options, identity, held, parts, inbox).run(stop).await)
+    let farewell = Agent::new(&options, identity, held, parts, inbox, metrics).run(stop).await;
+    if let Some(served) = served {
+        served.abort();
+    }
+    Ok(farewell)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Metrics { address, source })
+}
+
+/// Serves metrics, if somebody may look.
+fn metrics_of(listener: Option<TcpListener>) -> (WorkerMetrics, Option<JoinHandle<()>>) {
+    let Some(listener) = listener else { return (WorkerMetrics::register(&Registrar::off()), None) };
+    let exporter = Exporter::new(metrics::ALL);
+    let metrics = WorkerMetrics::register(&exporter.registrar());
+    (metrics, Some(tokio::spawn(web::serve(listener, exporter))))
 }
 
 fn check(options: &Options) -> Result<(), StartError> {

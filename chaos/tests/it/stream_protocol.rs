@@ -16,14 +16,14 @@ use tonic::Streaming;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// One side of a stream that is open.
-struct Stream {
+pub struct Stream {
     up: mpsc::UnboundedSender<ha::SessionUp>,
     down: Streaming<ha::SessionDown>,
     client: u64,
 }
 
 impl Stream {
-    async fn open(endpoint: &str, session: &str, client: u64) -> Result<Self> {
+    pub async fn open(endpoint: &str, session: &str, client: u64) -> Result<Self> {
         let mut sessions = SessionsClient::connect(endpoint.to_owned()).await?;
         let (up, frames) = mpsc::unbounded();
         let open = ha::OpenStream { feature_level: 1, session_id: session.to_owned(), client };
@@ -37,11 +37,11 @@ impl Stream {
         Ok(stream)
     }
 
-    fn say(&self, frame: Up) -> Result<()> {
+    pub fn say(&self, frame: Up) -> Result<()> {
         Ok(self.up.unbounded_send(ha::SessionUp { frame: Some(frame) })?)
     }
 
-    async fn next(&mut self) -> Result<Down> {
+    pub async fn next(&mut self) -> Result<Down> {
         let frame = tokio::time::timeout(LIMIT, self.down.message()).await.context("nothing comes")??;
         frame.and_then(|frame| frame.frame).context("the stream has ended")
     }

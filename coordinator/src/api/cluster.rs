@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use flame_clock::{Clock, Mono, SystemClock};
 use flame_machine::command::Command;
-use flame_machine::digest;
+use flame_machine::{digest, view};
 use flame_proto::convert::parse_task_id;
 use flame_proto::ha;
 use flame_proto::ha::cluster_server::Cluster;
@@ -57,8 +57,8 @@ impl Cluster for ClusterService {
     }
 
     async fn member_status(&self, _: Request<ha::MemberStatusRequest>) -> Answer<ha::MemberStatusReply> {
-        let look = |state: &flame_machine::State| (state.cluster().level, state.now());
-        let (feature_level, cluster_time) = self.gateway.with_state(look).await?;
+        let look = |state: &flame_machine::State| (view::cluster(state), state.cluster().config.kept_bytes_max);
+        let (cluster, kept_bytes_max) = self.gateway.with_state(look).await?;
         let status = self.gateway.raft_status();
         let ready = self.gateway.ready();
         let data_dir = self.data_dir.clone();
@@ -73,13 +73,18 @@ impl Cluster for ClusterService {
             committed: status.committed.0,
             applied: status.applied.0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            feature_level,
+            feature_level: cluster.level,
             disk_bytes,
             uptime_seconds: SystemClock.mono().since(self.started).as_secs(),
             ready: ready.is_ok(),
             not_ready_reason: ready.err().unwrap_or_default(),
-            cluster_time_ms: cluster_time.0,
+            cluster_time_ms: cluster.time.0,
             workers_attached: u32::try_from(self.hub.attached()).unwrap_or(u32::MAX),
+            kept_tasks: cluster.kept_tasks,
+            kept_bytes: cluster.open_kept_bytes,
+            closed_sessions: cluster.closed_sessions,
+            closed_bytes: cluster.closed_kept_bytes,
+            kept_bytes_max,
         }))
     }
 

@@ -1,18 +1,22 @@
 //! Refusals and failures as gRPC statuses.
 //!
-//! UNAVAILABLE means: nothing was done, try again. DEADLINE_EXCEEDED means: nobody can say whether it was done. Every
-//! other code means: it was refused and nothing was done.
+//! UNAVAILABLE means: nothing was done, try again, here or elsewhere. RESOURCE_EXHAUSTED with a retry hint means: this
+//! node has too much to do, nothing was done, try again after that time. DEADLINE_EXCEEDED means: nobody can say whether
+//! it was done. Every other code, and RESOURCE_EXHAUSTED without a hint, means: it was refused and nothing was done.
+
+use std::time::Duration;
 
 use flame_machine::refusal::Refusal;
 use flame_proto::{Invalid, v1};
 use flame_storage::CodecError;
 use flame_types::ErrorCode;
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::drive::gateway::GatewayError;
 
-/// The trailer that tells a client when to try again, in milliseconds (a gRPC convention).
-const RETRY_TRAILER: &str = "grpc-retry-pushback-ms";
+/// The trailer that the retry policies of gRPC libraries read, in milliseconds.
+const PUSHBACK_TRAILER: &str = "grpc-retry-pushback-ms";
 
 /// How a class of refusals is called by gRPC.
 #[must_use]
@@ -61,13 +65,21 @@ impl From<GatewayError> for Status {
             GatewayError::Refused(refusal) => refused(&refusal),
             GatewayError::Unknown => Status::deadline_exceeded(text),
             GatewayError::NoLeader | GatewayError::Stopped | GatewayError::NotReady(_) => Status::unavailable(text),
-            GatewayError::Overloaded { retry_ms } => {
-                let mut status = Status::unavailable(text);
-                status.metadata_mut().insert(RETRY_TRAILER, retry_ms.into());
-                status
-            }
+            GatewayError::Overloaded { retry_after } => overloaded(text, retry_after),
+            GatewayError::TooLarge { .. } => Status::invalid_argument(text),
         }
     }
+}
+
+/// The one refusal that is worth another try: nothing was done, and by then there should be room. The hint is a
+/// `google.rpc.RetryInfo` in `grpc-status-details-bin`, and once more as the trailer that gRPC libraries obey.
+fn overloaded(text: String, retry_after: Duration) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_retry_info(Some(retry_after));
+    let mut status = Status::with_error_details(Code::ResourceExhausted, text, details);
+    let milliseconds = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+    status.metadata_mut().insert(PUSHBACK_TRAILER, milliseconds.into());
+    status
 }
 
 /// The rows of this node could not be read. Nothing that a client sends can cause it.
@@ -134,9 +146,19 @@ mod tests {
             assert_eq!(Status::from(error).code(), Code::Unavailable);
         }
         assert_eq!(Status::from(GatewayError::Unknown).code(), Code::DeadlineExceeded);
-        let status = Status::from(GatewayError::Overloaded { retry_ms: 100 });
-        assert_eq!(status.code(), Code::Unavailable);
-        assert_eq!(status.metadata().get(RETRY_TRAILER).unwrap(), "100");
+    }
+
+    #[test]
+    fn overload_says_when_to_come_back_and_no_other_refusal_does() {
+        let hint = |status: &Status| status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let retry_after = Duration::from_millis(1250);
+        let status = Status::from(GatewayError::Overloaded { retry_after });
+        assert_eq!((status.code(), hint(&status)), (Code::ResourceExhausted, Some(retry_after)));
+        assert_eq!(status.metadata().get(PUSHBACK_TRAILER).unwrap(), "1250");
+        assert!(status.message().contains("try again in 1250 ms"), "{}", status.message());
+        let limit = refused(&Refusal::Limit { name: "sessions".into(), limit: 9 });
+        assert_eq!((limit.code(), hint(&limit)), (Code::ResourceExhausted, None));
+        assert_eq!(Status::from(GatewayError::TooLarge { bytes: 1 << 30 }).code(), Code::InvalidArgument);
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! | [`read`] | sessions and tasks of this node, from memory and from rows |
 //! | [`call`] | what a call brings along: its deadline, its generation |
 //! | [`dialect`] | what a caller of each generation may be shown |
+//! | `outbox` | a reply stream that is bounded in bytes |
 //! | [`errors`] | refusals and failures as gRPC statuses |
 
 pub mod call;
@@ -27,6 +28,7 @@ pub mod dialect;
 pub mod errors;
 pub mod frontend;
 pub mod health;
+mod outbox;
 pub mod read;
 mod routes;
 pub mod stream;

@@ -18,6 +18,7 @@ use super::error::{StartError, Stopped};
 use super::rows::{self, Rows};
 use super::sink::{AppliedEntry, ApplySink};
 use super::snapshots::Backlog;
+use crate::metrics::handles::ApplyMetrics;
 
 /// Messages that may wait for the thread; senders wait beyond it.
 const MESSAGES_WAITING_MAX: usize = 256;
@@ -61,13 +62,14 @@ impl Applier {
         store: Arc<Rows>,
         backlog: Arc<Backlog>,
         sink: Box<dyn ApplySink>,
+        metrics: ApplyMetrics,
     ) -> Result<Started, StartError> {
         let state = rows::load(&store)?;
         let (last, membership) = store.applied();
         let (applied, applied_seen) = watch::channel(index_of(last.as_ref()));
         let rows = store.reader();
         let (messages, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let worker = Worker { state, store, backlog, sink, last, membership, applied, failed: None };
+        let worker = Worker { state, store, backlog, sink, metrics, last, membership, applied, failed: None };
         std::thread::Builder::new()
             .name("apply".to_owned())
             .spawn(move || worker.run(inbox))
@@ -147,6 +149,7 @@ struct Worker {
     store: Arc<Rows>,
     backlog: Arc<Backlog>,
     sink: Box<dyn ApplySink>,
+    metrics: ApplyMetrics,
     last: Option<LogId>,
     membership: StoredMembership,
     applied: watch::Sender<LogIndex>,
@@ -192,6 +195,7 @@ impl Worker {
         let mut applied: Vec<AppliedEntry> = Vec::with_capacity(entries.len());
         let mut membership = None;
         let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(()) };
+        let group = self.metrics.group(entries.len());
         for entry in entries {
             let ctx = Ctx { index: LogIndex(entry.log_id.index), term: Term(entry.log_id.leader_id.term) };
             match entry.payload {
@@ -231,6 +235,7 @@ impl Worker {
             self.sink.applied(entry);
         }
         self.applied.send_replace(LogIndex(last.index));
+        group.applied(&self.metrics);
         Ok(())
     }
 

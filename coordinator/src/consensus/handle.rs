@@ -11,7 +11,7 @@ use flame_machine::State;
 use flame_proto::ha::PeerHeader;
 use flame_proto::ha::bootstrap_server::BootstrapServer;
 use flame_proto::ha::raft_server::RaftServer;
-use flame_storage::{Fatal, MemberNode, RowReader, TypeConfig};
+use flame_storage::{Fatal, LogMeter, MemberNode, RowReader, TypeConfig};
 use flame_types::{CoordinatorId, LogIndex, Term};
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
@@ -33,7 +33,7 @@ use super::server::RaftService;
 use super::sink::ApplySink;
 use super::snapshots::flushed;
 use super::start;
-use super::status::{self, RaftStatus};
+use super::status::{self, RaftStatus, StorageStatus};
 
 /// A confirmed read waits for this node's own apply no longer than this.
 const READ_APPLY_MAX: Duration = Duration::from_secs(5);
@@ -69,6 +69,7 @@ pub(super) struct Inner {
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) applied: watch::Receiver<LogIndex>,
     pub(super) log: WatchReceiverOf<TypeConfig, RaftDataMetrics<TypeConfig>>,
+    pub(super) meter: LogMeter,
     pub(super) fatal: Fatal,
     pub(super) runtime: OwnRuntime,
 }
@@ -226,6 +227,17 @@ impl Consensus {
     pub fn status(&self) -> RaftStatus {
         let flushed = flushed(&self.inner.store).unwrap_or_default();
         status::read(&self.inner.raft.metrics().borrow_watched(), flushed)
+    }
+
+    /// What log, rows and proposed entries take of memory and disk. Asks RocksDB: not for a thread that must not wait.
+    #[must_use]
+    pub fn storage(&self) -> StorageStatus {
+        StorageStatus {
+            log: self.inner.meter.figures(),
+            state: self.inner.store.figures(),
+            block_bytes: self.inner.store.block_bytes(),
+            proposed_bytes: self.inner.proposer.bytes(),
+        }
     }
 
     /// How many entries that it knows to be committed this node has not applied yet. Costs two looks, so it can be asked

@@ -1,5 +1,6 @@
 //! Who leads, as this node sees it.
 
+use flame_metrics::Counter;
 use flame_storage::TypeConfig;
 use flame_types::{CoordinatorId, Term};
 use openraft::async_runtime::WatchReceiver;
@@ -39,8 +40,9 @@ fn read(server: &Server, data: &Data) -> Leadership {
 }
 
 /// Follows Raft until it stops; then nobody leads here any more.
-pub(super) async fn follow(raft: RaftHandle, leadership: watch::Sender<Leadership>) {
+pub(super) async fn follow(raft: RaftHandle, leadership: watch::Sender<Leadership>, changes: Counter) {
     let (mut server, mut data) = (raft.server_metrics(), raft.data_metrics());
+    let mut last_led = None;
     loop {
         let now = read(&server.borrow_and_update(), &data.borrow_and_update());
         leadership.send_if_modified(|known| {
@@ -51,6 +53,11 @@ pub(super) async fn follow(raft: RaftHandle, leadership: watch::Sender<Leadershi
             }
             changed
         });
+        // A term has one leader, however often this node loses sight of it.
+        if now.leader.is_some() && last_led != Some(now.term) {
+            last_led = Some(now.term);
+            changes.increment(1);
+        }
         // The state of the log changes all the time; it matters only to a leader that has not committed yet.
         let may_begin = now.leader.is_none();
         let ended = tokio::select! {

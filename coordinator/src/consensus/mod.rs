@@ -53,7 +53,7 @@ pub use options::{Options, Profile, SnapshotLimits, Timers};
 pub use propose::{ENTRY_BYTES_MAX, Proposal};
 pub use server::RaftService;
 pub use sink::{AppliedEntry, ApplySink};
-pub use status::{PeerStatus, RaftStatus, Role};
+pub use status::{PeerStatus, RaftStatus, Role, StorageStatus};
 
 /// The Raft library with our state machine.
 type RaftHandle = openraft::Raft<flame_storage::TypeConfig, state_machine::StateMachine>;

@@ -7,6 +7,9 @@ use flame_storage::MemberNode;
 use flame_types::CoordinatorId;
 use openraft::SnapshotPolicy;
 
+use crate::memory::Memory;
+use crate::metrics::handles::ConsensusMetrics;
+
 /// Most entries in one frame of replication; the log reader also ends a frame at its byte limit.
 const FRAME_ENTRIES_MAX: u64 = 256;
 
@@ -43,6 +46,10 @@ pub struct Options {
     pub sync: bool,
     /// When the log is cut.
     pub snapshots: SnapshotLimits,
+    /// How much memory log, rows and what is under way may take.
+    pub memory: Memory,
+    /// What is recorded.
+    pub metrics: ConsensusMetrics,
 }
 
 impl Options {
@@ -57,6 +64,8 @@ impl Options {
             profile: Profile::Default,
             sync: true,
             snapshots: SnapshotLimits::default(),
+            memory: Memory::default(),
+            metrics: ConsensusMetrics::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flame_storage::{MemberNode, TypeConfig};
+use flame_storage::{DatabaseFigures, LogFigures, MemberNode, TypeConfig};
 use flame_types::{CoordinatorId, LogIndex, Term};
 use openraft::metrics::RaftMetrics;
 use openraft::{Instant, LogIdOptionExt, ServerState};
@@ -58,6 +58,19 @@ pub struct PeerStatus {
     pub matched: LogIndex,
     /// How long ago the message was sent that it last answered; `None` if it never did.
     pub heard: Option<Duration>,
+}
+
+/// What this node's consensus takes of memory and disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StorageStatus {
+    /// The log.
+    pub log: LogFigures,
+    /// The rows.
+    pub state: DatabaseFigures,
+    /// Blocks of both databases in memory.
+    pub block_bytes: usize,
+    /// Entries that are proposed and not settled.
+    pub proposed_bytes: usize,
 }
 
 fn index(log_id: &Option<flame_storage::LogId>) -> LogIndex {

@@ -7,6 +7,9 @@
 //! The batcher is *open* only for a term whose `LeaderStart` has been applied here; otherwise, and whenever an entry
 //! does not make it, the senders are told that their parcel was *dropped*. They keep their commands and send them
 //! again; the window in the replicated state makes that harmless.
+//!
+//! **Invariant:** what waits here is bounded in parcels and in bytes. Senders wait for room, in the order in which they
+//! came; nothing is refused, since what arrives here was admitted by a gateway or comes from a worker, which keeps it.
 
 use std::sync::Arc;
 
@@ -17,6 +20,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use self::stamp::Stamper;
 use super::replies::Replies;
 use crate::consensus::{Consensus, Proposal};
+use crate::memory::{Memory, Share};
+use crate::metrics::handles::{BatcherMetrics, EntryWatch};
 
 pub mod stamp;
 
@@ -29,7 +34,7 @@ pub const ENTRY_COMMANDS_MAX: usize = 1024;
 /// An entry takes no further command once it has this many bytes.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
-/// Most parcels that wait to be packed; senders wait for room beyond it.
+/// Most parcels that wait to be packed, if their bytes do not fill the room before; senders wait beyond it.
 pub const PARCELS_WAITING_MAX: usize = 4096;
 
 /// Encoded commands of one sender, in its order. They go into one entry together.
@@ -66,11 +71,20 @@ impl DropSignal {
 /// Sends parcels to the batcher of this node.
 #[derive(Clone)]
 pub struct BatcherHandle {
-    parcels: mpsc::Sender<Parcel>,
+    parcels: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    room_bytes: u32,
     open: watch::Sender<Option<Term>>,
     stamper: Stamper,
     consensus: Consensus,
     replies: Arc<Replies>,
+    metrics: BatcherMetrics,
+}
+
+/// A parcel with the room that it takes until it is in an entry.
+struct Waiting {
+    parcel: Parcel,
+    room: OwnedSemaphorePermit,
 }
 
 /// The batcher has stopped with its node.
@@ -81,7 +95,8 @@ pub struct Stopped;
 impl BatcherHandle {
     /// Starts the batcher of a node. It ends when the last handle is gone.
     #[must_use]
-    pub fn start(consensus: Consensus, replies: Arc<Replies>) -> Self {
+    pub fn start(consensus: Consensus, replies: Arc<Replies>, memory: Memory, metrics: BatcherMetrics) -> Self {
+        let room_bytes = memory.permits(Share::Parcels);
         let (parcels, incoming) = mpsc::channel(PARCELS_WAITING_MAX);
         let (open, is_open) = watch::channel(None);
         let stamper = Stamper::default();
@@ -92,22 +107,32 @@ impl BatcherHandle {
             stamper: stamper.clone(),
             consensus: consensus.clone(),
             replies: replies.clone(),
+            metrics: metrics.clone(),
         };
         tokio::spawn(batcher.run());
-        Self { parcels, open, stamper, consensus, replies }
+        let room = Arc::new(Semaphore::new(room_bytes as usize));
+        Self { parcels, room, room_bytes, open, stamper, consensus, replies, metrics }
     }
 
-    /// Hands over a parcel; waits while too many wait already.
+    /// Hands over a parcel; waits while too much waits already. One that is larger than all the room goes alone.
     ///
     /// # Errors
     /// [`Stopped`]: the node is going down.
     pub async fn submit(&self, parcel: Parcel) -> Result<(), Stopped> {
-        self.parcels.send(parcel).await.map_err(|_| Stopped)
+        let bytes = u32::try_from(parcel.bytes()).unwrap_or(u32::MAX).clamp(1, self.room_bytes);
+        let room = self.room.clone().acquire_many_owned(bytes).await.map_err(|_| Stopped)?;
+        self.metrics.queued(parcel.items.len());
+        self.parcels.send(Waiting { parcel, room }).await.map_err(|_| Stopped)
     }
 
-    /// Proposes one entry in a term before the batcher is open for it: this is how a new leader starts.
-    pub async fn propose_first(&self, term: Term, item: Bytes, ticket: Seq) {
-        self.stamper.reset();
+    /// Bytes of the parcels that wait.
+    #[must_use]
+    pub fn bytes_waiting(&self) -> usize {
+        (self.room_bytes as usize).saturating_sub(self.room.available_permits())
+    }
+
+    /// Proposes one entry in a term before the batcher is open for it: this is how a new leader begins.
+    pub async fn propose_early(&self, term: Term, item: Bytes, ticket: Seq) {
         let entry = self.stamper.entry(&[item]);
         match self.consensus.propose(term, entry).await {
             Ok(proposal) => {
@@ -144,62 +169,73 @@ impl BatcherHandle {
 }
 
 struct Batcher {
-    incoming: mpsc::Receiver<Parcel>,
+    incoming: mpsc::Receiver<Waiting>,
     is_open: watch::Receiver<Option<Term>>,
     in_flight: Arc<Semaphore>,
     stamper: Stamper,
     consensus: Consensus,
     replies: Arc<Replies>,
+    metrics: BatcherMetrics,
 }
 
 impl Batcher {
     async fn run(mut self) {
-        let mut carried: Option<Parcel> = None;
+        let mut carried: Option<Waiting> = None;
         loop {
             let first = match carried.take() {
-                Some(parcel) => parcel,
+                Some(waiting) => waiting,
                 None => match self.incoming.recv().await {
-                    Some(parcel) => parcel,
+                    Some(waiting) => waiting,
                     None => return,
                 },
             };
             let permit = self.in_flight.clone().acquire_owned().await.expect("nobody closes this semaphore");
-            let (parcels, rest) = self.gather(first);
+            let (gathered, rest) = self.gather(first);
             carried = rest;
-            self.propose(parcels, permit).await;
+            self.propose(gathered, permit).await;
         }
     }
 
     /// Takes what is there, up to the limits of an entry; the parcel that did not fit any more comes back.
-    fn gather(&mut self, first: Parcel) -> (Vec<Parcel>, Option<Parcel>) {
-        let mut commands = first.items.len();
-        let mut bytes = first.bytes();
-        let mut parcels = vec![first];
+    fn gather(&mut self, first: Waiting) -> (Vec<Waiting>, Option<Waiting>) {
+        let mut commands = first.parcel.items.len();
+        let mut bytes = first.parcel.bytes();
+        let mut gathered = vec![first];
         while commands < ENTRY_COMMANDS_MAX && bytes < ENTRY_BYTES_MAX {
             let Ok(next) = self.incoming.try_recv() else { break };
-            if commands + next.items.len() > ENTRY_COMMANDS_MAX || bytes + next.bytes() > ENTRY_BYTES_MAX {
-                return (parcels, Some(next));
+            let (next_commands, next_bytes) = (next.parcel.items.len(), next.parcel.bytes());
+            if commands + next_commands > ENTRY_COMMANDS_MAX || bytes + next_bytes > ENTRY_BYTES_MAX {
+                return (gathered, Some(next));
             }
-            commands += next.items.len();
-            bytes += next.bytes();
-            parcels.push(next);
+            commands += next_commands;
+            bytes += next_bytes;
+            gathered.push(next);
         }
-        (parcels, None)
+        (gathered, None)
     }
 
-    async fn propose(&self, parcels: Vec<Parcel>, permit: OwnedSemaphorePermit) {
+    async fn propose(&self, gathered: Vec<Waiting>, permit: OwnedSemaphorePermit) {
+        let (parcels, rooms): (Vec<_>, Vec<_>) =
+            gathered.into_iter().map(|waiting| (waiting.parcel, waiting.room)).unzip();
+        let items: Vec<Bytes> = parcels.iter().flat_map(|parcel| parcel.items.iter().cloned()).collect();
+        self.metrics.taken(items.len());
         let Some(term) = *self.is_open.borrow() else {
             self.drop_all(parcels);
             return;
         };
-        let items: Vec<Bytes> = parcels.iter().flat_map(|parcel| parcel.items.iter().cloned()).collect();
-        match self.consensus.propose(term, self.stamper.entry(&items)).await {
+        let entry = self.stamper.entry(&items);
+        let watch = self.metrics.entry(items.len(), entry.len());
+        let proposed = self.consensus.propose(term, entry).await;
+        // From here on the entry counts where it is.
+        drop(rooms);
+        match proposed {
             Ok(proposal) => {
                 let on_drop = parcels.into_iter().map(|parcel| parcel.on_drop).collect();
-                tokio::spawn(settle(proposal, on_drop, self.replies.clone(), permit));
+                tokio::spawn(settle(proposal, on_drop, self.replies.clone(), watch, permit));
             }
             Err(error) => {
                 tracing::debug!(%error, "an entry was not taken; its senders send again");
+                watch.dropped();
                 self.drop_all(parcels);
             }
         }
@@ -211,10 +247,23 @@ impl Batcher {
 }
 
 /// Waits for the fate of an entry. Replies reach their waiters through apply, so success needs nothing more.
-async fn settle(proposal: Proposal, on_drop: Vec<OnDrop>, replies: Arc<Replies>, _permit: OwnedSemaphorePermit) {
-    if let Err(error) = proposal.settled().await {
-        tracing::debug!(%error, "an entry is lost or its fate unknown; its senders send again");
-        tell(&replies, on_drop.into_iter());
+async fn settle(
+    mut proposal: Proposal,
+    on_drop: Vec<OnDrop>,
+    replies: Arc<Replies>,
+    watch: EntryWatch,
+    _permit: OwnedSemaphorePermit,
+) {
+    if proposal.committed().await {
+        watch.committed();
+    }
+    match proposal.settled().await {
+        Ok(_) => watch.settled(),
+        Err(error) => {
+            tracing::debug!(%error, "an entry is lost or its fate unknown; its senders send again");
+            watch.dropped();
+            tell(&replies, on_drop.into_iter());
+        }
     }
 }
 

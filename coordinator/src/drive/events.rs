@@ -9,16 +9,17 @@ use flame_machine::event::Event;
 use flame_types::{Generation, LogIndex, SessionKey, TaskNo};
 
 use super::mailbox::{Mailboxes, Reader};
-use super::results::{Following, Results, publish_results};
+use super::results::{Following, Results, ResultsRoom, publish_results};
 
 /// Most task ranges that wait in one inbox.
 pub const INBOX_RANGES_MAX: usize = 65_536;
 
 /// All subscriptions of this node.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct EventHub {
     changes: Mailboxes<Changes>,
     results: Mailboxes<Following>,
+    results_room: ResultsRoom,
 }
 
 #[derive(Default)]
@@ -49,16 +50,23 @@ pub enum SessionChange {
 pub struct Subscription(Reader<Changes>);
 
 impl EventHub {
+    /// A hub that nobody follows yet. So many bytes of results may wait for all readers together.
+    #[must_use]
+    pub fn new(results_bytes: usize) -> Self {
+        let results_room = ResultsRoom::new(results_bytes);
+        Self { changes: Mailboxes::default(), results: Mailboxes::default(), results_room }
+    }
+
     /// Subscribes to a session. Read its state *after* subscribing: then nothing falls between.
     #[must_use]
     pub fn subscribe(&self, session: SessionKey) -> Subscription {
-        Subscription(self.changes.open(session))
+        Subscription(self.changes.open(session, Changes::default()))
     }
 
     /// Follows the results of a session. Read what was recorded before *after* this: then nothing falls between.
     #[must_use]
     pub fn follow_results(&self, session: SessionKey) -> Results {
-        Results::new(self.results.open(session))
+        Results::new(self.results.open(session, Following::new(&self.results_room)))
     }
 
     /// Hands out the events of one entry. Called by apply: never waits.
@@ -71,13 +79,19 @@ impl EventHub {
                 followers.put(event.session(), |changes| changes.add(event));
             }
         });
-        self.results.deliver(|followers| publish_results(followers, at, events));
+        self.results.deliver(|followers| publish_results(followers, &self.results_room, at, events));
     }
 
     /// A snapshot replaced the state: which events lay between is unknown.
     pub fn resync_all(&self) {
         self.changes.to_all(|changes| changes.resync = true);
         self.results.to_all(Following::forget);
+    }
+
+    /// Bytes of results that wait for readers.
+    #[must_use]
+    pub fn results_waiting(&self) -> usize {
+        self.results_room.bytes()
     }
 
     /// Ends all subscriptions.
@@ -153,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn changes_of_other_sessions_do_not_arrive() {
-        let hub = EventHub::default();
+        let hub = EventHub::new(1 << 20);
         let mut subscription = hub.subscribe(SESSION);
         publish(&hub, &[task_event(SessionKey(8), 1), task_event(SESSION, 2), task_event(SESSION, 3)]);
         let both = SessionChange::Tasks(vec![(TaskNo(2), TaskNo(2)), (TaskNo(3), TaskNo(3))]);
@@ -162,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_inbox_asks_for_a_resync_and_goes_on() {
-        let hub = EventHub::default();
+        let hub = EventHub::new(1 << 20);
         let mut subscription = hub.subscribe(SESSION);
         for _ in 0..=INBOX_RANGES_MAX {
             publish(&hub, &[task_event(SESSION, 1)]);
@@ -174,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_comes_after_the_last_change() {
-        let hub = EventHub::default();
+        let hub = EventHub::new(1 << 20);
         let mut subscription = hub.subscribe(SESSION);
         publish(&hub, &[task_event(SESSION, 1), Event::SessionGone { session: SESSION }]);
         assert!(matches!(subscription.next().await, SessionChange::Tasks(_)));

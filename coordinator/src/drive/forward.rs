@@ -1,12 +1,13 @@
 //! The leader's end of the links of other nodes: their commands go into the batcher, their read rounds to Raft.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use flame_proto::ha;
 use flame_proto::ha::forward_server::{Forward, ForwardServer};
 use flame_types::{ClientId, Term};
 use futures::Stream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -15,8 +16,11 @@ use super::batcher::{BatcherHandle, DropSignal, OnDrop, Parcel};
 use super::clients::ClientLeases;
 use crate::consensus::Consensus;
 
-/// Frames down that wait for the connection.
+/// Frames down that wait for the connection; none is large.
 const FRAMES_WAITING_MAX: usize = 64;
+
+/// Rounds of one link that are being confirmed. A gateway has one at a time, and gives each some time before the next.
+const ROUNDS_MAX: usize = 64;
 
 /// Serves the links of other nodes.
 pub struct ForwardService {
@@ -45,7 +49,8 @@ impl Forward for ForwardService {
         let mut up = request.into_inner();
         let (down, frames) = mpsc::channel(FRAMES_WAITING_MAX);
         let (consensus, batcher, leases) = (self.consensus.clone(), self.batcher.clone(), self.leases.clone());
-        let link = LinkServer { consensus, batcher, leases, down };
+        let rounds = Arc::new(Semaphore::new(ROUNDS_MAX));
+        let link = LinkServer { consensus, batcher, leases, down, rounds };
         // The header comes right behind the request: the caller waits for the response before it sends more.
         match up.message().await?.and_then(|up| up.frame) {
             Some(ha::forward_up::Frame::Header(header)) => self.consensus.admit(Some(&header))?,
@@ -61,6 +66,7 @@ struct LinkServer {
     batcher: BatcherHandle,
     leases: ClientLeases,
     down: Down,
+    rounds: Arc<Semaphore>,
 }
 
 impl LinkServer {
@@ -100,7 +106,10 @@ impl LinkServer {
                 self.batcher.submit(parcel).await.map_err(|_| ())
             }
             ha::forward_up::Frame::ReadIndex(request) => {
-                tokio::spawn(read_index(self.consensus.clone(), self.down.clone(), request.id));
+                // One that is left out is asked for again by its gateway.
+                if let Ok(place) = self.rounds.clone().try_acquire_owned() {
+                    tokio::spawn(read_index(self.consensus.clone(), self.down.clone(), request.id, place));
+                }
                 Ok(())
             }
             ha::forward_up::Frame::LiveClients(live) => {
@@ -128,7 +137,7 @@ async fn until_other(open: &mut watch::Receiver<Option<Term>>, term: Option<Term
     let _ = open.wait_for(|now| *now != term).await;
 }
 
-async fn read_index(consensus: Consensus, down: Down, id: u64) {
+async fn read_index(consensus: Consensus, down: Down, id: u64, _place: OwnedSemaphorePermit) {
     let reply = match consensus.read_index().await {
         Ok(index) => ha::ReadIndexReply { id, log_index: index.0, error: String::new() },
         Err(error) => ha::ReadIndexReply { id, log_index: 0, error: error.to_string() },

@@ -8,10 +8,13 @@
 //! Replies come out of **this** node's apply. So an answered call has been applied here: what the caller reads here next
 //! includes it.
 //!
+//! **Invariant:** what waits here is bounded in number and in bytes; more than that is refused, and certainly not done.
+//!
 //! **Invariant:** a number, once sent, keeps its bytes for ever. Only a number that was never sent is given up, and then
 //! its place is taken by `Void`.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flame_machine::State;
@@ -20,7 +23,7 @@ use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
 use flame_storage::RowReader;
 use flame_types::{ClientId, CoordinatorId, LogIndex, Seq, SessionKey, Term};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::events::{EventHub, Subscription};
@@ -28,19 +31,22 @@ use super::read_index::ReadIndex;
 use super::results::Results;
 use crate::consensus::{Consensus, RaftStatus};
 
+mod admission;
 mod client_stream;
+mod pace;
 mod registration;
 mod window;
 mod windows;
 
+use admission::Admission;
+pub use admission::{Load, Place, Room};
 pub use client_stream::{ClientStream, TakenOver};
+pub use pace::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
+pub(in crate::drive) use window::FrameRoom;
 use windows::Windows;
 
-/// Most commands of this node that wait for their reply. Below the limit of the replicated window.
-pub const WINDOW_COMMANDS_MAX: usize = 2048;
-
-/// Most bytes of such commands.
-pub const WINDOW_BYTES_MAX: usize = 128 << 20;
+/// Most bytes of one command: far more than any that is well formed needs, far less than an entry holds.
+pub const COMMAND_BYTES_MAX: usize = 16 << 20;
 
 /// A follower that is further behind than this is not ready: it answers UNAVAILABLE to new calls.
 pub const LAG_ENTRIES_MAX: u64 = 100_000;
@@ -58,10 +64,16 @@ pub enum GatewayError {
     #[error("no answer within the deadline; the outcome is unknown")]
     Unknown,
     /// Too much waits already. Nothing was done.
-    #[error("this node has too much to do; try again in {retry_ms} ms")]
+    #[error("this node has too much to do; nothing was done, try again in {} ms", retry_after.as_millis())]
     Overloaded {
-        /// When to try again, in milliseconds.
-        retry_ms: u64,
+        /// When there should be room again, by the pace of the last commands.
+        retry_after: Duration,
+    },
+    /// The command is larger than any may be. Nothing was done.
+    #[error("the request has {bytes} bytes of payload, at most {COMMAND_BYTES_MAX} are allowed in one")]
+    TooLarge {
+        /// Its payload.
+        bytes: usize,
     },
     /// This node is going down. Nothing was done.
     #[error("this node is stopping")]
@@ -115,8 +127,10 @@ struct Inner {
     reads: ReadIndex,
     windows: Mutex<Windows>,
     registered: watch::Sender<Option<ClientId>>,
-    room_commands: Arc<Semaphore>,
-    room_bytes: Arc<Semaphore>,
+    admission: Admission,
+    messages: Arc<Semaphore>,
+    /// There is something to send.
+    unsent: Notify,
     resend: Notify,
 }
 
@@ -129,6 +143,7 @@ impl Gateway {
         consensus: Consensus,
         events: EventHub,
         reads: ReadIndex,
+        room: Room,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -139,8 +154,9 @@ impl Gateway {
                 reads,
                 windows: Mutex::default(),
                 registered: watch::Sender::new(None),
-                room_commands: Arc::new(Semaphore::new(WINDOW_COMMANDS_MAX)),
-                room_bytes: Arc::new(Semaphore::new(WINDOW_BYTES_MAX)),
+                admission: Admission::new(room),
+                messages: Arc::new(Semaphore::new(room.message_bytes as usize)),
+                unsent: Notify::new(),
                 resend: Notify::new(),
             }),
         }
@@ -152,9 +168,10 @@ impl Gateway {
     /// See [`GatewayError`]: each variant says whether the command may have taken effect.
     pub async fn propose(&self, command: Command, deadline: Instant) -> Result<Reply, GatewayError> {
         self.check_ready()?;
-        let room = self.room_for(&command, deadline).await?;
+        let place = self.place_for(&command, deadline).await?;
         self.wait_registered(deadline).await?;
-        let (seq, answer) = self.windows().admit(command, room).ok_or(GatewayError::NoLeader)?;
+        let (seq, answer) = self.windows().admit(command, place).ok_or(GatewayError::NoLeader)?;
+        self.inner.unsent.notify_one();
         match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(Reply::Refused(refusal))) => Err(GatewayError::Refused(refusal)),
             Ok(Ok(reply)) => Ok(reply),
@@ -205,6 +222,12 @@ impl Gateway {
         self.inner.events.follow_results(session)
     }
 
+    /// Room for messages that wait for their connections, in all streams of this node: a permit for each byte.
+    #[must_use]
+    pub fn message_room(&self) -> Arc<Semaphore> {
+        self.inner.messages.clone()
+    }
+
     /// The cluster as this node knows it.
     #[must_use]
     pub fn membership(&self) -> ClusterView {
@@ -235,6 +258,24 @@ impl Gateway {
     #[must_use]
     pub fn raft_status(&self) -> RaftStatus {
         self.inner.consensus.status()
+    }
+
+    /// How much this node has to do for its clients.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        self.inner.admission.load()
+    }
+
+    /// Bytes of messages that wait for the connections of this node's clients.
+    #[must_use]
+    pub fn message_bytes_waiting(&self) -> usize {
+        self.inner.admission.message_bytes(&self.inner.messages)
+    }
+
+    /// Number of clients whose streams this node serves.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.stream_clients().len()
     }
 
     /// Whether this node serves; the error says why not. Being a follower is no reason.
@@ -282,10 +323,17 @@ impl Gateway {
         Ok(())
     }
 
-    async fn room_for(&self, command: &Command, deadline: Instant) -> Result<Room, GatewayError> {
-        let room = Room::of_command(&self.inner.room_commands, &self.inner.room_bytes, payload_bytes(command));
-        let overloaded = GatewayError::Overloaded { retry_ms: 100 };
-        tokio::time::timeout_at(deadline, room).await.map_err(|_| overloaded)
+    async fn place_for(&self, command: &Command, deadline: Instant) -> Result<Place, GatewayError> {
+        let bytes = payload_bytes(command);
+        if bytes > COMMAND_BYTES_MAX {
+            return Err(GatewayError::TooLarge { bytes });
+        }
+        let place = self.inner.admission.call(bytes, deadline).await;
+        place.map_err(|full| match self.windows().is_linked() {
+            true => GatewayError::Overloaded { retry_after: full.retry_after },
+            // What is inside is stuck there.
+            false => GatewayError::NoLeader,
+        })
     }
 
     async fn wait_registered(&self, deadline: Instant) -> Result<(), GatewayError> {
@@ -321,14 +369,27 @@ impl Gateway {
         self.inner.resend.notify_one();
     }
 
-    /// From now on commands go out here, all unanswered ones first. `None`: nobody leads.
-    pub(super) fn set_link(&self, link: Option<mpsc::UnboundedSender<Bytes>>) {
-        self.windows().set_link(link);
+    /// From now on commands are taken by a link, all unanswered ones first; or nobody leads.
+    pub(super) fn set_linked(&self, linked: bool) {
+        self.windows().set_linked(linked);
+        self.inner.unsent.notify_one();
     }
 
-    /// Sends everything unanswered again.
+    /// Everything unanswered is sent again.
     pub(super) fn resend(&self) {
         self.windows().resend();
+        self.inner.unsent.notify_one();
+    }
+
+    /// Waits for commands to send and takes those of the next frame. Only the present link does that.
+    pub(super) async fn take_commands(&self, into: &mut Vec<Bytes>, room: FrameRoom) {
+        loop {
+            self.windows().take(into, room);
+            if !into.is_empty() {
+                return;
+            }
+            self.inner.unsent.notified().await;
+        }
     }
 
     /// Waits until something says that commands were lost.
@@ -351,26 +412,6 @@ impl Gateway {
 
     pub(super) fn consensus(&self) -> &Consensus {
         &self.inner.consensus
-    }
-}
-
-/// Room in the windows of this node; given back when the command is answered.
-#[derive(Default)]
-pub struct Room {
-    _command: Option<OwnedSemaphorePermit>,
-    _bytes: Option<OwnedSemaphorePermit>,
-}
-
-impl Room {
-    async fn of_command(commands: &Arc<Semaphore>, all_bytes: &Arc<Semaphore>, bytes: usize) -> Self {
-        let command = commands.clone().acquire_owned().await.expect("nobody closes this semaphore");
-        Self { _command: Some(command), ..Self::of_bytes(all_bytes, bytes).await }
-    }
-
-    async fn of_bytes(all_bytes: &Arc<Semaphore>, bytes: usize) -> Self {
-        let bytes = u32::try_from(bytes.clamp(1, WINDOW_BYTES_MAX)).unwrap_or(u32::MAX);
-        let permit = all_bytes.clone().acquire_many_owned(bytes).await.expect("nobody closes this semaphore");
-        Self { _command: None, _bytes: Some(permit) }
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! * [`attach`]: the Hello of a worker, and the answer to one that came to the wrong node.
 //! * [`uplink`]: what a worker reports, turned into commands.
-//! * [`downlink`]: what the machine tells a worker, turned into frames: this is where a task's input is read.
+//! * [`downlink`]: what the machine tells a worker, turned into frames.
+//! * [`inputs`]: inputs on their way to workers.
 //! * [`leases`]: who is attached, who is silent, who has expired.
 //!
 //! Effects reach the hub from apply, in apply order, and are dropped here unless the worker is attached under the very
@@ -28,9 +29,11 @@ use crate::consensus::Consensus;
 
 pub mod attach;
 mod downlink;
+mod inputs;
 pub mod leases;
 mod uplink;
 
+use inputs::InputRows;
 use leases::Leases;
 
 /// Most batches of orders that wait for one worker's connection. A worker that cannot take more is cut off; its next
@@ -49,6 +52,7 @@ struct Inner {
     batcher: BatcherHandle,
     replies: Arc<Replies>,
     table: Mutex<Table>,
+    inputs: InputRows,
 }
 
 #[derive(Default)]
@@ -82,8 +86,8 @@ impl Hub {
     /// A closed hub.
     #[must_use]
     pub fn new(cluster_id: String, consensus: Consensus, batcher: BatcherHandle, replies: Arc<Replies>) -> Self {
-        let table = Mutex::default();
-        Self { inner: Arc::new(Inner { cluster_id, consensus, batcher, replies, table }) }
+        let (table, inputs) = (Mutex::default(), InputRows::default());
+        Self { inner: Arc::new(Inner { cluster_id, consensus, batcher, replies, table, inputs }) }
     }
 
     /// Opens the hub: this node leads. `known` are the workers of the state, all of them detached by `LeaderStart`;
@@ -102,6 +106,7 @@ impl Hub {
         }
         table.greeting.clear();
         table.leases = Leases::default();
+        self.inner.inputs.clear();
     }
 
     /// Number of workers attached here.

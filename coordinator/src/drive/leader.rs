@@ -1,7 +1,8 @@
 //! What only a leader does.
 //!
 //! A new leader first logs `LeaderStart`. When that has been applied here, everything of earlier terms has been too, and
-//! the batcher, the worker hub and the timers open for this term. They close the moment leadership goes.
+//! the configuration and the applications that ship with Flame are logged if they are not there; then the batcher, the
+//! worker hub and the timers open for this term. They close the moment leadership goes.
 //!
 //! Then it plans: whenever apply says that demand or supply changed, or a deadline of the state has passed, a pure
 //! function looks at the state and gives placements, which are proposed like anything else and checked again in apply.
@@ -27,6 +28,10 @@ use crate::consensus::Consensus;
 
 /// Wait before the next look after one that found nothing to do: under load something changes with every entry.
 const PLAN_PAUSE: Duration = Duration::from_millis(3);
+
+/// A look holds apply up for as long as it takes: many sessions that wait make it long. The next one comes no earlier than
+/// so many times as long after it, so that planning never takes more than a fifth of the apply thread.
+const PLAN_REST: u32 = 4;
 
 /// How often leases are looked at.
 const LEASE_CHECK: Duration = Duration::from_millis(250);
@@ -65,7 +70,7 @@ pub struct Leader {
 }
 
 /// This node has stopped, or leads no more.
-struct Over;
+pub(super) struct Over;
 
 impl Leader {
     /// Follows leadership for as long as the node runs.
@@ -92,24 +97,29 @@ impl Leader {
     }
 
     async fn lead(&self, term: Term) -> Result<(), Over> {
-        self.start_term(term).await?;
+        // Time without a leader does not count.
+        self.batcher.stamper().reset();
+        self.propose_early(term, Command::LeaderStart).await?;
+        // Before anybody's command: the first client of a cluster finds the applications that ship with it.
+        self.configure(term).await?;
         let known = self.consensus.with_state(known_nodes).await.map_err(|_| Over)?;
         self.hub.open(known);
         self.clients.begin();
         self.batcher.set_open(Some(term));
         tracing::info!(%term, "this node leads");
-        self.configure().await?;
         tokio::select! {
             over = self.plan_for_ever() => over,
             over = self.watch_leases() => over,
             over = self.watch_clients() => over,
+            over = self.watch_retention() => over,
         }
     }
 
-    async fn start_term(&self, term: Term) -> Result<(), Over> {
+    /// Proposes before the batcher is open, until it is in the log.
+    async fn propose_early(&self, term: Term, command: Command) -> Result<(), Over> {
         loop {
             let (ticket, reply) = self.replies.ticket();
-            self.batcher.propose_first(term, unnumbered(ticket, Command::LeaderStart), ticket).await;
+            self.batcher.propose_early(term, unnumbered(ticket, command.clone()), ticket).await;
             match reply.await {
                 Ok(_) => return Ok(()),
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -118,18 +128,18 @@ impl Leader {
     }
 
     /// Brings the replicated configuration in line with this node's.
-    async fn configure(&self) -> Result<(), Over> {
+    async fn configure(&self, term: Term) -> Result<(), Over> {
         let (config, builtins) = self
             .consensus
             .with_state(|state| (state.cluster().config.clone(), state.cluster().builtins))
             .await
             .map_err(|_| Over)?;
         if config != self.defaults.config {
-            self.propose(Command::SetConfig(Box::new(self.defaults.config.clone()))).await?;
+            self.propose_early(term, Command::SetConfig(Box::new(self.defaults.config.clone()))).await?;
         }
         let (version, apps) = &self.defaults.builtins;
         if builtins < *version {
-            self.propose(Command::InstallBuiltins { version: *version, apps: apps.clone() }).await?;
+            self.propose_early(term, Command::InstallBuiltins { version: *version, apps: apps.clone() }).await?;
         }
         Ok(())
     }
@@ -137,17 +147,21 @@ impl Leader {
     async fn plan_for_ever(&self) -> Result<(), Over> {
         loop {
             let look = |state: &flame_machine::State| {
+                let begun = Instant::now();
                 let due_in = state.next_deadline().map(|deadline| deadline.since(state.now()));
-                (schedule::plan(state), due_in)
+                (schedule::plan(state), due_in, begun.elapsed() * PLAN_REST)
             };
-            let (plan, due_in) = self.consensus.with_state(look).await.map_err(|_| Over)?;
+            let (plan, due_in, rest) = self.consensus.with_state(look).await.map_err(|_| Over)?;
             if !plan.is_empty() {
                 if !self.propose_all(plan).await {
                     tokio::time::sleep(PAUSE).await;
                 }
+                if rest > PLAN_PAUSE {
+                    tokio::time::sleep(rest).await;
+                }
                 continue;
             }
-            tokio::time::sleep(PLAN_PAUSE).await;
+            tokio::time::sleep(PLAN_PAUSE.max(rest)).await;
             let due = due_in.map(|ms| time_to_tick(self.batcher.stamper(), ms));
             tokio::select! {
                 () = self.dirty.notified() => {}
@@ -197,7 +211,7 @@ impl Leader {
     }
 
     /// `None` when it was dropped.
-    async fn try_propose(&self, command: Command) -> Option<Reply> {
+    pub(super) async fn try_propose(&self, command: Command) -> Option<Reply> {
         let (ticket, reply) = self.replies.ticket();
         self.submit(ticket, command).await;
         reply.await.ok()

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use flame_proto::ha;
 use flame_proto::ha::forward_client::ForwardClient;
 use flame_types::{CoordinatorId, LogIndex, Term};
@@ -14,9 +13,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-use super::batcher::{BatcherHandle, DropSignal, OnDrop, Parcel};
+use super::batcher::{BatcherHandle, DropSignal, ENTRY_BYTES_MAX, OnDrop, Parcel};
 use super::clients::{ClientLeases, RENEW_EVERY};
-use super::gateway::Gateway;
+use super::gateway::{FrameRoom, Gateway};
 use super::read_index::{ReadLink, Round};
 use crate::consensus::Leadership;
 
@@ -32,11 +31,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often an idle connection is probed, and how long the peer may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
-/// Most commands in one frame or parcel.
-const FRAME_COMMANDS_MAX: usize = 256;
+/// What one frame or parcel holds: as much as an entry.
+const FRAME_ROOM: FrameRoom = FrameRoom { commands: 256, bytes: ENTRY_BYTES_MAX };
 
-/// Frames and read rounds that wait for the connection.
-const FRAMES_WAITING_MAX: usize = 64;
+/// Frames and read rounds that wait for the connection. Few: commands wait in their windows.
+const FRAMES_WAITING_MAX: usize = 8;
 
 /// Why a link ended.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +65,7 @@ pub async fn run(gateway: Gateway, batcher: BatcherHandle, leases: ClientLeases)
                 }
             }
         }
-        gateway.set_link(None);
+        gateway.set_linked(false);
         gateway.reads().set_link(ReadLink::None);
     }
 }
@@ -91,8 +90,7 @@ async fn local(gateway: &Gateway, batcher: &BatcherHandle, leases: &ClientLeases
     if until(&mut open, Option::is_some).await.is_err() {
         return;
     }
-    let (tx, mut rx) = mpsc::unbounded_channel();
-    gateway.set_link(Some(tx));
+    gateway.set_linked(true);
     gateway.reads().set_link(ReadLink::Local);
     let dropped = DropSignal::default();
     let mut items = Vec::new();
@@ -101,12 +99,12 @@ async fn local(gateway: &Gateway, batcher: &BatcherHandle, leases: &ClientLeases
         tokio::select! {
             biased;
             _closed = until(&mut open, Option::is_none) => return,
-            () = trouble(gateway, &dropped) => gateway.resend(),
+            () = trouble(gateway, &dropped) => {
+                tokio::time::sleep(RESEND_PAUSE).await;
+                gateway.resend();
+            }
             now = renewal.tick() => leases.renew(gateway.stream_clients(), now),
-            count = rx.recv_many(&mut items, FRAME_COMMANDS_MAX) => {
-                if count == 0 {
-                    return;
-                }
+            () = gateway.take_commands(&mut items, FRAME_ROOM) => {
                 let parcel = Parcel { items: std::mem::take(&mut items), on_drop: OnDrop::Signal(dropped.clone()) };
                 if batcher.submit(parcel).await.is_err() {
                     return;
@@ -124,12 +122,12 @@ async fn until(
     open.wait_for(|term| wished(term)).await.map(|_| ())
 }
 
+/// Waits for nothing else: whoever gives up waiting here must not have taken a signal with it.
 async fn trouble(gateway: &Gateway, dropped: &DropSignal) {
     tokio::select! {
         () = dropped.raised() => {}
         () = gateway.resend_wanted() => {}
     }
-    tokio::time::sleep(RESEND_PAUSE).await;
 }
 
 /// One stream to the leader on another node.
@@ -142,9 +140,8 @@ async fn remote(gateway: &Gateway, leader: CoordinatorId) -> Result<(), LinkEnd>
         .max_encoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX);
     let mut down = client.open(ReceiverStream::new(frames)).await?.into_inner();
 
-    let (commands_tx, mut commands) = mpsc::unbounded_channel();
     let (rounds_tx, mut rounds) = mpsc::channel(FRAMES_WAITING_MAX);
-    gateway.set_link(Some(commands_tx));
+    gateway.set_linked(true);
     gateway.reads().set_link(ReadLink::Remote(rounds_tx));
     let mut asked: HashMap<u64, oneshot::Sender<LogIndex>> = HashMap::new();
     let mut items = Vec::new();
@@ -174,30 +171,12 @@ async fn remote(gateway: &Gateway, leader: CoordinatorId) -> Result<(), LinkEnd>
                 tokio::time::sleep(RESEND_PAUSE).await;
                 gateway.resend();
             }
-            count = commands.recv_many(&mut items, FRAME_COMMANDS_MAX) => {
-                if count == 0 {
-                    return Err(LinkEnd::Closed);
-                }
-                send_commands(&up, std::mem::take(&mut items)).await?;
+            () = gateway.take_commands(&mut items, FRAME_ROOM) => {
+                let items = std::mem::take(&mut items);
+                send(&up, ha::forward_up::Frame::Items(ha::Items { items })).await?;
             }
         }
     }
-}
-
-async fn send_commands(up: &mpsc::Sender<ha::ForwardUp>, items: Vec<Bytes>) -> Result<(), LinkEnd> {
-    // A frame stays below the message limit: the largest commands carry a few megabytes each.
-    const FRAME_BYTES_MAX: usize = flame_types::limits::MESSAGE_BYTES_MAX / 4;
-    let mut frame = ha::Items::default();
-    let mut bytes = 0;
-    for item in items {
-        if bytes + item.len() > FRAME_BYTES_MAX && !frame.items.is_empty() {
-            send(up, ha::forward_up::Frame::Items(std::mem::take(&mut frame))).await?;
-            bytes = 0;
-        }
-        bytes += item.len();
-        frame.items.push(item);
-    }
-    send(up, ha::forward_up::Frame::Items(frame)).await
 }
 
 fn answer_round(asked: &mut HashMap<u64, oneshot::Sender<LogIndex>>, reply: &ha::ReadIndexReply) {

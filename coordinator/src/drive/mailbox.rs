@@ -41,10 +41,10 @@ impl<C> Default for Mailboxes<C> {
     }
 }
 
-impl<C: Default> Mailboxes<C> {
-    /// A mailbox for what happens in a session from now on.
-    pub(super) fn open(&self, session: SessionKey) -> Reader<C> {
-        let mailbox = Arc::new(Mailbox { content: Mutex::default(), arrived: Notify::new() });
+impl<C> Mailboxes<C> {
+    /// A mailbox, empty yet, for what happens in a session from now on.
+    pub(super) fn open(&self, session: SessionKey, empty: C) -> Reader<C> {
+        let mailbox = Arc::new(Mailbox { content: Mutex::new(empty), arrived: Notify::new() });
         self.lock().entry(session).or_default().push(mailbox.clone());
         Reader { session, mailbox, all: self.clone() }
     }
@@ -76,6 +76,13 @@ impl<C> Followers<'_, C> {
     /// Whether anybody follows this session.
     pub(super) fn has(&self, session: SessionKey) -> bool {
         self.0.contains_key(&session)
+    }
+
+    /// Changes every mailbox.
+    pub(super) fn put_to_all(&self, change: impl Fn(&mut C)) {
+        for mailbox in self.0.values().flatten() {
+            mailbox.put(&change);
+        }
     }
 
     /// Changes the mailboxes of those who follow this session.
@@ -129,16 +136,16 @@ mod tests {
     #[test]
     fn a_dropped_reader_leaves_nothing_behind() {
         let all: Mailboxes<Vec<u8>> = Mailboxes::default();
-        drop(all.open(SessionKey(7)));
+        drop(all.open(SessionKey(7), Vec::new()));
         assert!(all.lock().is_empty());
     }
 
     #[tokio::test]
     async fn everybody_who_follows_a_session_gets_its_own_copy() {
         let all: Mailboxes<Vec<u8>> = Mailboxes::default();
-        let mut first = all.open(SessionKey(7));
-        let mut second = all.open(SessionKey(7));
-        let other = all.open(SessionKey(8));
+        let mut first = all.open(SessionKey(7), Vec::new());
+        let mut second = all.open(SessionKey(7), Vec::new());
+        let other = all.open(SessionKey(8), Vec::new());
         all.deliver(|followers| followers.put(SessionKey(7), |content| content.push(1)));
         for reader in [&mut first, &mut second] {
             assert_eq!(reader.next(|content| content.pop()).await, 1);

@@ -14,6 +14,7 @@
 //! * [`forward`]: the leader's end of the links of other nodes.
 //! * [`leader`]: what only a leader does: open its term, tick, plan placements.
 //! * [`hub`]: the workers' streams, their leases, and the effects they are sent.
+//! * `retention`: what the leader lets go of, so that only so much is kept.
 //! * [`clients`]: which clients with windows of their own are still there.
 //! * [`events`]: changes of sessions for the watches served by this node; [`results`]: what ended tasks gave.
 //! * [`sink`]: hands what apply gives to all of the above, in order.
@@ -32,4 +33,5 @@ mod mailbox;
 pub mod read_index;
 pub mod replies;
 pub mod results;
+mod retention;
 pub mod sink;

@@ -4,17 +4,19 @@
 //! yet, so the index it gets cannot be older than the read. Each try of a round has a fresh id, so that a late answer
 //! to an earlier try is never taken for this one (etcd #20418).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use flame_types::LogIndex;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::gateway::GatewayError;
+use super::gateway::{GatewayError, RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 use crate::consensus::Consensus;
+use crate::metrics::handles::ReadMetrics;
 
-/// Most reads that wait to join a round.
+/// Most reads that wait: to join a round, for its answer, or for this node to have applied so much.
 const READS_WAITING_MAX: usize = 65_536;
 
 /// A try that is not answered within this time is made again, on the link of the moment.
@@ -27,6 +29,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct ReadIndex {
     wanted: mpsc::Sender<Reader>,
+    room: Arc<Semaphore>,
+    pace: Arc<RoundTime>,
     link: watch::Sender<ReadLink>,
 }
 
@@ -49,16 +53,35 @@ pub struct Round {
     pub answer: oneshot::Sender<LogIndex>,
 }
 
-type Reader = oneshot::Sender<LogIndex>;
+/// How long the last round took, from its first try to the moment in which it had been applied here.
+#[derive(Default)]
+struct RoundTime(AtomicU64);
+
+impl RoundTime {
+    fn measured(&self, took: Duration) {
+        self.0.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When a reader that finds no room should come back.
+    fn retry_after(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed)).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
+    }
+}
+
+struct Reader {
+    answer: oneshot::Sender<LogIndex>,
+    _place: OwnedSemaphorePermit,
+}
 
 impl ReadIndex {
     /// Starts the rounds of a node. They end when the last handle is gone.
     #[must_use]
-    pub fn start(consensus: Consensus) -> Self {
+    pub fn start(consensus: Consensus, metrics: ReadMetrics) -> Self {
         let (wanted, readers) = mpsc::channel(READS_WAITING_MAX);
         let link = watch::Sender::new(ReadLink::None);
-        tokio::spawn(run(consensus, readers, link.subscribe()));
-        Self { wanted, link }
+        let pace = Arc::new(RoundTime::default());
+        tokio::spawn(run(consensus, readers, link.subscribe(), pace.clone(), metrics));
+        Self { wanted, room: Arc::new(Semaphore::new(READS_WAITING_MAX)), pace, link }
     }
 
     /// From now on rounds go here.
@@ -71,22 +94,45 @@ impl ReadIndex {
     /// # Errors
     /// [`GatewayError::NoLeader`] when no leader confirmed a read point until the deadline.
     pub async fn barrier(&self, deadline: Instant) -> Result<LogIndex, GatewayError> {
-        let (tx, rx) = oneshot::channel();
-        self.wanted.try_send(tx).map_err(|_| GatewayError::Overloaded { retry_ms: 100 })?;
+        let (answer, rx) = oneshot::channel();
+        let place = self.room.clone().try_acquire_owned().map_err(|_| self.full())?;
+        self.wanted.try_send(Reader { answer, _place: place }).map_err(|_| self.full())?;
         match tokio::time::timeout_at(deadline, rx).await {
             Ok(Ok(index)) => Ok(index),
             Ok(Err(_)) => Err(GatewayError::Stopped),
             Err(_) => Err(GatewayError::NoLeader),
         }
     }
+
+    fn full(&self) -> GatewayError {
+        match *self.link.borrow() {
+            ReadLink::None => GatewayError::NoLeader,
+            _ => GatewayError::Overloaded { retry_after: self.pace.retry_after() },
+        }
+    }
 }
 
-async fn run(consensus: Consensus, mut readers: mpsc::Receiver<Reader>, mut link: watch::Receiver<ReadLink>) {
+async fn run(
+    consensus: Consensus,
+    mut readers: mpsc::Receiver<Reader>,
+    mut link: watch::Receiver<ReadLink>,
+    pace: Arc<RoundTime>,
+    metrics: ReadMetrics,
+) {
     let ids = AtomicU64::new(1);
     let mut round = Vec::new();
     while readers.recv_many(&mut round, READS_WAITING_MAX).await > 0 {
+        let begun = Instant::now();
         if let Some(index) = one_round(&consensus, &round, &mut link, &ids).await {
-            tokio::spawn(answer_when_applied(consensus.clone(), index, std::mem::take(&mut round)));
+            let (consensus, pace, readers) = (consensus.clone(), pace.clone(), std::mem::take(&mut round));
+            let metrics = metrics.clone();
+            tokio::spawn(async move {
+                let count = readers.len();
+                if answer_when_applied(&consensus, index, readers).await {
+                    metrics.answered(count, begun.elapsed());
+                    pace.measured(begun.elapsed());
+                }
+            });
         }
         round.clear();
     }
@@ -99,7 +145,7 @@ async fn one_round(
     link: &mut watch::Receiver<ReadLink>,
     ids: &AtomicU64,
 ) -> Option<LogIndex> {
-    while readers.iter().any(|reader| !reader.is_closed()) {
+    while readers.iter().any(|reader| !reader.answer.is_closed()) {
         let now = link.borrow_and_update().clone();
         let try_once = async {
             match now {
@@ -134,13 +180,15 @@ async fn one_round(
     None
 }
 
-async fn answer_when_applied(consensus: Consensus, index: LogIndex, readers: Vec<Reader>) {
+/// Returns whether they were answered: not when this node stops.
+async fn answer_when_applied(consensus: &Consensus, index: LogIndex, readers: Vec<Reader>) -> bool {
     let mut applied = consensus.applied_index();
     if applied.wait_for(|applied| *applied >= index).await.is_err() {
-        return;
+        return false;
     }
     for reader in readers {
         // Some have given up meanwhile.
-        let _ = reader.send(index);
+        let _ = reader.answer.send(index);
     }
+    true
 }

@@ -10,6 +10,7 @@ use super::gateway::Gateway;
 use super::hub::Hub;
 use super::replies::Replies;
 use crate::consensus::{AppliedEntry, ApplySink};
+use crate::metrics::handles::AppliedMetrics;
 
 /// The sink of a node. Consensus needs it before the gateway and the hub can exist, so these two come later; what is
 /// applied before they do (the log of earlier lives) concerns neither.
@@ -22,6 +23,8 @@ pub struct Sink {
     pub targets: Arc<OnceLock<Targets>>,
     /// Wakes the planner.
     pub dirty: Arc<Notify>,
+    /// Counts.
+    pub metrics: AppliedMetrics,
 }
 
 /// Those who need consensus to exist.
@@ -48,6 +51,7 @@ impl ApplySink for Sink {
         if entry.placement_dirty {
             self.dirty.notify_one();
         }
+        self.metrics.count(&entry);
     }
 
     fn installed(&mut self, _index: LogIndex) {

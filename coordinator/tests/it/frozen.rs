@@ -9,14 +9,14 @@ use bytes::Bytes;
 use flame_coordinator::consensus::{BatchHeader, decode_entry, encode_entry};
 use flame_machine::command::{
     Attributes, Batch, Command, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Item, Outcome, Submit,
-    WaitReason,
+    Trim, WaitReason,
 };
-use flame_machine::{ClusterConfig, Ctx, State, digest};
+use flame_machine::{ClusterConfig, Ctx, State, digest, view};
 use flame_storage::codec;
 use flame_types::{
-    AppName, AppSpec, ClientId, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, LogIndex, NodeName, Payload,
-    Resources, RetryPolicy, Schema, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Term, Token,
-    WallMs,
+    AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, Epoch, ExecutorKey, Generation, HelloNo,
+    Incarnation, LogIndex, NodeName, Payload, Position, Resources, Retention, RetryPolicy, Schema, Seq, SessionId,
+    SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
 };
 
 const LEVEL_1: &str = include_str!("../../testdata/frozen/level-1.txt");
@@ -78,17 +78,29 @@ fn the_frozen_history_uses_every_command() {
         "SetConfig",
         "SetFeatureLevel",
         "NewGeneration",
+        "Trim",
     ] {
         assert!(shown.contains(command), "{command}");
     }
 }
 
+#[test]
+fn the_frozen_history_trims() {
+    let state = applied(history());
+    let session = view::session(&state, SessionKey(1)).expect("it is closed and remembered");
+    assert_eq!((session.trimmed, session.done_from.index), (1, LogIndex(2)));
+}
+
 fn apply(batches: Vec<Batch>) -> u128 {
+    digest::digest(&applied(batches))
+}
+
+fn applied(batches: Vec<Batch>) -> State {
     let mut state = State::new();
     for (batch, index) in batches.into_iter().zip(1..) {
         state.apply(Ctx { index: LogIndex(index), term: Term(1) }, batch);
     }
-    digest::digest(&state)
+    state
 }
 
 fn encode(batch: &Batch) -> Bytes {
@@ -98,7 +110,7 @@ fn encode(batch: &Batch) -> Bytes {
 }
 
 fn history() -> Vec<Batch> {
-    let groups = [applications(), sessions_and_tasks(), workers(), results(), upkeep(), the_end()];
+    let groups = [applications(), sessions_and_tasks(), workers(), results(), upkeep(), trimmed(), the_end()];
     let batch = |(number, commands): (i64, Vec<Command>)| Batch {
         wall_ms: WallMs(1_700_000_000_000 + number * 1000),
         cluster_delta_ms: 100,
@@ -140,6 +152,10 @@ fn applications() -> Vec<Command> {
         delay_release_seconds: 5,
         schema: Some(Schema { input: Some("{}".into()), output: None, common_data: Some("true".into()) }),
         url: Some("file:///x".into()),
+        retention: Retention {
+            tasks: TaskRetention::default(),
+            closed: ClosedRetention { age_ms: None, count: Some(5), bytes: Some(1 << 30) },
+        },
         installer: Some("binary".into()),
     };
     vec![
@@ -166,6 +182,10 @@ fn sessions_and_tasks() -> Vec<Command> {
         tokens: [("git".to_owned(), "secret".to_owned())].into(),
         labels: [("team".to_owned(), "x".to_owned())].into(),
         retry: Some(RetryPolicy::default()),
+        retention: Retention {
+            tasks: TaskRetention { age_ms: Some(9), age_ms_min: Some(0), count: Some(1000), bytes: Some(1 << 20) },
+            closed: ClosedRetention { age_ms: Some(3_600_000), ..ClosedRetention::default() },
+        },
     };
     let options = TaskOptions { affinity: vec![b"model".to_vec()], priority: -1, timeout_ms: Some(5000) };
     let each = Inputs::Each(vec![Some(Payload::from("one")), None, Some(Payload::from(""))]);
@@ -276,6 +296,22 @@ fn upkeep() -> Vec<Command> {
         Command::ExpireClient { client: ClientId(3), last: Seq(0) },
         Command::Void,
     ]
+}
+
+/// What `sessions_and_tasks` has ended leaves, once; the second time the plan is out of date.
+fn trimmed() -> Vec<Command> {
+    let at = |index| Position { generation: Generation(0), index: LogIndex(index) };
+    let trim = Trim {
+        session: SessionKey(1),
+        from: Position::START,
+        to: at(2),
+        tasks: vec![(TaskNo(7), TaskNo(7))],
+        submits: vec![],
+        bytes: 64,
+        newest: ClusterMs(200),
+        oldest_left: ClusterMs(200),
+    };
+    vec![Command::Trim(Box::new(trim.clone())), Command::Trim(Box::new(trim))]
 }
 
 fn the_end() -> Vec<Command> {

@@ -2,3 +2,4 @@
 
 mod consensus;
 mod frozen;
+mod overload;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use flame_types::CoordinatorId;
+use flame_types::resources::parse_memory;
+use flame_types::{CoordinatorId, Retention};
 
 use crate::address::HostPort;
 use crate::cluster::ClusterSection;
@@ -35,6 +36,8 @@ pub struct Listen {
     pub worker: HostPort,
     /// For other coordinators.
     pub peer: HostPort,
+    /// For those who watch it; `None` when nobody may.
+    pub metrics: Option<HostPort>,
 }
 
 /// A coordinator of the cluster and where the others reach it.
@@ -65,6 +68,12 @@ pub struct CoordinatorSection {
     pub members: Vec<Member>,
     /// How fast a lost leader is replaced.
     pub profile: Profile,
+    /// Bytes of memory to be shared out; `None`: the coordinator chooses by what the machine has.
+    pub memory: Option<u64>,
+    /// How long ended things are kept.
+    pub retention: Retention,
+    /// Most bytes of inputs, outputs and messages that all sessions keep together.
+    pub kept_bytes_max: u64,
     /// Whether plaintext may leave this machine.
     pub insecure: bool,
 }
@@ -76,9 +85,10 @@ impl CoordinatorSection {
         let own = own_member(id, &members, layers)?;
         let listen = listen(layers, cluster, own)?;
         if members.is_empty() {
-            let Listen { client, worker, peer } = listen.clone();
+            let Listen { client, worker, peer, .. } = listen.clone();
             members.push(Member { id, client, worker, peer });
         }
+        let (retention, kept_bytes_max) = crate::retention::build(layers, cluster)?;
         let section = Self {
             id,
             cluster: cluster.clone(),
@@ -86,6 +96,9 @@ impl CoordinatorSection {
             listen,
             members,
             profile: layers.get("coordinator.profile").parse_set(profile)?,
+            memory: layers.get("coordinator.memory").parse(memory)?,
+            retention,
+            kept_bytes_max,
             insecure: layers.get("coordinator.insecure").flag()?,
         };
         section.check_plaintext()?;
@@ -96,9 +109,10 @@ impl CoordinatorSection {
         if self.insecure {
             return Ok(());
         }
-        let listen = [&self.listen.client, &self.listen.worker, &self.listen.peer];
+        let Listen { client, worker, peer, metrics } = &self.listen;
+        let listen = [client, worker, peer].into_iter().chain(metrics);
         let reached = self.members.iter().flat_map(|member| [&member.client, &member.worker, &member.peer]);
-        match listen.into_iter().chain(reached).find(|address| !address.is_loopback()) {
+        match listen.chain(reached).find(|address| !address.is_loopback()) {
             None => Ok(()),
             Some(address) => Err(ConfigError::Conflict(format!(
                 "{address} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
@@ -139,6 +153,7 @@ fn listen(layers: &Layers, cluster: &ClusterSection, own: Option<&Member>) -> Re
         client: address("coordinator.listen.client", own.map(|member| &member.client), 0)?,
         worker: address("coordinator.listen.worker", own.map(|member| &member.worker), 1)?,
         peer: address("coordinator.listen.peer", own.map(|member| &member.peer), 2)?,
+        metrics: layers.get("coordinator.listen.metrics").parse_set(address_or_off)?,
     })
 }
 
@@ -197,12 +212,25 @@ fn member_id(text: &str) -> Result<CoordinatorId, String> {
     }
 }
 
+pub(crate) fn address_or_off(text: &str) -> Result<Option<HostPort>, String> {
+    match text {
+        // A bare off in YAML is false.
+        "off" | "false" => Ok(None),
+        address => address.parse().map(Some),
+    }
+}
+
 fn profile(text: &str) -> Result<Profile, String> {
     match text {
         "default" => Ok(Profile::Default),
         "fast" => Ok(Profile::Fast),
         _ => Err("is not a profile; write default or fast".to_owned()),
     }
+}
+
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
+    let bytes = parse_memory(text).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "is no amount of memory; write one like 512m or 2g".to_owned())
 }
 
 pub(crate) fn folder(text: &str) -> Result<PathBuf, String> {

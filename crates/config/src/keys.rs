@@ -118,6 +118,11 @@ pub const KEYS: &[Key] = &[
     works("coordinator.listen.worker", "", "Address for workers. Default: likewise, one port up."),
     works("coordinator.listen.peer", "", "Address for other coordinators. Default: likewise, two ports up."),
     works(
+        "coordinator.listen.metrics",
+        "127.0.0.1:9180",
+        "Address for /metrics, /livez and /readyz over plain HTTP, or off. Every coordinator on one machine needs one of its own.",
+    ),
+    works(
         "coordinator.members",
         "",
         "All coordinators of the cluster, 1, 3 or 5, the same list on each: items with id, client, worker and peer. Default: this node alone.",
@@ -126,6 +131,42 @@ pub const KEYS: &[Key] = &[
         "coordinator.profile",
         "default",
         "How fast a lost leader is replaced: default is safe on busy machines, fast takes half the time.",
+    ),
+    works(
+        "coordinator.memory",
+        "",
+        "Memory of the coordinator, like 512m or 2g: memtables, caches, the log's tail and everything that waits take their limits from it. Default: a quarter of what the machine (or its control group) has, at most 1g.",
+    ),
+    works(
+        "coordinator.retention.task_age",
+        "168h",
+        "Age at which finished tasks leave a session that is not closed. Applications and sessions may say otherwise; ages count while the cluster has a leader.",
+    ),
+    works(
+        "coordinator.retention.task_age_min",
+        "1h",
+        "Age before which no finished task leaves a session that is not closed, however full it is.",
+    ),
+    works(
+        "coordinator.retention.task_count",
+        "100000000",
+        "Most tasks of one session, finished or not. Above three quarters the oldest finished ones leave; at the limit submits are refused.",
+    ),
+    works(
+        "coordinator.retention.task_bytes",
+        "16g",
+        "Most bytes of inputs, outputs and messages of one session. Likewise.",
+    ),
+    works("coordinator.retention.closed_age", "168h", "Age at which a closed session leaves with all its tasks."),
+    works(
+        "coordinator.retention.closed_bytes",
+        "64g",
+        "Most bytes that closed sessions keep together; the oldest leave first. Their number: cluster.limits.max_sessions.",
+    ),
+    works(
+        "coordinator.retention.total_bytes",
+        "128g",
+        "Most bytes that all sessions keep together. Above three quarters the oldest closed ones leave; at the limit submits are refused.",
     ),
     works(
         "coordinator.insecure",
@@ -162,6 +203,11 @@ pub const KEYS: &[Key] = &[
         "Bytes of results that may wait to be recorded; beyond it no further task is started.",
     ),
     works("worker.logs_kept", "256", "Ended executors whose log files are kept."),
+    works(
+        "worker.metrics",
+        "off",
+        "Address for /metrics and /livez over plain HTTP, like 127.0.0.1:9181, or off. Every worker on one machine needs one of its own.",
+    ),
     works(
         "worker.insecure",
         "false",

@@ -17,6 +17,7 @@
 //! | [`layers`] | the four layers merged, every value with its [`Source`] |
 //! | [`file`] | [`ClusterFile`]: load, warn, print |
 //! | [`coordinator`], [`worker`], [`cluster`] | the typed sections and the checks across several values |
+//! | `retention` | how long ended things are kept |
 //! | [`address`], `duration` | values written as text |
 //!
 //! Start with [`ClusterFile::load`].
@@ -30,6 +31,7 @@ mod error;
 pub mod file;
 pub mod keys;
 pub mod layers;
+mod retention;
 mod tree;
 pub mod worker;
 

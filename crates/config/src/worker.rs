@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use flame_types::{NodeName, Resources};
 
-use crate::address::Endpoint;
+use crate::address::{Endpoint, HostPort};
 use crate::cluster::{self, ClusterSection};
-use crate::coordinator::folder;
+use crate::coordinator::{address_or_off, folder};
 use crate::error::ConfigError;
 use crate::layers::{Layers, Source};
 
@@ -50,6 +50,8 @@ pub struct WorkerSection {
     pub results_bytes_max: usize,
     /// Ended executors whose log files are kept.
     pub logs_kept: usize,
+    /// Where it serves metrics; `None` when nobody may look.
+    pub metrics: Option<HostPort>,
 }
 
 impl WorkerSection {
@@ -73,7 +75,20 @@ impl WorkerSection {
             drain_timeout: layers.get("worker.drain_timeout").duration()?,
             results_bytes_max: layers.get("worker.results_bytes_max").number(1)?,
             logs_kept: layers.get("worker.logs_kept").number(0)?,
+            metrics: metrics(layers)?,
         })
+    }
+}
+
+fn metrics(layers: &Layers) -> Result<Option<HostPort>, ConfigError> {
+    match layers.get("worker.metrics").parse_set(address_or_off)? {
+        Some(address) if !address.is_loopback() && !layers.get("worker.insecure").flag()? => {
+            Err(ConfigError::Conflict(format!(
+                "{address} lies beyond this machine and TLS is not served yet: metrics would be plaintext. \
+                 Set worker.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
+            )))
+        }
+        address => Ok(address),
     }
 }
 

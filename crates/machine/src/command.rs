@@ -4,8 +4,9 @@
 //! The order of variants and of fields is the log format: append, never reorder (a frozen fixture fails otherwise).
 
 use flame_types::{
-    AppName, AppSpec, ClientId, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Payloads,
-    Resources, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Token, WallMs, kept_text, limits,
+    AppName, AppSpec, ClientId, ClusterMs, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload,
+    Payloads, Position, Resources, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Token, WallMs,
+    kept_text, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +132,32 @@ pub enum Command {
     SetFeatureLevel { level: u32 },
     /// After a restore or a forced recovery: tokens jump ahead, nodes and windows end.
     NewGeneration { nonce: u128 },
+
+    // ── added later; the order of variants is the log format ────────────────────────────────────────────────────
+    /// Finished tasks of a session that is not closed leave: exactly these, if nothing has left since it was planned.
+    Trim(Box<Trim>),
+}
+
+/// Finished tasks that leave a session. The leader found them in its rows; the rows of what has ended never change, so
+/// what it found is true on every node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trim {
+    /// The session.
+    pub session: SessionKey,
+    /// Its `done_from` when this was planned.
+    pub from: Position,
+    /// Its `done_from` from now on: what ended up to here has left.
+    pub to: Position,
+    /// The tasks that ended after `from` and up to `to`: first and last of each range, in order.
+    pub tasks: Vec<(TaskNo, TaskNo)>,
+    /// Submits of which no task is left: first and last task of each range of neighbours, in order.
+    pub submits: Vec<(TaskNo, TaskNo)>,
+    /// What all these rows counted for.
+    pub bytes: u64,
+    /// When the youngest of the tasks ended.
+    pub newest: ClusterMs,
+    /// None of the tasks that stay ended before this time.
+    pub oldest_left: ClusterMs,
 }
 
 /// Tasks to add.

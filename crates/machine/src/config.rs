@@ -1,7 +1,7 @@
 //! The replicated configuration: every figure that apply decides by. The leader logs it with `SetConfig`; apply never
 //! reads a file.
 
-use flame_types::{Resources, RetryPolicy};
+use flame_types::{Resources, Retention, RetryPolicy};
 use serde::{Deserialize, Serialize};
 
 /// Figures that apply decides by.
@@ -25,8 +25,12 @@ pub struct ClusterConfig {
     pub affinity_candidates_max: u32,
     /// Replies kept per client.
     pub client_window_max: u32,
-    /// Closed sessions kept.
-    pub closed_sessions_max: u32,
+    /// How long ended things are kept, unless an application or session says otherwise. Its limits of closed sessions
+    /// hold for all of the cluster together.
+    pub retention: Retention,
+    /// Most bytes of inputs, outputs and messages of all sessions together, closed ones included. Before the limit is
+    /// reached the oldest closed sessions leave; at the limit Submit is refused.
+    pub kept_bytes_max: u64,
 }
 
 impl Default for ClusterConfig {
@@ -41,7 +45,8 @@ impl Default for ClusterConfig {
             gang_patience_ms: 10_000,
             affinity_candidates_max: 16,
             client_window_max: 4096,
-            closed_sessions_max: 100_000,
+            retention: Retention::CLUSTER,
+            kept_bytes_max: 128 << 30,
         }
     }
 }

@@ -38,7 +38,10 @@ pub fn counters(state: &State) -> Result<(), Broken> {
     for session in state.sessions.values() {
         let key = session.key;
         session.pending.check(session.row.head, state.cluster.time).map_err(|why| format!("session {key}: {why}"))?;
-        let ended = session.row.succeed + session.row.failed + session.row.cancelled;
+        let ended = session.row.ended();
+        if session.row.trimmed > ended {
+            return Err(format!("session {key}: {} of {ended} ended tasks have left", session.row.trimmed));
+        }
         let all = session.row.next_task.0 - 1;
         if session.work() + ended != all {
             return Err(format!("session {key}: {} live and {ended} ended tasks, not {all}", session.work()));
@@ -54,6 +57,12 @@ pub fn counters(state: &State) -> Result<(), Broken> {
         if session.demand != session.wanted() {
             return Err(format!("session {key}: wants {}, indexed {}", session.wanted(), session.demand));
         }
+    }
+    let open: u64 = state.sessions.values().map(|session| session.row.kept_bytes).sum();
+    let closed: u64 = state.closed.values().map(|row| row.kept_bytes).sum();
+    if (open, closed) != (state.open_kept_bytes, state.closed_index.all.bytes) {
+        let counted = (state.open_kept_bytes, state.closed_index.all.bytes);
+        return Err(format!("open and closed sessions keep {:?} bytes, counted {counted:?}", (open, closed)));
     }
     for row in state.closed.values() {
         if row.succeed + row.failed + row.cancelled != row.tasks {
@@ -274,7 +283,7 @@ pub fn ids(state: &State) -> Result<(), Broken> {
             return Err(format!("session {key} is not below the next one"));
         }
     }
-    if counted != state.ids.len() || state.closed_order.len() != state.closed.len() {
+    if counted != state.ids.len() || state.closed_index.all.order.len() != state.closed.len() {
         return Err(format!("{} ids for {counted} sessions", state.ids.len()));
     }
     Ok(())
@@ -331,7 +340,8 @@ pub fn difference(left: &State, right: &State) -> Broken {
         nodes,
         clients,
         ids,
-        closed_order,
+        closed_index,
+        open_kept_bytes,
         app_executors,
         active,
         short,

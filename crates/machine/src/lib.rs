@@ -17,6 +17,7 @@
 //! | [`command`] | what can be asked |
 //! | [`state`] | what is held in memory |
 //! | [`apply`] | what happens |
+//! | [`retention`] | what is kept no longer |
 //! | [`schedule`] | which executor should serve which session; why a session waits |
 //! | [`view`] | what readers see |
 //! | [`row`] | what lies on disk |
@@ -36,6 +37,7 @@ pub mod event;
 pub mod invariants;
 pub mod refusal;
 pub mod reply;
+pub mod retention;
 pub mod row;
 pub mod schedule;
 pub mod state;

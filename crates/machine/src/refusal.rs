@@ -93,6 +93,11 @@ pub enum Refusal {
     /// The level is not above the present one, or not alone in its entry.
     #[error("feature level: {0}")]
     FeatureLevel(String),
+    /// What is kept has reached its limit, and leaves only with age.
+    #[error(
+        "limit reached: {name} = {limit}; {kept} are in use, and finished tasks leave {age_ms_min} ms after their end"
+    )]
+    RetentionLimit { name: String, limit: u64, kept: u64, age_ms_min: u64 },
 }
 
 impl Refusal {
@@ -128,7 +133,7 @@ impl Refusal {
             | Self::Stale(_)
             | Self::OutOfOrder { .. }
             | Self::FeatureLevel(_) => ErrorCode::FailedPrecondition,
-            Self::Limit { .. } => ErrorCode::ResourceExhausted,
+            Self::Limit { .. } | Self::RetentionLimit { .. } => ErrorCode::ResourceExhausted,
         }
     }
 }

@@ -6,8 +6,8 @@
 //! numeric order is byte order.
 
 use flame_types::{
-    AppName, ClientId, ExecutorKey, Generation, LogIndex, NodeName, Payload, Payloads, Seq, SessionId, SessionKey,
-    TaskNo, TaskOptions, TaskState, Token, WallMs,
+    AppName, ClientId, ClusterMs, ExecutorKey, Generation, LogIndex, NodeName, Payload, Payloads, Position, Seq,
+    SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -203,8 +203,15 @@ impl RowKey {
 
     /// Tasks finished by one entry.
     #[must_use]
-    pub fn done(session: SessionKey, generation: Generation, index: LogIndex) -> Self {
-        Self::of(Table::Done).number(session.0).number(u64::from(generation.0)).number(index.0)
+    pub fn done(session: SessionKey, at: Position) -> Self {
+        Self::of(Table::Done).number(session.0).number(u64::from(at.generation.0)).number(at.index.0)
+    }
+
+    /// The position of a key that [`RowKey::done`] made.
+    #[must_use]
+    pub fn done_position(&self) -> Option<Position> {
+        let generation = Generation(u32::try_from(self.number_at(1)?).ok()?);
+        Some(Position { generation, index: LogIndex(self.number_at(2)?) })
     }
 
     /// An idempotency key of a session.
@@ -257,7 +264,7 @@ pub enum Row {
     Closed(Box<ClosedRow>),
     Inputs(InputsRow),
     Finished(Box<FinishedRow>),
-    Done(Vec<TaskNo>),
+    Done(DoneRow),
     CancelledRange(CancelledRangeRow),
     Idempotency(IdempotencyRow),
     /// The last task of the range.
@@ -315,6 +322,43 @@ pub struct FinishedRow {
     pub ran_us: u64,
     /// Its starts, the last one last, at most [`flame_types::limits::ATTEMPTS_KEPT_MAX`].
     pub attempts: Vec<AttemptRow>,
+}
+
+/// Tasks that one entry finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneRow {
+    /// Cluster time of the entry: their age is counted from it.
+    pub at: ClusterMs,
+    /// What their rows of [`Table::Finished`] count for: [`FinishedRow::kept_bytes`] of each.
+    pub bytes: u64,
+    /// Their numbers, in order.
+    pub tasks: Vec<TaskNo>,
+}
+
+/// What a row counts for beside what users put into it, in bytes: tasks without payloads are not free of cost.
+pub const ROW_BYTES: u64 = 64;
+
+impl InputsRow {
+    /// What the row counts for in the limits of retention.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        let given = match &self.inputs {
+            crate::command::Inputs::Each(inputs) => inputs.iter().flatten().map(|input| input.len() as u64).sum(),
+            crate::command::Inputs::Array { input, .. } => input.as_ref().map_or(0, |input| input.len() as u64),
+        };
+        ROW_BYTES + given + self.options.affinity.iter().map(|key| key.len() as u64).sum::<u64>()
+    }
+}
+
+impl FinishedRow {
+    /// What the row counts for in the limits of retention.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        let output = self.output.as_ref().map_or(0, Payload::len);
+        let message = self.message.as_ref().map_or(0, String::len);
+        let losses = self.attempts.iter().filter_map(|attempt| attempt.lost.as_ref());
+        ROW_BYTES + (output + message + losses.map(|lost| lost.why.len()).sum::<usize>()) as u64
+    }
 }
 
 /// One start of a task.

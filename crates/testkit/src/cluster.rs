@@ -162,6 +162,16 @@ impl Cluster {
         self.coordinators.iter().map(|member| format!("http://{}", member.addresses.client)).collect()
     }
 
+    /// Where a coordinator that runs serves its metrics, `host:port`.
+    ///
+    /// # Errors
+    /// If it has not said so.
+    pub async fn metrics_address(&mut self, id: CoordinatorId) -> Result<String> {
+        let limit = self.options.start_timeout;
+        let ready = self.coordinator_mut(id).daemon.event("ready", limit).await?;
+        Ok(ready["metrics"].as_str().with_context(|| format!("no metrics in {ready}"))?.to_owned())
+    }
+
     /// The cluster's own folder: configuration files, data, logs. It goes when the cluster is dropped.
     #[must_use]
     pub fn folder(&self) -> &Path {

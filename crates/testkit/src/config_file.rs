@@ -7,6 +7,9 @@ use flame_types::CoordinatorId;
 
 use crate::options::Profile;
 
+/// Where what nobody else has to find is served: the daemon says in its first line where that is.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// One line of the list of members.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberAddresses {
@@ -27,7 +30,7 @@ pub(crate) fn coordinator(
     let mut yaml = cluster_section(cluster, &me.client);
     let _ = write!(
         yaml,
-        "coordinator:\n  id: {}\n  data_dir: {}\n  profile: {}\n  insecure: true\n  listen:\n    client: {}\n    worker: {}\n    peer: {}\n  members:\n",
+        "coordinator:\n  id: {}\n  data_dir: {}\n  profile: {}\n  insecure: true\n  listen:\n    client: {}\n    worker: {}\n    peer: {}\n    metrics: {ANY_PORT}\n  members:\n",
         me.id,
         quoted(data_dir),
         profile.name(),
@@ -103,6 +106,7 @@ coordinator:
     client: 127.0.0.1:20020
     worker: 127.0.0.1:20021
     peer: 127.0.0.1:20022
+    metrics: 127.0.0.1:0
   members:
     - { id: 1, client: 127.0.0.1:20010, worker: 127.0.0.1:20011, peer: 127.0.0.1:20012 }
     - { id: 2, client: 127.0.0.1:20020, worker: 127.0.0.1:20021, peer: 127.0.0.1:20022 }

@@ -37,5 +37,6 @@ pub mod wait;
 pub use binaries::Binaries;
 pub use cluster::{Cluster, Leader};
 pub use options::{ClusterOptions, Profile};
+pub use ports::PortLease;
 pub use run::RunId;
 pub use wait::wait_until;

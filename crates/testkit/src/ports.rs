@@ -17,18 +17,21 @@ const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 const TRIES_MAX: usize = 2_000;
 /// How many numbers in a row a lease holds.
-pub(crate) const WIDTH: u16 = 3;
+pub const WIDTH: u16 = 3;
 
 /// Neighbouring ports, held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct PortLease {
+pub struct PortLease {
     first: u16,
     _locked: File,
 }
 
 impl PortLease {
     /// Leases [`WIDTH`] ports in a row that nobody listens on.
-    pub(crate) fn take() -> Result<Self> {
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn take() -> Result<Self> {
         let folder = std::env::temp_dir().join("flame-testkit-ports");
         std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         let slots = (LAST - FIRST) / WIDTH;
@@ -47,7 +50,11 @@ impl PortLease {
     }
 
     /// The port at a position below [`WIDTH`].
-    pub(crate) fn port(&self, position: u16) -> u16 {
+    ///
+    /// # Panics
+    /// If the position is not.
+    #[must_use]
+    pub fn port(&self, position: u16) -> u16 {
         assert!(position < WIDTH, "the lease has {WIDTH} ports");
         self.first + position
     }

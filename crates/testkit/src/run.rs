@@ -32,6 +32,12 @@ impl RunId {
         &self.0
     }
 
+    /// The variable that gives this id to a process and to all that it starts, and its value.
+    #[must_use]
+    pub fn environment(&self) -> (&'static str, &str) {
+        (VARIABLE, &self.0)
+    }
+
     /// Processes that carry this id: pid and command line.
     #[must_use]
     pub fn processes(&self) -> Vec<(u32, String)> {

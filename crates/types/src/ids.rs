@@ -101,6 +101,32 @@ impl TaskNo {
     pub const FIRST: TaskNo = TaskNo(1);
 }
 
+/// A place in the history of a cluster: an entry of the log, within one generation. Later ones are greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+pub struct Position {
+    /// Positions of another generation mean nothing to readers.
+    pub generation: Generation,
+    /// The entry.
+    pub index: LogIndex,
+}
+
+impl Position {
+    /// Before everything.
+    pub const START: Position = Position { generation: Generation(0), index: LogIndex(0) };
+
+    /// The position right after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { index: self.index.next(), ..self }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.generation, self.index)
+    }
+}
+
 /// One life of a worker process. Ordered: a later start is greater; the nonce tells two starts of one millisecond apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
 pub struct Incarnation {

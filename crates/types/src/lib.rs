@@ -11,6 +11,7 @@
 //! | [`payload`] | opaque user bytes and how they travel beside a header |
 //! | [`resources`] | `cpu=1,mem=2g,gpu=0` and its arithmetic |
 //! | [`states`] | the published states of applications, sessions, tasks, executors and nodes |
+//! | [`retention`] | how long ended things are kept |
 //! | [`spec`] | what users ask for: applications, sessions, task options |
 //! | [`limits`] | the size of everything that could grow |
 //! | [`text`] | how much of a text for people is kept |
@@ -21,6 +22,7 @@ pub mod ids;
 pub mod limits;
 pub mod payload;
 pub mod resources;
+pub mod retention;
 pub mod spec;
 pub mod states;
 pub mod text;
@@ -28,11 +30,12 @@ pub mod time;
 
 pub use error_code::ErrorCode;
 pub use ids::{
-    AppName, ClientId, CoordinatorId, Epoch, ExecutorKey, Generation, HelloNo, Incarnation, LogIndex, NodeName, Seq,
-    SessionId, SessionKey, TaskNo, Term, Token,
+    AppName, ClientId, CoordinatorId, Epoch, ExecutorKey, Generation, HelloNo, Incarnation, LogIndex, NodeName,
+    Position, Seq, SessionId, SessionKey, TaskNo, Term, Token,
 };
 pub use payload::{Payload, Payloads};
 pub use resources::Resources;
+pub use retention::{ClosedRetention, InvalidRetention, Retention, TaskRetention};
 pub use spec::{AppSpec, RetryPolicy, Schema, SessionSpec, TaskOptions};
 pub use states::{AppState, ExecutorState, NodeState, SessionState, Shim, TaskState};
 pub use text::kept_text;

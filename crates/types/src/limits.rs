@@ -42,9 +42,6 @@ pub const APPLICATIONS_MAX: usize = 10_000;
 /// Most open sessions of a cluster.
 pub const OPEN_SESSIONS_MAX: usize = 100_000;
 
-/// Most closed sessions a cluster remembers; the oldest leave first.
-pub const CLOSED_SESSIONS_MAX: usize = 100_000;
-
 /// Most events a session keeps; the oldest leave first.
 pub const SESSION_EVENTS_MAX: usize = 32;
 
@@ -57,8 +54,9 @@ pub const NODES_MAX: usize = 10_000;
 /// Most executors on one worker.
 pub const NODE_EXECUTORS_MAX: usize = 1024;
 
-/// Most registered clients (gateways, SDK connections).
-pub const CLIENTS_MAX: usize = 10_000;
+/// Most registered clients: gateways, and one for each open stream of a session. Room for three times 10,000 sessions
+/// that are open at once, at some 300 bytes for one that is idle.
+pub const CLIENTS_MAX: usize = 32_768;
 
 /// Most replies kept for one client: a full window is back-pressure, never eviction.
 pub const CLIENT_WINDOW_MAX: usize = 4096;

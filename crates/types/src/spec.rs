@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, Payload, Payloads, Resources, Shim};
+use crate::{AppName, Payload, Payloads, Resources, Retention, Shim};
 
 /// Most executors all sessions of an application may hold together, unless its user says otherwise (published).
 pub const APP_MAX_INSTANCES_DEFAULT: u32 = 1_000_000;
@@ -41,6 +41,8 @@ pub struct AppSpec {
     pub url: Option<String>,
     /// How its package is installed.
     pub installer: Option<String>,
+    /// How long ended things of its sessions are kept; unset parts are as the cluster says.
+    pub retention: Retention,
 }
 
 impl Default for AppSpec {
@@ -59,6 +61,7 @@ impl Default for AppSpec {
             schema: None,
             url: None,
             installer: None,
+            retention: Retention::default(),
         }
     }
 }
@@ -97,6 +100,8 @@ pub struct SessionSpec {
     pub labels: BTreeMap<String, String>,
     /// How often tasks are tried again; the cluster's when unset.
     pub retry: Option<RetryPolicy>,
+    /// How long its ended things are kept; unset parts are as its application says.
+    pub retention: Retention,
 }
 
 impl SessionSpec {
@@ -114,6 +119,7 @@ impl SessionSpec {
             tokens: BTreeMap::new(),
             labels: BTreeMap::new(),
             retry: None,
+            retention: Retention::default(),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use flame_sdk::SessionOptions;
+use flame_sdk::model::Retention;
 use flame_types::Resources;
 
 use super::view::look_in_list;
-use super::{Context, says};
+use super::{Context, retention, says};
 use crate::exit::Failure;
 use crate::output::print;
 
@@ -33,6 +34,10 @@ pub struct CreateArgs {
     /// Tasks start only while the session holds this many ready executors
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub batch_size: u32,
+    /// How long its ended things are kept, like task_age=2h,task_age_min=10m,task_count=100000,task_bytes=1g,closed_age=24h;
+    /// the application's policy where nothing is said
+    #[arg(long, value_name = "POLICY", value_parser = retention::parse)]
+    pub retention: Option<Retention>,
 }
 
 pub(super) async fn run(context: &Context, args: CreateArgs) -> Result<(), Failure> {
@@ -43,6 +48,7 @@ pub(super) async fn run(context: &Context, args: CreateArgs) -> Result<(), Failu
         min_instances: args.min_instances,
         max_instances: args.max_instances,
         batch_size: args.batch_size,
+        retention: args.retention,
         ..SessionOptions::new(args.app)
     };
     let session =

@@ -12,6 +12,7 @@ mod create;
 mod delete;
 mod list;
 mod register;
+mod retention;
 mod run;
 pub mod says;
 mod suspend;

@@ -15,6 +15,9 @@ use crate::exit::Failure;
 
 const PLAN_FILE: &str = "plan.json";
 
+/// Where each coordinator serves its metrics: it logs the address.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// A cluster on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -128,7 +131,7 @@ impl Plan {
             coordinator: Coordinator {
                 id: this.id,
                 data_dir: data.join(format!("coordinator-{}", this.id)),
-                listen: Listen { client: &this.client, worker: &this.worker, peer: &this.peer },
+                listen: Listen { client: &this.client, worker: &this.worker, peer: &this.peer, metrics: ANY_PORT },
                 members: &self.coordinators,
                 profile: self.profile,
             },
@@ -208,6 +211,7 @@ struct Listen<'a> {
     client: &'a str,
     worker: &'a str,
     peer: &'a str,
+    metrics: &'static str,
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 
 use flame_sdk::MemberReport;
 use flame_sdk::model::{
-    Application, ApplicationSpec, ApplicationStatus, Environment, Event, Executor, ExecutorSpec, ExecutorStatus,
+    Application, ApplicationSpec, ApplicationStatus, Environment, Event, Executor, ExecutorSpec, ExecutorStatus, Kept,
     Member, MemberStatus, Members, Metadata, Node, NodeInfo, NodeSpec, NodeStatus, Schema, Session, SessionSpec,
     SessionStatus, State, Task, TaskSpec, TaskStatus,
 };
@@ -70,6 +70,7 @@ pub fn session(id: &str, state: SessionState, counts: [u64; 4], after: i64) -> S
             succeed,
             failed,
             cancelled: 0,
+            kept: Kept { tasks: succeed + failed, trimmed: 0, bytes: 64 * (succeed + failed) },
             events: Vec::new(),
         },
     }
@@ -158,6 +159,11 @@ pub fn serving(id: u64, role: &str) -> MemberReport<MemberStatus> {
         not_ready_reason: String::new(),
         cluster_time_ms: 3_700_000,
         workers_attached: if role == "leader" { 2 } else { 0 },
+        kept_tasks: 1_200,
+        kept_bytes: 153_600,
+        closed_sessions: 3,
+        closed_bytes: 4_096,
+        kept_bytes_max: 128 << 30,
     };
     MemberReport { member: member(id), answer: Ok(status) }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use flame_types::spec::{APP_MAX_INSTANCES_DEFAULT, DELAY_RELEASE_SECONDS_DEFAULT};
-use flame_types::{AppSpec, Schema};
+use flame_types::{AppSpec, Retention, Schema};
+
+use super::retention::shown_retention;
 
 use crate::{Invalid, v1};
 
@@ -33,6 +35,7 @@ impl TryFrom<v1::ApplicationSpec> for AppSpec {
             schema: wire.schema.map(Schema::from),
             url: wire.url,
             installer: wire.installer,
+            retention: wire.retention.map(Retention::from).unwrap_or_default(),
         })
     }
 }
@@ -66,6 +69,7 @@ impl From<AppSpec> for v1::ApplicationSpec {
             schema: spec.schema.map(v1::ApplicationSchema::from),
             url: spec.url,
             installer: spec.installer,
+            retention: shown_retention(spec.retention),
         }
     }
 }
@@ -129,6 +133,10 @@ mod tests {
             schema(v1::ApplicationSchema { common_data: text(), ..Default::default() }),
             v1::ApplicationSpec { url: text(), ..defaults() },
             v1::ApplicationSpec { installer: text(), ..defaults() },
+            v1::ApplicationSpec {
+                retention: Some(v1::Retention { closed_count: Some(1), ..Default::default() }),
+                ..defaults()
+            },
         ] {
             assert_eq!(round_trip(wire.clone()), wire);
         }

@@ -7,6 +7,7 @@ mod application;
 mod ha;
 mod invalid;
 mod resources;
+mod retention;
 mod session;
 mod states;
 mod task_id;

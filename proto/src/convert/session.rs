@@ -1,6 +1,8 @@
 //! Sessions.
 
-use flame_types::{AppName, Payload, Resources, SessionSpec};
+use flame_types::{AppName, Payload, Resources, Retention, SessionSpec};
+
+use super::retention::shown_retention;
 
 use crate::{Invalid, v1};
 
@@ -30,6 +32,7 @@ impl TryFrom<v1::SessionSpec> for SessionSpec {
             tokens: wire.tokens,
             labels: Default::default(),
             retry: None,
+            retention: wire.retention.map(Retention::from).unwrap_or_default(),
         })
     }
 }
@@ -46,6 +49,7 @@ impl From<SessionSpec> for v1::SessionSpec {
             priority: spec.priority,
             resreq: (!spec.resources.is_zero()).then(|| spec.resources.into()),
             tokens: spec.tokens,
+            retention: shown_retention(spec.retention),
         }
     }
 }
@@ -86,6 +90,10 @@ mod tests {
             v1::SessionSpec { priority: 7, ..defaults() },
             v1::SessionSpec { resreq: Some(resources), ..defaults() },
             v1::SessionSpec { tokens: [("service".to_string(), "secret".to_string())].into(), ..defaults() },
+            v1::SessionSpec {
+                retention: Some(v1::Retention { task_age_ms: Some(0), ..Default::default() }),
+                ..defaults()
+            },
         ] {
             assert_eq!(round_trip(wire.clone()), wire);
         }

@@ -16,7 +16,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Response, Status};
 
-use crate::fate::Fate;
+use crate::fate::{Fate, Trouble};
 use crate::key::{IdempotencyKey, Keys};
 use crate::repeats::{Kind, Outcome};
 use crate::retry::Backoff;
@@ -165,31 +165,31 @@ impl Connection {
                 Ok(value) => return Outcome { result: Ok(value), after_lost },
                 Err(fate) => fate,
             };
-            let (why, pushback) = match fate {
+            let trouble = match fate {
                 Fate::Answered(status) => {
                     return Outcome { result: Err(FlameError::from_answer(&status)), after_lost };
                 }
                 Fate::Lost(why) => {
                     after_lost = kind != Kind::Read;
-                    (why, Duration::ZERO)
+                    Trouble::with(why)
                 }
-                Fate::NotDone { why, wait } => (why, wait),
+                Fate::NotDone(trouble) => trouble,
             };
-            tracing::debug!(endpoint = %self.shared.endpoints.urls()[at], %why, "attempt failed");
+            tracing::debug!(endpoint = %self.shared.endpoints.urls()[at], why = trouble.why, "attempt failed");
             if after_lost && !self.may_repeat(kind) {
-                return Outcome { result: Err(unknown(&why)), after_lost };
+                return Outcome { result: Err(unknown(&trouble.why)), after_lost };
             }
             if !self.shared.tries_again {
-                return Outcome { result: Err(self.unreachable(&why)), after_lost };
+                return Outcome { result: Err(self.gave_up(&trouble)), after_lost };
             }
             self.leave(at);
-            let wait = sleep(backoff.next_wait().max(pushback));
+            let wait = sleep(backoff.wait_after(&trouble));
             tokio::select! {
                 () = wait => {}
                 () = deadline.as_mut() => {}
             }
             if deadline.is_elapsed() {
-                let error = if after_lost { unknown(&why) } else { self.unreachable(&why) };
+                let error = if after_lost { unknown(&trouble.why) } else { self.gave_up(&trouble) };
                 return Outcome { result: Err(error), after_lost };
             }
         }
@@ -213,11 +213,13 @@ impl Connection {
         }
     }
 
-    pub(crate) fn unreachable(&self, why: &str) -> FlameError {
-        FlameError::Unavailable(format!(
-            "no coordinator answered at {}: {why}",
-            self.shared.endpoints.urls().join(", ")
-        ))
+    /// The error after the last attempt, none of which did anything.
+    pub(crate) fn gave_up(&self, Trouble { why, is_busy, .. }: &Trouble) -> FlameError {
+        let endpoints = self.shared.endpoints.urls().join(", ");
+        match is_busy {
+            true => FlameError::Overloaded(format!("the coordinators at {endpoints} have too much to do: {why}")),
+            false => FlameError::Unavailable(format!("no coordinator answered at {endpoints}: {why}")),
+        }
     }
 }
 
@@ -265,6 +267,9 @@ mod tests {
     use std::cell::Cell;
     use std::future::ready;
 
+    use tonic::Code;
+    use tonic_types::{ErrorDetails, StatusExt};
+
     use super::*;
 
     /// How often a call is tried whose first answer is lost, and how it ends.
@@ -276,6 +281,22 @@ mod tests {
         });
         let result = outcome.await.of_change();
         (tries.get(), result)
+    }
+
+    #[tokio::test]
+    async fn what_an_overloaded_node_has_not_done_is_sent_again_whatever_it_is() {
+        let endpoints = Endpoints::parse(&["127.0.0.1:1".to_owned()]).unwrap();
+        let connection = Connection::open(endpoints, Options::default()).unwrap();
+        for kind in [Kind::Read, Kind::Idempotent, Kind::Keyed(connection.draw_key()), Kind::Once] {
+            let tries = Cell::new(0);
+            let details = || ErrorDetails::with_retry_info(Some(Duration::from_millis(1)));
+            let busy = || Status::with_error_details(Code::ResourceExhausted, "busy", details());
+            let outcome = connection.call(kind, |_| {
+                tries.set(tries.get() + 1);
+                ready(if tries.get() < 3 { Err(busy()) } else { Ok(Response::new(())) })
+            });
+            assert_eq!((outcome.await.of_change(), tries.get()), (Ok(()), 3), "{kind:?}");
+        }
     }
 
     #[tokio::test]

@@ -28,6 +28,9 @@ pub enum FlameError {
     /// No coordinator could be reached, or none leads. Nothing was done: try again.
     #[error("{0}")]
     Unavailable(String),
+    /// The coordinators had too much to do for as long as this client tried. Nothing was done: try again later.
+    #[error("{0}")]
+    Overloaded(String),
     /// The answer was lost. The change may have been done or not: look before trying again.
     #[error("{0}")]
     UnknownOutcome(String),
@@ -51,6 +54,7 @@ impl FlameError {
             Self::ResourceExhausted(_) => "resource_exhausted",
             Self::PermissionDenied(_) => "permission_denied",
             Self::Unavailable(_) => "unavailable",
+            Self::Overloaded(_) => "overloaded",
             Self::UnknownOutcome(_) => "unknown_outcome",
             Self::Unimplemented(_) => "unimplemented",
             Self::Internal(_) => "internal",
@@ -68,6 +72,7 @@ impl FlameError {
             // A wrong request is wrong in every attempt; the others promise nothing or speak of all attempts.
             Self::InvalidArgument(_)
             | Self::Unavailable(_)
+            | Self::Overloaded(_)
             | Self::UnknownOutcome(_)
             | Self::Unimplemented(_)
             | Self::Internal(_) => false,

@@ -1,8 +1,9 @@
 //! Which call is sent again after a lost answer, and why that is safe.
 //!
 //! An answer is lost when a connection breaks, when nothing comes in time, or when a server says so itself
-//! (DEADLINE_EXCEEDED): then nobody can say whether the call was done. UNAVAILABLE by a coordinator and a connection that
-//! never came up are no lost answers: nothing was done, and every call is tried again.
+//! (DEADLINE_EXCEEDED): then nobody can say whether the call was done. UNAVAILABLE by a coordinator, RESOURCE_EXHAUSTED with
+//! a time to come back after, and a connection that never came up are no lost answers: nothing was done, and every call is
+//! tried again.
 //!
 //! | call | after a lost answer | why a repeat is safe, and what its refusal means |
 //! |---|---|---|

@@ -2,10 +2,13 @@
 //!
 //! **Invariant:** the first attempt at each endpoint costs no wait; after that waits double up to a limit, and a random
 //! share of each is left out so that many clients do not come back together.
+//! **Invariant:** whoever is told when to come back comes back later than that, never earlier, and not all at once.
 
 use std::time::Duration;
 
 use rand::Rng;
+
+use crate::fate::Trouble;
 
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_millis(1000);
@@ -25,6 +28,12 @@ impl Backoff {
     /// Forgets the failures: something worked.
     pub(crate) fn reset(&mut self) {
         self.failed = 0;
+    }
+
+    /// The wait after one more attempt that met this trouble.
+    pub(crate) fn wait_after(&mut self, trouble: &Trouble) -> Duration {
+        let asked = trouble.wait.mul_f64(rand::rng().random_range(1.0..=1.5));
+        self.next_wait().max(asked)
     }
 
     /// The wait after one more failed attempt.
@@ -53,6 +62,16 @@ mod tests {
         assert_eq!(backoff.next_wait(), Duration::ZERO);
         assert_eq!(backoff.next_wait(), Duration::ZERO);
         assert!(backoff.next_wait() > Duration::ZERO);
+    }
+
+    #[test]
+    fn who_is_asked_to_wait_waits_at_least_so_long_and_not_all_the_same() {
+        let asked = Duration::from_secs(2);
+        let busy = Trouble { wait: asked, is_busy: true, ..Trouble::with("busy") };
+        let waits: Vec<_> = (0..100).map(|_| Backoff::new(3).wait_after(&busy)).collect();
+        assert!(waits.iter().all(|wait| (asked..=asked * 3 / 2).contains(wait)), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait != waits[0]));
+        assert_eq!(Backoff::new(2).wait_after(&Trouble::with("gone")), Duration::ZERO, "the other endpoint");
     }
 
     #[test]

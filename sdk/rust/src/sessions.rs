@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 
 use crate::connection::frontend;
-use crate::model::{Session, requirement};
+use crate::model::{Retention, Session, requirement};
 use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
@@ -37,6 +37,8 @@ pub struct SessionOptions {
     pub resreq: Option<Resources>,
     /// Secrets by service name.
     pub tokens: BTreeMap<String, String>,
+    /// How long its ended things are kept; the application's policy when unset.
+    pub retention: Option<Retention>,
 }
 
 impl SessionOptions {
@@ -56,6 +58,7 @@ impl SessionOptions {
             priority: self.priority,
             resreq: self.resreq.map(requirement).transpose()?,
             tokens: self.tokens.clone(),
+            retention: self.retention.map(v1::Retention::from),
         })
     }
 }

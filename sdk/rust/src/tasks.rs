@@ -1,7 +1,6 @@
 //! Calls about tasks.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use bytes::Bytes;
 use flame_proto::v1;
@@ -12,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 
 use crate::connection::frontend;
-use crate::fate::Fate;
+use crate::fate::{Fate, Trouble};
 use crate::model::Task;
 use crate::repeats::Kind;
 use crate::{Connection, FlameError};
@@ -88,19 +87,19 @@ impl TaskList {
                 }
                 Err(broken) => broken,
             };
-            let (why, pushback) = match fate {
+            let trouble = match fate {
                 Fate::Answered(status) => return Err(FlameError::from_answer(&status)),
-                Fate::NotDone { why, wait } => (why, wait),
-                Fate::Lost(why) => (why, Duration::ZERO),
+                Fate::NotDone(trouble) => trouble,
+                Fate::Lost(why) => Trouble::with(why),
             };
             self.stream = None;
             self.connection.leave(at);
             tokio::select! {
-                () = sleep(backoff.next_wait().max(pushback)) => {}
+                () = sleep(backoff.wait_after(&trouble)) => {}
                 () = deadline.as_mut() => {}
             }
             if deadline.is_elapsed() {
-                return Err(self.connection.unreachable(&why));
+                return Err(self.connection.gave_up(&trouble));
             }
         }
     }

@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::connection::frontend;
-use crate::fate::Fate;
+use crate::fate::{Fate, Trouble};
 use crate::model::Task;
 use crate::retry::Backoff;
 use crate::{Connection, FlameError};
@@ -113,7 +113,7 @@ enum Leave {
     /// The watch is over: all is told, or nobody listens.
     Done,
     /// Try another coordinator; `at` is the one that failed.
-    Broken { at: usize, why: String },
+    Broken { at: usize, trouble: Trouble },
     /// No coordinator will say otherwise.
     Refused(FlameError),
 }
@@ -125,18 +125,18 @@ impl Watch {
         loop {
             let told = self.open.len();
             let leave = self.follow(&mut backoff).await;
-            let (at, why) = match leave {
+            let (at, trouble) = match leave {
                 Leave::Done => break,
                 Leave::Refused(error) => {
                     self.fail(error).await;
                     break;
                 }
-                Leave::Broken { at, why } => (at, why),
+                Leave::Broken { at, trouble } => (at, trouble),
             };
             if self.open.len() < told {
                 deadline = None;
             }
-            tracing::debug!(session = self.session, %why, "watch broke; trying the next coordinator");
+            tracing::debug!(session = self.session, why = trouble.why, "watch broke; trying the next coordinator");
             self.connection.leave(at);
             // Time without progress: it runs from the first failure until a task has ended.
             let limit = self.connection.options().deadline;
@@ -144,11 +144,11 @@ impl Watch {
             tokio::select! {
                 biased;
                 () = late.as_mut() => {
-                    let error = self.connection.unreachable(&why);
+                    let error = self.connection.gave_up(&trouble);
                     self.fail(error).await;
                     break;
                 }
-                () = sleep(backoff.next_wait()) => {}
+                () = sleep(backoff.wait_after(&trouble)) => {}
             }
         }
         self.room.close();
@@ -196,7 +196,7 @@ impl Watch {
                     }
                     // A clean end is no end of the tasks: ask again elsewhere.
                     Ok(None) if self.open.is_empty() => return self.idle(link.at),
-                    Ok(None) => return Leave::Broken { at: link.at, why: "the stream ended".to_owned() },
+                    Ok(None) => return ended(link.at),
                     Err(_) if self.open.is_empty() => return self.idle(link.at),
                     Err(status) => return broken(link.at, Fate::of(status)),
                 },
@@ -206,7 +206,7 @@ impl Watch {
 
     /// A stream that ends while no task is open harms nobody; the next registration opens another.
     fn idle(&self, at: usize) -> Leave {
-        if self.more_to_come { Leave::Broken { at, why: "the stream ended".to_owned() } } else { Leave::Done }
+        if self.more_to_come { ended(at) } else { Leave::Done }
     }
 
     async fn first_registration(&mut self) -> bool {
@@ -229,7 +229,10 @@ impl Watch {
         match timeout(limit, client.watch_tasks(ReceiverStream::new(outgoing))).await {
             Ok(Ok(reply)) => Ok(Link { at, requests, unsent, replies: reply.into_inner() }),
             Ok(Err(status)) => Err(broken(at, Fate::of(status))),
-            Err(_) => Err(Leave::Broken { at, why: format!("no answer within {} s", limit.as_secs_f64()) }),
+            Err(_) => {
+                let trouble = Trouble::with(format!("no answer within {} s", limit.as_secs_f64()));
+                Err(Leave::Broken { at, trouble })
+            }
         }
     }
 
@@ -261,9 +264,14 @@ impl Watch {
     }
 }
 
+fn ended(at: usize) -> Leave {
+    Leave::Broken { at, trouble: Trouble::with("the stream ended") }
+}
+
 fn broken(at: usize, fate: Fate) -> Leave {
     match fate {
         Fate::Answered(status) => Leave::Refused(FlameError::from_answer(&status)),
-        Fate::NotDone { why, .. } | Fate::Lost(why) => Leave::Broken { at, why },
+        Fate::NotDone(trouble) => Leave::Broken { at, trouble },
+        Fate::Lost(why) => Leave::Broken { at, trouble: Trouble::with(why) },
     }
 }

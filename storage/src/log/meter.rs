@@ -6,8 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use flame_types::LogIndex;
+use tokio::sync::Semaphore;
 
 use super::shared::Shared;
+use crate::figures::{DatabaseFigures, LogFigures};
 
 /// Distance of two marks.
 const MARK_BYTES: u64 = 1 << 20;
@@ -72,25 +74,38 @@ impl Marks {
 
 /// Reads the marks while the log itself belongs to Raft.
 #[derive(Clone, Debug)]
-pub struct LogMeter(pub(crate) Arc<Shared>);
+pub struct LogMeter {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room_bytes: u32,
+}
 
 impl LogMeter {
     /// Bytes of the entries that are not purged, about.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.tail().marks.bytes()
+        self.shared.tail().marks.bytes()
     }
 
     /// The highest index up to which the log can be purged so that at least `bytes` bytes of it stay.
     #[must_use]
     pub fn index_leaving(&self, bytes: u64) -> Option<LogIndex> {
-        self.0.tail().marks.index_leaving(bytes).map(LogIndex)
+        self.shared.tail().marks.index_leaving(bytes).map(LogIndex)
+    }
+
+    /// What the log takes of memory and disk. Asks RocksDB: not for a thread that must not wait.
+    #[must_use]
+    pub fn figures(&self) -> LogFigures {
+        let database = DatabaseFigures::read(&self.shared.db, &[self.shared.entries(), self.shared.meta()]);
+        let tail = self.shared.tail();
+        let queue_bytes = (self.room_bytes as usize).saturating_sub(self.room.available_permits());
+        LogFigures { bytes: tail.marks.bytes(), tail_bytes: tail.bytes(), queue_bytes, database }
     }
 
     /// The last entry that was purged.
     #[must_use]
     pub fn purged(&self) -> Option<LogIndex> {
-        self.0.tail().purged.map(|purged| LogIndex(purged.index))
+        self.shared.tail().purged.map(|purged| LogIndex(purged.index))
     }
 }
 

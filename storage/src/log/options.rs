@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::Fatal;
+use crate::metrics::LogMetrics;
+use crate::{Buffers, Fatal};
 
 const MIB: usize = 1 << 20;
 
@@ -31,12 +32,17 @@ pub trait Hook: Send + Sync + 'static {
 /// How the log uses memory and disk.
 #[derive(Clone)]
 pub struct LogOptions {
-    /// Size of a memtable; the write-ahead logs together hold about twice as much.
+    /// All memtables together, of which the last is being filled while the others wait to be flushed; the write-ahead
+    /// logs hold about half as much.
     pub memtable_bytes: usize,
     /// Entries kept in memory for readers.
     pub tail_bytes: usize,
     /// Entries that wait for the writer; beyond it `append` waits for room, so that a vote is never far behind.
     pub queue_bytes: usize,
+    /// What it shares with the other database of the process.
+    pub buffers: Buffers,
+    /// What the writer records.
+    pub metrics: LogMetrics,
     /// Raised when a write fails.
     pub fatal: Fatal,
     pub(crate) sync: bool,
@@ -46,9 +52,11 @@ pub struct LogOptions {
 impl Default for LogOptions {
     fn default() -> Self {
         Self {
-            memtable_bytes: 64 * MIB,
+            memtable_bytes: 256 * MIB,
             tail_bytes: 64 * MIB,
             queue_bytes: 32 * MIB,
+            buffers: Buffers::default(),
+            metrics: LogMetrics::default(),
             fatal: Fatal::new(),
             sync: true,
             hook: None,
@@ -61,6 +69,12 @@ impl LogOptions {
     #[must_use]
     pub fn with_fatal(self, fatal: Fatal) -> Self {
         Self { fatal, ..self }
+    }
+
+    /// The handles of the writer.
+    #[must_use]
+    pub fn with_metrics(self, metrics: LogMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// `false` leaves the sync out: fast, and worthless after a power cut.

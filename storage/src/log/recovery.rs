@@ -23,7 +23,7 @@ pub(crate) fn open(data: &DataDir, options: &LogOptions) -> Result<(DB, Tail), E
     let dir = data.log_dir();
     files::create_dir(&dir)?;
     let content = wal_check::check(&dir)?;
-    let db = open_database(&dir, options.memtable_bytes, content.torn)?;
+    let db = open_database(&dir, options, content.torn)?;
     // RocksDB's own numbering starts at 1; `next_sequence` is 0 when there was no record.
     if db.latest_sequence_number() + 1 < content.next_sequence {
         let (have, need) = (db.latest_sequence_number(), content.next_sequence - 1);
@@ -36,10 +36,10 @@ pub(crate) fn open(data: &DataDir, options: &LogOptions) -> Result<(DB, Tail), E
     Ok((db, tail))
 }
 
-fn open_database(dir: &Path, memtable_bytes: usize, torn: bool) -> Result<DB, Error> {
-    let options = rocks_options::log_database(memtable_bytes, torn);
-    let families = rocks_options::log_families(memtable_bytes);
-    DB::open_cf_descriptors(&options, dir, families).map_err(|error| damaged(dir, error.to_string()))
+fn open_database(dir: &Path, options: &LogOptions, torn: bool) -> Result<DB, Error> {
+    let database = rocks_options::log_database(options.memtable_bytes, torn, &options.buffers);
+    let families = rocks_options::log_families(options.memtable_bytes, &options.buffers);
+    DB::open_cf_descriptors(&database, dir, families).map_err(|error| damaged(dir, error.to_string()))
 }
 
 fn check_format(db: &DB, dir: &Path) -> Result<(), Error> {

@@ -47,6 +47,7 @@ impl RocksLog {
             queue: receiver,
             hook: options.hook.clone(),
             sync: options.sync,
+            metrics: options.metrics.clone(),
             committed,
         };
         let writer = std::thread::Builder::new()
@@ -94,7 +95,7 @@ impl RocksLog {
     /// A view on the size of the log that outlives handing it to Raft.
     #[must_use]
     pub fn meter(&self) -> LogMeter {
-        LogMeter(Arc::clone(&self.shared))
+        LogMeter { shared: Arc::clone(&self.shared), room: Arc::clone(&self.room), room_bytes: self.room_bytes }
     }
 
     /// A reader, without asking for `&mut self` as Raft does.

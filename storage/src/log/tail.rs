@@ -132,6 +132,11 @@ impl Tail {
         }
     }
 
+    /// Bytes of the entries in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn evict(&mut self) {
         while self.bytes > self.bytes_max
             && self.entries.front().is_some_and(|held| held.entry.log_id.index < self.unwritten_from)

@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use flame_metrics::Stopwatch;
 use flame_types::LogIndex;
 use openraft::storage::IOFlushed;
 use rocksdb::{WriteBatch, WriteOptions};
@@ -19,6 +20,7 @@ use super::options::Hook;
 use super::record;
 use super::shared::Shared;
 use crate::key_spaces::{COMMITTED, PURGED, VOTE, entry_key};
+use crate::metrics::LogMetrics;
 use crate::{Entry, Error, LogId, TypeConfig, Vote, codec};
 
 /// What can be asked of the writer.
@@ -41,6 +43,7 @@ pub(crate) struct Writer {
     pub(crate) queue: Receiver<Queued>,
     pub(crate) hook: Option<Arc<dyn Hook>>,
     pub(crate) sync: bool,
+    pub(crate) metrics: LogMetrics,
     /// The `committed` last written.
     pub(crate) committed: Option<LogId>,
 }
@@ -52,6 +55,8 @@ struct Outcome {
     purged: Option<u64>,
     vote: Option<Vote>,
     written: Option<(u64, u64)>,
+    entries: usize,
+    bytes: usize,
 }
 
 impl Writer {
@@ -94,10 +99,20 @@ impl Writer {
         hook.as_ref().map_or(Ok(()), |hook| hook.before_write()).map_err(|error: io::Error| error.to_string())?;
         let mut options = WriteOptions::default();
         options.set_sync(self.sync);
+        let stopwatch = Stopwatch::start();
         self.shared.db.write_opt(batch, &options).map_err(|error| error.to_string())?;
+        self.measure(&stopwatch, &outcome);
         hook.as_ref().map_or(Ok(()), |hook| hook.after_sync()).map_err(|error: io::Error| error.to_string())?;
         self.committed = committed;
         self.remember(outcome).map_err(|error| error.to_string())
+    }
+
+    fn measure(&self, stopwatch: &Stopwatch, outcome: &Outcome) {
+        stopwatch.record(&self.metrics.sync);
+        if outcome.entries > 0 {
+            self.metrics.group.record(outcome.entries as f64);
+            self.metrics.appended.increment(outcome.bytes as u64);
+        }
     }
 
     /// A floor must never exceed what the log holds, not even between two writes.
@@ -116,8 +131,11 @@ impl Writer {
         match command {
             Command::Append { entries, generation, .. } => {
                 for entry in entries {
-                    batch.put_cf(entries_family, entry_key(entry.log_id.index), record::encode(entry));
+                    let bytes = record::encode(entry);
+                    outcome.bytes += bytes.len();
+                    batch.put_cf(entries_family, entry_key(entry.log_id.index), bytes);
                 }
+                outcome.entries += entries.len();
                 if let Some(last) = entries.last() {
                     outcome.acknowledged = Some(last.log_id.index);
                     outcome.written = Some((*generation, last.log_id.index));

@@ -193,7 +193,7 @@ async fn a_flipped_bit_in_the_manifest_is_refused_or_harmless() {
 async fn a_flipped_bit_in_a_sorted_file_is_refused_or_harmless() {
     let root = scratch();
     let mut options = fast();
-    options.memtable_bytes = 64 << 10;
+    options.memtable_bytes = 256 << 10;
     let mut log = open_log(root.path(), options.clone()).unwrap();
     log.save_vote(&Vote::new_committed(1, 1)).await.unwrap();
     for entry in history() {

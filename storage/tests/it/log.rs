@@ -331,7 +331,7 @@ async fn the_meter_finds_the_index_that_leaves_so_many_bytes() {
 async fn purged_files_leave_the_disk() {
     let root = scratch();
     let mut options = fast();
-    options.memtable_bytes = 256 << 10;
+    options.memtable_bytes = 1 << 20;
     let mut log = open_log(root.path(), options).unwrap();
     let sst_bytes = || -> u64 {
         files_ending(&root.path().join("log"), ".sst")

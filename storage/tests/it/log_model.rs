@@ -53,7 +53,7 @@ async fn history(seed: u64) {
     let options = |random: &mut Random| {
         let mut options = fast();
         options.tail_bytes = [0, 3000, 64 << 20][random.below(3) as usize];
-        options.memtable_bytes = 64 << 10;
+        options.memtable_bytes = 256 << 10;
         options
     };
     let mut log = open_log(root.path(), options(&mut random)).unwrap();

@@ -2,6 +2,7 @@
 
 mod damage;
 mod directory;
+mod figures;
 mod identity;
 mod log;
 mod log_model;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flame_storage::{
-    Cause, Error, Fatal, LogId, MemberNode, Membership, SnapshotHandle, SnapshotManifest, Space, StateOptions,
+    Buffers, Cause, Error, Fatal, LogId, MemberNode, Membership, SnapshotHandle, SnapshotManifest, Space, StateOptions,
     StateStore, StoredMembership, Write,
 };
 
@@ -14,7 +14,7 @@ type Damage = Box<dyn Fn(&std::path::Path)>;
 use crate::directory::{copy_dir, crash_copy, files_ending, flip, log_id, scratch};
 
 fn small() -> StateOptions {
-    StateOptions { memtable_bytes: 2 << 20, block_cache_bytes: 1 << 20, ..StateOptions::default() }
+    StateOptions { memtable_bytes: 2 << 20, buffers: Buffers::new(4 << 20, 1 << 20), ..StateOptions::default() }
 }
 
 fn open(dir: &std::path::Path) -> StateStore {

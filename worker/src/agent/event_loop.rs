@@ -20,6 +20,7 @@ use super::outbox::{Outbox, Outgoing};
 use super::roster::Roster;
 use crate::announce;
 use crate::executor::{Parts, Report};
+use crate::metrics::{Tally, WorkerMetrics};
 use crate::options::{Limits, Options};
 
 /// What this worker understands. A leader of a higher level speaks down to it.
@@ -76,6 +77,7 @@ pub(crate) struct Agent {
     is_announced: bool,
     is_first_setback: bool,
     stopping: Option<Stopping>,
+    metrics: WorkerMetrics,
 }
 
 struct Stopping {
@@ -92,6 +94,7 @@ impl Agent {
         held: Held,
         parts: Parts,
         reports: mpsc::Receiver<Report>,
+        metrics: WorkerMetrics,
     ) -> Self {
         let mut finder = Finder::new(options.coordinators.clone());
         let first = finder.next_try();
@@ -111,6 +114,7 @@ impl Agent {
             is_announced: false,
             is_first_setback: true,
             stopping: None,
+            metrics,
         }
     }
 
@@ -130,6 +134,7 @@ impl Agent {
                 }
             }
             self.flush();
+            self.metrics.show(self.roster.holdings());
             if self.stopping.is_some() && self.is_done() {
                 return self.leave().await;
             }
@@ -189,6 +194,7 @@ impl Agent {
 
     fn on_attached(&mut self, link: Box<Link>, welcome: ha::Welcome) {
         tracing::info!(leader = link.endpoint, epoch = welcome.epoch, hello = %self.hello, "attached to the leader");
+        self.metrics.attached();
         self.finder.on_welcome(&link.endpoint, &welcome.endpoints);
         if let Some(second) = self.finder.another_than(&link.endpoint) {
             self.channels.warm(second);
@@ -205,6 +211,7 @@ impl Agent {
     }
 
     fn on_setback(&mut self, endpoint: &str, setback: Setback) {
+        self.metrics.setback();
         match setback {
             Setback::NotLeader(answer) => self.finder.on_not_leader(&answer.leader, &answer.endpoints),
             Setback::Failed(why) => {
@@ -238,6 +245,7 @@ impl Agent {
 
     fn on_broken(&mut self, why: &str) {
         tracing::info!(why, "lost the leader; looking for it, tasks go on");
+        self.metrics.detached();
         self.outbox.clear();
         self.roster.on_detached();
         self.look_on();
@@ -288,11 +296,15 @@ impl Agent {
     }
 
     fn on_reports(&mut self, first: Report) {
+        let mut tally = Tally::default();
+        tally.add(&first);
         self.roster.on_report(first, &mut self.outbox);
         for _ in 1..REPORTS_AT_ONCE_MAX {
             let Ok(report) = self.reports.try_recv() else { break };
+            tally.add(&report);
             self.roster.on_report(report, &mut self.outbox);
         }
+        self.metrics.count(&tally);
     }
 
     /// Sends what there is room for.

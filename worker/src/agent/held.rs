@@ -59,6 +59,16 @@ impl Held {
         self.results.keys().copied()
     }
 
+    /// How many results there are.
+    pub(crate) fn len(&self) -> usize {
+        self.results.len()
+    }
+
+    /// What they count together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether everything is recorded.
     pub(crate) fn is_empty(&self) -> bool {
         self.results.is_empty()

@@ -22,6 +22,7 @@ use super::held::Held;
 use super::outbox::{Item, Outbox};
 use crate::attributes;
 use crate::executor::{BIND_SHIM, End, Executor, Parts, Report, Revoked};
+use crate::metrics::Holdings;
 use crate::options::Limits;
 
 /// An executor as the roster needs it.
@@ -99,6 +100,16 @@ impl<S: Starts> Roster<S> {
 
     pub(crate) fn held(&self) -> &Held {
         &self.held
+    }
+
+    /// How much there is of everything.
+    pub(crate) fn holdings(&self) -> Holdings {
+        Holdings {
+            tasks: self.working.len(),
+            executors: self.executors.len(),
+            results: self.held.len(),
+            result_bytes: self.held.bytes(),
+        }
     }
 
     /// Whether every executor has ended.

@@ -3,6 +3,7 @@
 mod bind;
 mod cost;
 mod hub;
+mod metrics;
 mod reattach;
 mod serve;
 mod stop;

@@ -17,9 +17,10 @@ const OURS: &[(&str, &[&str])] = &[
     ("flame-machine", &["flame-types"]),
     ("flame-clock", &["flame-types"]),
     ("flame-config", &["flame-types"]),
-    ("flame-telemetry", &["flame-types"]),
+    ("flame-metrics", &["flame-clock"]),
+    ("flame-telemetry", &["flame-types", "flame-metrics"]),
     ("flame-proto", &["flame-types"]),
-    ("flame-storage", &["flame-types"]),
+    ("flame-storage", &["flame-types", "flame-metrics"]),
     (
         "flame-coordinator",
         &[
@@ -27,12 +28,16 @@ const OURS: &[(&str, &[&str])] = &[
             "flame-machine",
             "flame-clock",
             "flame-config",
+            "flame-metrics",
             "flame-telemetry",
             "flame-proto",
             "flame-storage",
         ],
     ),
-    ("flame-worker", &["flame-types", "flame-clock", "flame-config", "flame-telemetry", "flame-proto"]),
+    (
+        "flame-worker",
+        &["flame-types", "flame-clock", "flame-config", "flame-metrics", "flame-telemetry", "flame-proto"],
+    ),
     ("flame-sdk", &["flame-types", "flame-clock", "flame-proto"]),
     ("flame-ctl", &["flame-sdk", "flame-types", "flame-config"]),
     ("flame-testkit", &["flame-types", "flame-clock", "flame-config", "flame-proto", "flame-sdk"]),
@@ -53,6 +58,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("bincode", &["flame-storage"]),
     ("serde-saphyr", &["flame-config", "flame-ctl", "flame-sdk", "flame-chaos"]),
     ("tracing-subscriber", &["flame-telemetry"]),
+    ("metrics", &["flame-metrics"]),
+    ("metrics-exporter-prometheus", &["flame-telemetry"]),
+    ("axum", &["flame-coordinator", "flame-worker"]),
 ];
 
 /// Dependencies of others that would end the purity of a crate.

@@ -11,8 +11,16 @@ use flame_types::CoordinatorId;
 use crate::programs::{Ended, Running};
 
 /// Flags for listeners that get in nobody's way: for coordinators that must fail before they speak to anybody.
-pub const ANY_PORTS: [&str; 6] =
-    ["--listen-client", "127.0.0.1:0", "--listen-worker", "127.0.0.1:0", "--listen-peer", "127.0.0.1:0"];
+pub const ANY_PORTS: [&str; 8] = [
+    "--listen-client",
+    "127.0.0.1:0",
+    "--listen-worker",
+    "127.0.0.1:0",
+    "--listen-peer",
+    "127.0.0.1:0",
+    "--listen-metrics",
+    "127.0.0.1:0",
+];
 
 /// What a coordinator says once it listens.
 pub const READY: &str = "\"event\":\"ready\"";

@@ -26,7 +26,7 @@ async fn ports(cluster: &Cluster) -> Result<()> {
     let (config, scratch) = (config(cluster, 1), tempfile::tempdir()?);
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
-    for (position, whose) in [(1, "clients"), (3, "workers"), (5, "other coordinators")] {
+    for (position, whose) in [(1, "clients"), (3, "workers"), (5, "other coordinators"), (7, "metrics")] {
         let mut flags = ANY_PORTS;
         flags[position] = &address;
         let words = [format!("cannot listen on {address} for {whose}: "), "choose another port".to_owned()];

@@ -8,13 +8,11 @@
 //! | `tasks.rs`, `events.rs` | tasks, and the story their events tell |
 //! | `watch.rs`, `watch_many.rs` | following one task (0.6) and many on one stream (0.7) |
 //! | `nodes.rs`, `executors.rs` | who runs them |
-//! | `outbox.rs` | a reply stream that is bounded in bytes |
 
 mod applications;
 mod events;
 mod executors;
 mod nodes;
-mod outbox;
 mod schema;
 mod service;
 mod sessions;

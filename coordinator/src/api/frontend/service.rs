@@ -5,10 +5,10 @@ use flame_proto::v1;
 use flame_proto::v1::frontend_server::Frontend;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::outbox::TaskStream;
 use super::{applications, executors, nodes, sessions, tasks, watch, watch_many};
 use crate::api::call::Call;
 use crate::api::dialect::Dialect;
+use crate::api::outbox::Messages;
 use crate::drive::gateway::Gateway;
 
 /// The published service of this node.
@@ -144,30 +144,30 @@ impl Frontend for FrontendService {
         tasks::get(&self.gateway, call, message).await.map(Response::new)
     }
 
-    type ListTaskStream = TaskStream;
+    type ListTaskStream = Messages<v1::Task>;
 
-    async fn list_task(&self, request: Request<v1::ListTaskRequest>) -> Answer<TaskStream> {
+    async fn list_task(&self, request: Request<v1::ListTaskRequest>) -> Answer<Messages<v1::Task>> {
         let (call, message) = open_as(Dialect::V06, request);
         tasks::list(&self.gateway, call, &message.session_id).await.map(Response::new)
     }
 
-    type ListTasksStream = TaskStream;
+    type ListTasksStream = Messages<v1::Task>;
 
-    async fn list_tasks(&self, request: Request<v1::ListTasksRequest>) -> Answer<TaskStream> {
+    async fn list_tasks(&self, request: Request<v1::ListTasksRequest>) -> Answer<Messages<v1::Task>> {
         let (call, message) = open_as(Dialect::V07, request);
         tasks::list(&self.gateway, call, &message.session_id).await.map(Response::new)
     }
 
-    type WatchTaskStream = TaskStream;
+    type WatchTaskStream = Messages<v1::Task>;
 
-    async fn watch_task(&self, request: Request<v1::WatchTaskRequest>) -> Answer<TaskStream> {
+    async fn watch_task(&self, request: Request<v1::WatchTaskRequest>) -> Answer<Messages<v1::Task>> {
         let (call, message) = open_as(Dialect::V06, request);
         watch::watch(&self.gateway, call, message).await.map(Response::new)
     }
 
-    type WatchTasksStream = TaskStream;
+    type WatchTasksStream = Messages<v1::Task>;
 
-    async fn watch_tasks(&self, request: Request<Streaming<v1::WatchTaskRequest>>) -> Answer<TaskStream> {
+    async fn watch_tasks(&self, request: Request<Streaming<v1::WatchTaskRequest>>) -> Answer<Messages<v1::Task>> {
         let (call, registrations) = open_as(Dialect::V07, request);
         Ok(Response::new(watch_many::watch(&self.gateway, call, registrations)))
     }

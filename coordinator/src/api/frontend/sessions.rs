@@ -183,6 +183,7 @@ fn checked_spec(spec: v1::SessionSpec) -> Result<SessionSpec, Status> {
 fn shown(session: SessionView, common_data: Option<Payload>) -> v1::Session {
     let count = |tasks: u64| i32::try_from(tasks).unwrap_or(i32::MAX);
     let id = session.id.to_string();
+    let kept = v1::Kept { tasks: session.kept_tasks(), trimmed: session.trimmed, bytes: session.kept_bytes };
     let mut spec = v1::SessionSpec::from(session.spec);
     spec.common_data = common_data.map(|data| data.0);
     v1::Session {
@@ -197,6 +198,7 @@ fn shown(session: SessionView, common_data: Option<Payload>) -> v1::Session {
             succeed: count(session.succeed),
             failed: count(session.failed),
             cancelled: count(session.cancelled),
+            kept: Some(kept),
             events: session.events.into_iter().map(event).collect(),
         }),
     }
@@ -208,7 +210,7 @@ fn event(event: SessionEvent) -> v1::Event {
 
 #[cfg(test)]
 mod tests {
-    use flame_types::{AppName, SessionState, WallMs};
+    use flame_types::{AppName, Position, SessionState, WallMs};
 
     use super::*;
 
@@ -228,6 +230,9 @@ mod tests {
             succeed: 3,
             failed: 4,
             cancelled: 5,
+            trimmed: 2,
+            kept_bytes: 77,
+            done_from: Position::START,
             events: vec![SessionEvent { code: 1001, message: "x".repeat(1000), at: WallMs(7) }],
             wait: None,
             bound: 0,
@@ -242,6 +247,7 @@ mod tests {
         let status = session.status.unwrap();
         let figures = (status.pending, status.running, status.succeed, status.failed, status.cancelled);
         assert_eq!(figures, (1, 2, 3, 4, 5));
+        assert_eq!(status.kept, Some(v1::Kept { tasks: 10, trimmed: 2, bytes: 77 }));
         assert_eq!((status.creation_time, status.completion_time, status.events[0].code), (1000, None, 1001));
         assert_eq!(session.spec.unwrap().common_data.as_deref(), Some(&b"data"[..]));
     }

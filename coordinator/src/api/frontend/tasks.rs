@@ -4,6 +4,7 @@ use bytes::Bytes;
 use flame_machine::command::{Command, Inputs, Submit};
 use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
+use flame_machine::view::{self, TaskPlace};
 use flame_proto::convert::parse_task_id;
 use flame_proto::{Invalid, v1};
 use flame_types::limits::TASK_PAYLOAD_BYTES_MAX;
@@ -14,11 +15,11 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::events;
-use super::outbox::{Outbox, TaskStream, outbox};
 use super::sessions::known_id;
 use crate::api::call::Call;
 use crate::api::dialect::Dialect;
 use crate::api::errors::{invalid, refused};
+use crate::api::outbox::{Messages, Outbox, outbox};
 use crate::api::read::{self, TaskSnapshot};
 use crate::drive::gateway::Gateway;
 
@@ -77,19 +78,21 @@ pub async fn get(gateway: &Gateway, call: Call, message: v1::GetTaskRequest) -> 
     let number = parse_task_id(&message.task_id).map_err(|error| invalid(&error))?;
     let session = message.session_id;
     let key = found_session(gateway, call, &session).await?;
-    let task = read::task(gateway, key, number).await?;
-    Ok(shown(&session, task.ok_or_else(|| not_found(&session, number))?, call.dialect))
+    match read::task(gateway, key, number).await? {
+        Some(task) => Ok(shown(&session, task, call.dialect)),
+        None => Err(missing(gateway, key, &session, number).await),
+    }
 }
 
 /// Streams the tasks of a session in the order of their numbers, page by page.
-pub async fn list(gateway: &Gateway, call: Call, session: &str) -> Result<TaskStream, Status> {
+pub async fn list(gateway: &Gateway, call: Call, session: &str) -> Result<Messages<v1::Task>, Status> {
     let key = found_session(gateway, call, session).await?;
-    let (outbox, stream) = outbox();
+    let (outbox, stream) = outbox(gateway.message_room());
     tokio::spawn(send_all(gateway.clone(), key, session.to_owned(), call.dialect, outbox));
     Ok(stream)
 }
 
-async fn send_all(gateway: Gateway, key: SessionKey, session: String, dialect: Dialect, outbox: Outbox) {
+async fn send_all(gateway: Gateway, key: SessionKey, session: String, dialect: Dialect, outbox: Outbox<v1::Task>) {
     let mut after = TaskNo::SESSION;
     loop {
         let page = match read::tasks_above(&gateway, key, after).await {
@@ -115,9 +118,24 @@ pub async fn found_session(gateway: &Gateway, call: Call, session: &str) -> Resu
     key.ok_or_else(|| refused(&Refusal::SessionNotFound(session.to_owned())))
 }
 
-/// There is no such task.
-pub fn not_found(session: &str, task: TaskNo) -> Status {
-    refused(&Refusal::TaskNotFound { session: session.to_owned(), task: task.0 })
+/// Why there is no such task: there never was one, or retention has removed it.
+pub async fn missing(gateway: &Gateway, key: SessionKey, session: &str, task: TaskNo) -> Status {
+    match has_left(gateway, key, task).await {
+        Ok(true) => removed(session, task),
+        Ok(false) => refused(&Refusal::TaskNotFound { session: session.to_owned(), task: task.0 }),
+        Err(status) => status,
+    }
+}
+
+/// Whether a task of which nothing is left was there once, in a session that is there still.
+pub async fn has_left(gateway: &Gateway, key: SessionKey, task: TaskNo) -> Result<bool, Status> {
+    Ok(gateway.with_state(move |state| view::task_place(state, key, task) != TaskPlace::Unknown).await?)
+}
+
+/// The task has ended, and nothing is left of it.
+pub fn removed(session: &str, task: TaskNo) -> Status {
+    let why = "it has ended, and retention has removed it since";
+    Status::not_found(format!("task {task} of session {session} is not found: {why}"))
 }
 
 /// The session went away while a stream was showing it.

@@ -11,11 +11,11 @@ use flame_proto::v1;
 use flame_types::{SessionKey, TaskNo, TaskState};
 use tonic::Status;
 
-use super::outbox::{Outbox, TaskStream, outbox};
-use super::tasks::{deleted, found_session, not_found, shown};
+use super::tasks::{deleted, found_session, has_left, missing, removed, shown};
 use crate::api::call::Call;
 use crate::api::dialect::Dialect;
 use crate::api::errors::invalid;
+use crate::api::outbox::{Messages, Outbox, outbox};
 use crate::api::read::{self, TaskSnapshot};
 use crate::drive::events::{SessionChange, Subscription};
 use crate::drive::gateway::Gateway;
@@ -25,14 +25,15 @@ pub fn stopping() -> Status {
     Status::unavailable("this node is stopping; watch again at another one")
 }
 
-pub async fn watch(gateway: &Gateway, call: Call, message: v1::WatchTaskRequest) -> Result<TaskStream, Status> {
+pub async fn watch(gateway: &Gateway, call: Call, message: v1::WatchTaskRequest) -> Result<Messages<v1::Task>, Status> {
     let number = parse_task_id(&message.task_id).map_err(|error| invalid(&error))?;
     let key = found_session(gateway, call, &message.session_id).await?;
     // Subscribe first, look second: nothing falls between.
     let changes = gateway.subscribe(key);
-    let first = read::task(gateway, key, number).await?;
-    let first = first.ok_or_else(|| not_found(&message.session_id, number))?;
-    let (outbox, stream) = outbox();
+    let Some(first) = read::task(gateway, key, number).await? else {
+        return Err(missing(gateway, key, &message.session_id, number).await);
+    };
+    let (outbox, stream) = outbox(gateway.message_room());
     let watch = Watch { gateway: gateway.clone(), key, session: message.session_id, number, dialect: call.dialect };
     tokio::spawn(watch.run(first, changes, outbox));
     Ok(stream)
@@ -47,14 +48,19 @@ struct Watch {
 }
 
 impl Watch {
-    async fn run(self, first: TaskSnapshot, changes: Subscription, outbox: Outbox) {
+    async fn run(self, first: TaskSnapshot, changes: Subscription, outbox: Outbox<v1::Task>) {
         if let Err(status) = self.follow(first, changes, &outbox).await {
             outbox.fail(status).await;
         }
     }
 
     /// Returns well once the last state is sent, or when nobody listens any more.
-    async fn follow(&self, first: TaskSnapshot, mut changes: Subscription, outbox: &Outbox) -> Result<(), Status> {
+    async fn follow(
+        &self,
+        first: TaskSnapshot,
+        mut changes: Subscription,
+        outbox: &Outbox<v1::Task>,
+    ) -> Result<(), Status> {
         let mut task = first;
         let mut sent: Option<TaskState> = None;
         loop {
@@ -72,7 +78,13 @@ impl Watch {
                 changed = self.changed(&mut changes) => changed?,
                 () = outbox.gone() => return Ok(()),
             }
-            task = read::task(&self.gateway, self.key, self.number).await?.ok_or_else(|| deleted(&self.session))?;
+            task = match read::task(&self.gateway, self.key, self.number).await? {
+                Some(task) => task,
+                None if has_left(&self.gateway, self.key, self.number).await? => {
+                    return Err(removed(&self.session, self.number));
+                }
+                None => return Err(deleted(&self.session)),
+            };
         }
     }
 

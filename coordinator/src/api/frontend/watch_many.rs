@@ -23,11 +23,11 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::outbox::{Gone, Outbox, TaskStream, outbox};
-use super::tasks::{deleted, found_session, not_found, shown, shown_unknown};
+use super::tasks::{deleted, found_session, has_left, missing, removed, shown, shown_unknown};
 use super::watch::stopping;
 use crate::api::call::Call;
 use crate::api::errors::invalid;
+use crate::api::outbox::{Gone, Messages, Outbox, outbox};
 use crate::api::read::{self, TASKS_PER_READ_MAX};
 use crate::drive::events::{SessionChange, Subscription};
 use crate::drive::gateway::Gateway;
@@ -40,16 +40,16 @@ pub const WATCHED_TASKS_MAX: usize = 262_144;
 const CLOSED_GRACE: Duration = Duration::from_millis(500);
 
 /// Opens the stream at once; what is wrong with a registration is said on it.
-pub fn watch<S>(gateway: &Gateway, call: Call, registrations: S) -> TaskStream
+pub fn watch<S>(gateway: &Gateway, call: Call, registrations: S) -> Messages<v1::Task>
 where
     S: Stream<Item = Result<v1::WatchTaskRequest, Status>> + Send + Unpin + 'static,
 {
-    let (outbox, stream) = outbox();
+    let (outbox, stream) = outbox(gateway.message_room());
     tokio::spawn(run(gateway.clone(), call, registrations, outbox));
     stream
 }
 
-async fn run<S>(gateway: Gateway, call: Call, mut registrations: S, outbox: Outbox)
+async fn run<S>(gateway: Gateway, call: Call, mut registrations: S, outbox: Outbox<v1::Task>)
 where
     S: Stream<Item = Result<v1::WatchTaskRequest, Status>> + Send + Unpin + 'static,
 {
@@ -92,7 +92,7 @@ async fn open<'a, S>(
     gateway: &'a Gateway,
     call: Call,
     registrations: &mut S,
-    outbox: &'a Outbox,
+    outbox: &'a Outbox<v1::Task>,
 ) -> Result<(Watch<'a>, Subscription), Status>
 where
     S: Stream<Item = Result<v1::WatchTaskRequest, Status>> + Unpin,
@@ -119,7 +119,7 @@ where
 struct Watch<'a> {
     gateway: &'a Gateway,
     call: Call,
-    outbox: &'a Outbox,
+    outbox: &'a Outbox<v1::Task>,
     key: SessionKey,
     session: String,
     /// Registered tasks that have not ended, with the state that was sent last.
@@ -196,7 +196,8 @@ impl Watch<'_> {
         // They may have been submitted through another node a moment ago.
         self.gateway.barrier(self.call.again().deadline).await.map_err(Status::from)?;
         for number in self.show(&unknown, Answer::Always).await? {
-            self.send_unknown(number.to_string(), not_found(&self.session, number)).await?;
+            let why = missing(self.gateway, self.key, &self.session, number).await;
+            self.send_unknown(number.to_string(), why).await?;
         }
         Ok(())
     }
@@ -221,11 +222,15 @@ impl Watch<'_> {
 
     /// Sends the tasks that have another state than was sent last.
     async fn refresh(&mut self, numbers: Vec<TaskNo>) -> Result<(), End> {
-        match self.show(&numbers, Answer::WhenChanged).await?.is_empty() {
-            true => Ok(()),
-            // A task that was there is not there any more.
-            false => Err(End::Error(deleted(&self.session))),
+        for number in self.show(&numbers, Answer::WhenChanged).await? {
+            // A task that was there is not there any more: its session, or the task alone.
+            if !has_left(self.gateway, self.key, number).await? {
+                return Err(End::Error(deleted(&self.session)));
+            }
+            self.followed.remove(&number);
+            self.send_unknown(number.to_string(), removed(&self.session, number)).await?;
         }
+        Ok(())
     }
 
     /// Looks at tasks and sends them. Returns the numbers of which there is no task.

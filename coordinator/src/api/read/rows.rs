@@ -98,6 +98,26 @@ impl TaskRows {
         Ok(true)
     }
 
+    /// The first task above `after` of which a row says how it ended.
+    pub fn next_ended(&self, after: TaskNo) -> Result<Option<TaskNo>, ReadError> {
+        let mut found: Option<TaskNo> = None;
+        for table in [Table::Finished, Table::CancelledRange] {
+            let (_, to) = RowKey::session_range(table, self.session);
+            let from = RowKey::task(table, self.session, after.next());
+            for (key, _) in self.rows.scan(Space::Bulk, &from.0, &to.0, 1)? {
+                let task = TaskNo(RowKey(key.to_vec()).number_at(1).ok_or(ReadError::Kind)?);
+                found = Some(found.map_or(task, |found| found.min(task)));
+            }
+        }
+        // A range that began before may reach beyond.
+        if let Some((_, Row::CancelledRange(row))) = self.last_row(Table::CancelledRange, after)?
+            && row.last > after
+        {
+            found = Some(after.next());
+        }
+        Ok(found)
+    }
+
     /// The row of this table whose first task is the greatest that is not above `task`.
     fn last_row(&self, table: Table, task: TaskNo) -> Result<Option<(TaskNo, Row)>, ReadError> {
         let key = RowKey::task(table, self.session, task);

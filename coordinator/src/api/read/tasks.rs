@@ -1,6 +1,6 @@
 //! Reading tasks of this node, some at a time.
 
-use flame_machine::State;
+use flame_machine::{State, view};
 use flame_types::{SessionKey, TaskNo, WallMs};
 use tonic::Status;
 
@@ -41,15 +41,43 @@ pub async fn tasks(gateway: &Gateway, session: SessionKey, mut numbers: Vec<Task
 }
 
 /// The tasks of a session above `after`, in the order of their numbers: as many as one go takes; an empty list at the
-/// end, and `None` when the session is gone.
+/// end, and `None` when the session is gone. Tasks that have left are passed over.
 ///
 /// # Errors
 /// As for [`task`].
 pub async fn tasks_above(
     gateway: &Gateway,
     session: SessionKey,
-    after: TaskNo,
+    mut after: TaskNo,
 ) -> Result<Option<Vec<TaskSnapshot>>, Status> {
+    loop {
+        let Some(page) = page_above(gateway, session, after).await? else { return Ok(None) };
+        let Some((last, _)) = page.last() else { return Ok(Some(Vec::new())) };
+        let last = *last;
+        let found: Vec<TaskSnapshot> = page.into_iter().filter_map(|(_, task)| task).collect();
+        if !found.is_empty() {
+            return Ok(Some(found));
+        }
+        after = match next_above(gateway, session, last).await? {
+            Some(next) => TaskNo(next.0 - 1),
+            None => return Ok(Some(found)),
+        };
+    }
+}
+
+/// The first task above `after` that is kept or has not ended. Many neighbours may have left: they are not looked at one
+/// by one.
+async fn next_above(gateway: &Gateway, session: SessionKey, after: TaskNo) -> Result<Option<TaskNo>, Status> {
+    let live = move |state: &State| view::live_tasks(state, session, after, 1).first().map(|task| task.no);
+    let live = gateway.with_state(live).await?;
+    let reader = gateway.rows();
+    let read = move || TaskRows::new(reader, session).next_ended(after);
+    let joined = tokio::task::spawn_blocking(read).await;
+    let ended = joined.map_err(|error| Status::internal(format!("a read ended early: {error}")))??;
+    Ok(live.into_iter().chain(ended).min())
+}
+
+async fn page_above(gateway: &Gateway, session: SessionKey, after: TaskNo) -> Result<Option<Vec<Found>>, Status> {
     let look = move |state: &State| {
         if !state.sessions().contains_key(&session) && !state.closed().contains_key(&session) {
             return None;
@@ -60,8 +88,7 @@ pub async fn tasks_above(
     };
     let standings: Option<Vec<(TaskNo, Standing)>> = gateway.with_state(look).await?;
     let Some(standings) = standings else { return Ok(None) };
-    // A task of memory without rows: the session was deleted in between.
-    Ok(read_rows(gateway, session, standings).await?.into_iter().map(|(_, task)| task).collect())
+    read_rows(gateway, session, standings).await.map(Some)
 }
 
 /// When a task was submitted that was applied here a moment ago: its row is still in memory.

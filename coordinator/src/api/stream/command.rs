@@ -24,7 +24,8 @@ pub(super) struct Numbered {
 pub(super) fn submit(session: SessionId, frame: ha::SubmitTasks) -> Result<Numbered, Status> {
     let ha::SubmitTasks { seq, below, tasks, count, options, idempotency_key } = frame;
     let inputs: usize = tasks.iter().filter_map(|task| task.input.as_ref()).map(bytes::Bytes::len).sum();
-    let bytes = FRAME_BYTES + TASK_BYTES * tasks.len() + inputs;
+    let affinity: usize = options.iter().flat_map(|options| &options.affinity).map(bytes::Bytes::len).sum();
+    let bytes = FRAME_BYTES + TASK_BYTES * tasks.len() + inputs + affinity;
     let mut inputs = tasks.into_iter().map(|task| task.input.map(Payload));
     let inputs = match count {
         0 => Inputs::Each(inputs.collect()),

@@ -1,10 +1,12 @@
 //! Following a session's results: first those recorded before, then new ones as they come.
 
+use flame_machine::State;
 use flame_proto::ha;
+use flame_proto::ha::session_down::Frame as Down;
 use flame_types::{SessionKey, TaskNo};
 use tonic::Status;
 
-use super::frames::{Packer, Position};
+use super::frames::{Packer, Position, position};
 use super::ranges::Ranges;
 use super::recorded;
 use crate::api::errors::ReadError;
@@ -52,14 +54,14 @@ impl Following {
     ///
     /// # Errors
     /// INTERNAL when rows are damaged.
-    pub(super) async fn frames(&mut self, change: ResultsChange) -> Result<Vec<ha::Results>, Status> {
+    pub(super) async fn frames(&mut self, change: ResultsChange) -> Result<Vec<Down>, Status> {
         match change {
             ResultsChange::Entries(entries) => {
                 let mut packer = Packer::new(self.sent, self.only.as_ref());
                 entries.iter().for_each(|entry| packer.add(entry));
                 let (frames, sent) = packer.finish();
                 self.sent = sent;
-                Ok(frames)
+                Ok(frames.into_iter().map(Down::Results).collect())
             }
             ResultsChange::Lost if self.behind => self.read_on().await,
             ResultsChange::Lost => {
@@ -71,7 +73,7 @@ impl Following {
     }
 
     /// Passes on the next piece of what lies in the rows.
-    async fn read_on(&mut self) -> Result<Vec<ha::Results>, Status> {
+    async fn read_on(&mut self) -> Result<Vec<Down>, Status> {
         let (rows, session, after) = (self.gateway.rows(), self.session, self.sent);
         let read = move || -> Result<_, ReadError> {
             let page = recorded::page(&rows, session, after)?;
@@ -80,6 +82,16 @@ impl Following {
         };
         let joined = tokio::task::spawn_blocking(read).await;
         let (page, cancelled) = joined.map_err(|error| Status::internal(format!("a read ended early: {error}")))??;
+        let mut down = Vec::new();
+        // Looked at after the rows were read: what was recorded behind it had not left by then.
+        let done_from = self.gateway.with_state(move |state| done_from(state, session)).await?;
+        if done_from > self.sent {
+            self.sent = done_from;
+            // Who follows nothing in particular of its own has missed nothing.
+            if self.only.as_ref().is_none_or(|only| !only.is_empty()) {
+                down.push(Down::Trimmed(ha::Trimmed { from: Some(position(done_from)) }));
+            }
+        }
         let mut packer = Packer::new(self.sent, self.only.as_ref());
         page.entries.iter().for_each(|entry| packer.add(entry));
         cancelled.iter().for_each(|(first, last)| packer.add_cancelled(*first, *last));
@@ -87,6 +99,15 @@ impl Following {
         self.sent = sent;
         // What is recorded meanwhile waits in memory: following began before this read.
         self.behind = !page.is_last;
-        Ok(frames)
+        down.extend(frames.into_iter().map(Down::Results));
+        Ok(down)
     }
+}
+
+/// What ended up to here has left.
+fn done_from(state: &State, session: SessionKey) -> Position {
+    let open = state.sessions().get(&session).map(|session| session.row.done_from);
+    let closed = || state.closed().get(&session).map(|row| row.done_from);
+    let from = open.or_else(closed).unwrap_or_default();
+    (from.generation, from.index)
 }

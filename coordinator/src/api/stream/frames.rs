@@ -8,7 +8,7 @@ use super::ranges::Ranges;
 use crate::drive::results::{EndedTask, EntryResults};
 
 /// A frame is full once it has so many bytes of outputs …
-const FRAME_BYTES: usize = 1 << 20;
+const FRAME_BYTES: usize = 256 << 10;
 
 /// … or so many tasks.
 const FRAME_TASKS: usize = 1024;

@@ -29,6 +29,10 @@ impl Ranges {
         self.0.insert(first, last);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn contains(&self, task: TaskNo) -> bool {
         self.0.range(..=task).next_back().is_some_and(|(_, last)| task <= *last)
     }

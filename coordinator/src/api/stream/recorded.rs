@@ -3,7 +3,7 @@
 
 use flame_machine::row::{Row, RowKey, Table};
 use flame_storage::{RowReader, Space, codec};
-use flame_types::{Generation, LogIndex, SessionKey, TaskNo};
+use flame_types::{SessionKey, TaskNo};
 
 use super::frames::Position;
 use crate::api::errors::ReadError;
@@ -13,7 +13,7 @@ use crate::drive::results::{EndedTask, EntryResults};
 const ENTRIES_PER_READ: usize = 64;
 
 /// A read ends early once it has so many bytes of outputs.
-const BYTES_PER_READ: usize = 4 << 20;
+const BYTES_PER_READ: usize = 1 << 20;
 
 /// A piece of what is recorded.
 pub(super) struct Page {
@@ -24,7 +24,8 @@ pub(super) struct Page {
 
 /// What was recorded after a position, from the front.
 pub(super) fn page(rows: &RowReader, session: SessionKey, after: Position) -> Result<Page, ReadError> {
-    let from = RowKey::done(session, after.0, after.1.next());
+    let after = flame_types::Position { generation: after.0, index: after.1 };
+    let from = RowKey::done(session, after.next());
     let (_, to) = RowKey::session_range(Table::Done, session);
     let found = rows.scan(Space::Bulk, &from.0, &to.0, ENTRIES_PER_READ)?;
     let mut page = Page { entries: Vec::with_capacity(found.len()), is_last: found.len() < ENTRIES_PER_READ };
@@ -32,12 +33,11 @@ pub(super) fn page(rows: &RowReader, session: SessionKey, after: Position) -> Re
     let count = found.len();
     for (number, (key, value)) in found.into_iter().enumerate() {
         let key = RowKey(key.to_vec());
-        let (Some(generation), Some(index)) = (key.number_at(1), key.number_at(2)) else { return Err(ReadError::Kind) };
-        let generation = Generation(u32::try_from(generation).map_err(|_| ReadError::Kind)?);
-        let Row::Done(tasks) = codec::decode::<Row>(value)? else { return Err(ReadError::Kind) };
-        let ended = ended(rows, session, &tasks)?;
+        let at = key.done_position().ok_or(ReadError::Kind)?;
+        let Row::Done(done) = codec::decode::<Row>(value)? else { return Err(ReadError::Kind) };
+        let ended = ended(rows, session, &done.tasks)?;
         bytes += ended.iter().filter_map(|ended| ended.output.as_ref()).map(flame_types::Payload::len).sum::<usize>();
-        page.entries.push(EntryResults { at: (generation, LogIndex(index)), ended, cancelled: Vec::new() });
+        page.entries.push(EntryResults { at: (at.generation, at.index), ended, cancelled: Vec::new() });
         if bytes >= BYTES_PER_READ && number + 1 < count {
             page.is_last = false;
             break;

@@ -6,18 +6,14 @@ use flame_proto::ha::session_down::Frame as Down;
 use flame_proto::ha::session_up::Frame as Up;
 use flame_proto::ha::sessions_server::{Sessions, SessionsServer};
 use flame_types::{ClientId, limits};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::frames::position;
-use super::session::{CREDIT_BYTES, CREDIT_FRAMES, End, Outgoing, Session, Whose};
+use super::session::{CREDIT_BYTES, CREDIT_FRAMES, End, Session, Whose};
 use crate::api::call::Call;
 use crate::api::frontend::{found_session, known_id};
+use crate::api::outbox::{Messages, Outbox, outbox};
 use crate::drive::gateway::Gateway;
-
-/// Frames down that wait for the connection.
-const FRAMES_WAITING_MAX: usize = 64;
 
 /// The streams of this node's clients.
 pub struct SessionsService {
@@ -36,23 +32,27 @@ impl SessionsService {
 
 #[tonic::async_trait]
 impl Sessions for SessionsService {
-    type StreamStream = ReceiverStream<Result<ha::SessionDown, Status>>;
+    type StreamStream = Messages<ha::SessionDown>;
 
     async fn stream(&self, request: Request<Streaming<ha::SessionUp>>) -> Result<Response<Self::StreamStream>, Status> {
         let call = Call::of(request.metadata());
-        let (down, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+        let (down, frames) = outbox(self.gateway.message_room());
         let (gateway, up) = (self.gateway.clone(), request.into_inner());
         tokio::spawn(async move {
-            if let Err(End::Error(status)) = serve(gateway, call, up, down.clone()).await {
-                // A client that has gone away misses nothing.
-                let _ = down.send(Err(status)).await;
+            if let Err(End::Error(status)) = serve(gateway, call, up, &down).await {
+                down.fail(status).await;
             }
         });
-        Ok(Response::new(ReceiverStream::new(frames)))
+        Ok(Response::new(frames))
     }
 }
 
-async fn serve(gateway: Gateway, call: Call, mut up: Streaming<ha::SessionUp>, down: Outgoing) -> Result<(), End> {
+async fn serve(
+    gateway: Gateway,
+    call: Call,
+    mut up: Streaming<ha::SessionUp>,
+    down: &Outbox<ha::SessionDown>,
+) -> Result<(), End> {
     let first = tokio::time::timeout_at(call.deadline, up.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no frame came"))??;
     let Some(Up::Open(open)) = first.and_then(|first| first.frame) else {
@@ -72,7 +72,7 @@ async fn serve(gateway: Gateway, call: Call, mut up: Streaming<ha::SessionUp>, d
         credit_frames: CREDIT_FRAMES as u32,
         position: Some(position(now)),
     });
-    down.send(Ok(ha::SessionDown { frame: Some(opened) })).await.map_err(|_| End::Gone)?;
+    down.send(ha::SessionDown { frame: Some(opened) }).await?;
     Session::new(gateway, Whose { call, id, key, client, generation }, commands, down).run(up).await
 }
 

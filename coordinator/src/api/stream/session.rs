@@ -7,7 +7,6 @@ use flame_proto::ha;
 use flame_proto::ha::session_down::Frame as Down;
 use flame_proto::ha::session_up::Frame as Up;
 use flame_types::{ClientId, Generation, LogIndex, Seq, SessionId, SessionKey, TaskNo};
-use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::command::{self, Numbered};
@@ -17,6 +16,7 @@ use super::ranges::Ranges;
 use crate::api::call::Call;
 use crate::api::errors::refused;
 use crate::api::frontend::{session_deleted, stopping};
+use crate::api::outbox::{Gone, Outbox};
 use crate::drive::gateway::{ClientStream, Gateway, TakenOver};
 use crate::drive::results::ResultsChange;
 
@@ -29,9 +29,6 @@ pub(super) const CREDIT_FRAMES: usize = 256;
 /// Most ranges that a client may name to be followed.
 const RANGES_MAX: usize = 65_536;
 
-/// Frames on their way to the client.
-pub(super) type Outgoing = mpsc::Sender<Result<ha::SessionDown, Status>>;
-
 /// Whose stream it is.
 pub(super) struct Whose {
     pub(super) call: Call,
@@ -42,11 +39,11 @@ pub(super) struct Whose {
 }
 
 /// A stream that is open.
-pub(super) struct Session {
+pub(super) struct Session<'a> {
     gateway: Gateway,
     whose: Whose,
     commands: ClientStream,
-    down: Outgoing,
+    down: &'a Outbox<ha::SessionDown>,
     following: Option<Following>,
     /// Tasks that were submitted here before anything was followed.
     own: Ranges,
@@ -71,14 +68,25 @@ impl From<Status> for End {
     }
 }
 
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
 impl From<TakenOver> for End {
     fn from(_: TakenOver) -> Self {
         Self::Error(Status::aborted("the client of this stream has expired, or goes on with another stream"))
     }
 }
 
-impl Session {
-    pub(super) fn new(gateway: Gateway, whose: Whose, commands: ClientStream, down: Outgoing) -> Self {
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        gateway: Gateway,
+        whose: Whose,
+        commands: ClientStream,
+        down: &'a Outbox<ha::SessionDown>,
+    ) -> Self {
         let (own, unanswered) = (Ranges::default(), BTreeMap::new());
         Self { gateway, whose, commands, down, following: None, own, last: None, unanswered, bytes: 0 }
     }
@@ -106,7 +114,7 @@ impl Session {
                     self.on_replies(&mut replies).await?;
                     self.on_results(change).await?;
                 }
-                () = self.down.closed() => return Err(End::Gone),
+                () = self.down.gone() => return Err(End::Gone),
             }
         }
         self.gateway.end_client(self.whose.client, self.whose.call.again().deadline).await.map_err(Status::from)?;
@@ -140,8 +148,8 @@ impl Session {
             ))));
         }
         self.last = Some(seq);
-        let room = self.commands.room(bytes).await;
-        self.commands.send(seq, below, command, room)?;
+        let place = self.commands.room(bytes).await.map_err(Status::from)?;
+        self.commands.send(seq, below, command, place)?;
         self.bytes += bytes;
         self.unanswered.insert(seq, bytes);
         Ok(())
@@ -208,13 +216,13 @@ impl Session {
         }
         let Some(following) = &mut self.following else { return Ok(()) };
         for frame in following.frames(change).await? {
-            self.tell(Down::Results(frame)).await?;
+            self.tell(frame).await?;
         }
         Ok(())
     }
 
     async fn tell(&self, frame: Down) -> Result<(), End> {
-        self.down.send(Ok(ha::SessionDown { frame: Some(frame) })).await.map_err(|_| End::Gone)
+        Ok(self.down.send(ha::SessionDown { frame: Some(frame) }).await?)
     }
 }
 

@@ -10,7 +10,7 @@ use flame_types::{ClientId, Seq};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Gateway, GatewayError, Room};
+use super::{COMMAND_BYTES_MAX, Gateway, GatewayError, Place};
 
 /// One stream of a client. Dropping it ends nothing but the sending: its client may go on elsewhere.
 pub struct ClientStream {
@@ -56,18 +56,25 @@ impl Gateway {
 impl ClientStream {
     /// Room for a command of so many bytes; waits for it. Whoever waits here reads no further commands: that is how a
     /// node with too much to do holds its clients up.
-    pub async fn room(&self, bytes: usize) -> Room {
-        Room::of_bytes(&self.gateway.inner.room_bytes, bytes).await
+    ///
+    /// # Errors
+    /// [`GatewayError::TooLarge`].
+    pub async fn room(&self, bytes: usize) -> Result<Place, GatewayError> {
+        if bytes > COMMAND_BYTES_MAX {
+            return Err(GatewayError::TooLarge { bytes });
+        }
+        Ok(self.gateway.inner.admission.stream(bytes).await)
     }
 
     /// Sends a command, now and again until it is answered.
     ///
     /// # Errors
     /// [`TakenOver`].
-    pub fn send(&self, seq: Seq, below: Seq, command: Command, room: Room) -> Result<(), TakenOver> {
+    pub fn send(&self, seq: Seq, below: Seq, command: Command, place: Place) -> Result<(), TakenOver> {
         let whose = (self.client, self.ticket);
-        let sent = self.gateway.windows().admit_numbered(whose, (seq, below), command, room);
-        sent.then_some(()).ok_or(TakenOver)
+        let taken = self.gateway.windows().admit_numbered(whose, (seq, below), command, place);
+        self.gateway.inner.unsent.notify_one();
+        taken.then_some(()).ok_or(TakenOver)
     }
 
     /// Waits for replies and takes up to `limit` that are there. They come in the order of their numbers.

@@ -33,6 +33,7 @@ impl Gateway {
             let (ticket, reply) = replies.ticket();
             let command = Command::RegisterClient { nonce, gateway: Some(self.inner.id) };
             self.windows().set_registering(unnumbered(ticket, command));
+            self.inner.unsent.notify_one();
             match tokio::time::timeout(REGISTRATION_PATIENCE, reply).await {
                 Ok(Ok(Reply::Client(client))) => return client,
                 Ok(Ok(other)) => tracing::warn!(?other, "the registration of this gateway was refused; trying again"),

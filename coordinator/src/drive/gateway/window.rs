@@ -1,4 +1,6 @@
-//! The commands of one client that are not answered yet, in order.
+//! The commands of one client that are not answered yet, in order, and how far they have been sent.
+//!
+//! Nothing is queued beside them: whoever sends takes the next ones from here, and sending again means to begin anew.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +11,28 @@ use flame_storage::codec;
 use flame_types::{ClientId, Seq};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Room;
+use super::Place;
 
-/// Where encoded commands go. Bounded by the windows themselves: it never holds more than is unanswered.
-pub(super) type Link = mpsc::UnboundedSender<Bytes>;
+/// What one frame to the leader may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::drive) struct FrameRoom {
+    /// Commands.
+    pub(in crate::drive) commands: usize,
+    /// Bytes of them; one command may have more, alone.
+    pub(in crate::drive) bytes: usize,
+}
+
+impl FrameRoom {
+    /// Takes room for a command, if there is enough.
+    fn take(&mut self, bytes: usize, is_first: bool) -> bool {
+        let fits = self.commands > 0 && (bytes <= self.bytes || is_first);
+        if fits {
+            self.commands -= 1;
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+        fits
+    }
+}
 
 /// Where a reply goes.
 pub(super) enum Answer {
@@ -20,7 +40,7 @@ pub(super) enum Answer {
     Nobody,
     /// One caller.
     Call(oneshot::Sender<Reply>),
-    /// A stream that has many under way.
+    /// A stream that has many under way. Never more wait in it than its credit has frames.
     Stream(mpsc::UnboundedSender<(Seq, Reply)>),
 }
 
@@ -28,13 +48,16 @@ pub(super) enum Answer {
 pub(super) struct Window {
     client: ClientId,
     unanswered: BTreeMap<Seq, Unanswered>,
+    /// Commands from this number on have not been sent on the present link.
+    unsent_from: Seq,
 }
 
 struct Unanswered {
     bytes: Bytes,
+    /// Whether it ever left this node.
     sent: bool,
     answer: Answer,
-    _room: Room,
+    _place: Place,
 }
 
 /// What became of a command whose caller stopped waiting.
@@ -48,7 +71,7 @@ pub(super) enum GivenUp {
 
 impl Window {
     pub(super) fn new(client: ClientId) -> Self {
-        Self { client, unanswered: BTreeMap::new() }
+        Self { client, unanswered: BTreeMap::new(), unsent_from: Seq(0) }
     }
 
     pub(super) fn client(&self) -> ClientId {
@@ -60,12 +83,10 @@ impl Window {
         self.unanswered.keys().next().copied()
     }
 
-    /// Keeps a command, and sends it if there is a link.
-    pub(super) fn push(&mut self, seq: Seq, below: Seq, command: Command, to: (Answer, Room), link: Option<&Link>) {
-        let (answer, room) = to;
+    /// Keeps a command until it is answered.
+    pub(super) fn push(&mut self, seq: Seq, below: Seq, command: Command, answer: Answer, place: Place) {
         let bytes = self.encode(seq, below, command);
-        let sent = link.is_some_and(|link| link.send(bytes.clone()).is_ok());
-        self.unanswered.insert(seq, Unanswered { bytes, sent, answer, _room: room });
+        self.unanswered.insert(seq, Unanswered { bytes, sent: false, answer, _place: place });
     }
 
     pub(super) fn resolve(&mut self, seq: Seq, reply: &Reply) {
@@ -92,14 +113,23 @@ impl Window {
         }
     }
 
-    /// Sends everything unanswered, in order.
-    pub(super) fn resend(&mut self, link: &Link) {
-        for entry in self.unanswered.values_mut() {
-            if link.send(entry.bytes.clone()).is_err() {
-                return;
+    /// Everything unanswered goes out again, in order. Returns whether that is anything.
+    pub(super) fn rewind(&mut self) -> bool {
+        self.unsent_from = Seq(0);
+        !self.unanswered.is_empty()
+    }
+
+    /// Takes what is to be sent next, as far as there is room. Returns whether that was all.
+    pub(super) fn take(&mut self, into: &mut Vec<Bytes>, room: &mut FrameRoom) -> bool {
+        for (seq, entry) in self.unanswered.range_mut(self.unsent_from..) {
+            if !room.take(entry.bytes.len(), into.is_empty()) {
+                return false;
             }
+            into.push(entry.bytes.clone());
             entry.sent = true;
+            self.unsent_from = seq.next();
         }
+        true
     }
 
     fn encode(&self, seq: Seq, below: Seq, command: Command) -> Bytes {

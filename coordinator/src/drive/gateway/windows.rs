@@ -1,6 +1,12 @@
 //! The windows of all clients that this node serves: its own, through which unary calls go, and those of streams.
+//!
+//! The link takes from here what is to be sent next, client by client in turn, so that one with much to send does not
+//! hold the others up.
+//!
+//! **Invariant:** nothing is queued between the windows and the link: however often everything is sent again, memory
+//! holds what is unanswered and no more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 use flame_machine::command::Command;
@@ -9,17 +15,53 @@ use flame_machine::reply::Reply;
 use flame_types::{ClientId, Seq};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Room;
-use super::window::{Answer, GivenUp, Link, Window};
+use super::Place;
+use super::window::{Answer, FrameRoom, GivenUp, Window};
 
 /// All windows, and the link they share.
 #[derive(Default)]
 pub(super) struct Windows {
     own: Option<Own>,
-    registering: Option<Bytes>,
+    registering: Option<Registering>,
     streams: HashMap<ClientId, StreamWindow>,
     opened: u64,
-    link: Option<Link>,
+    /// Whether anything can be sent.
+    linked: bool,
+    /// Clients with something to send, each once. Empty without a link.
+    sending: Sending,
+}
+
+/// The command that gives this node a client id.
+struct Registering {
+    bytes: Bytes,
+    /// Whether it was sent on the present link.
+    sent: bool,
+}
+
+/// Whose turn it is.
+#[derive(Default)]
+struct Sending {
+    order: VecDeque<ClientId>,
+    members: HashSet<ClientId>,
+}
+
+impl Sending {
+    fn add(&mut self, client: ClientId) {
+        if self.members.insert(client) {
+            self.order.push_back(client);
+        }
+    }
+
+    fn next(&mut self) -> Option<ClientId> {
+        let client = self.order.pop_front()?;
+        self.members.remove(&client);
+        Some(client)
+    }
+
+    fn clear(&mut self) {
+        self.order.clear();
+        self.members.clear();
+    }
 }
 
 /// The node numbers its own commands.
@@ -52,23 +94,22 @@ impl Windows {
         self.registering = None;
     }
 
-    /// Sends the registration now and on every new link, until it is answered.
+    /// The registration goes out now and on every new link, until it is answered.
     pub(super) fn set_registering(&mut self, bytes: Bytes) {
-        if let Some(link) = &self.link {
-            // A closed link is replaced soon, and then this goes out again.
-            let _ = link.send(bytes.clone());
-        }
-        self.registering = Some(bytes);
+        self.registering = Some(Registering { bytes, sent: false });
     }
 
-    /// Numbers a command of this node and sends it, if there is a link. `None` when the registration was lost.
-    pub(super) fn admit(&mut self, command: Command, room: Room) -> Option<(Seq, oneshot::Receiver<Reply>)> {
+    /// Numbers a command of this node, to be sent. `None` when the registration was lost.
+    pub(super) fn admit(&mut self, command: Command, place: Place) -> Option<(Seq, oneshot::Receiver<Reply>)> {
         let own = self.own.as_mut()?;
         let seq = own.next;
         own.next = seq.next();
         let below = own.window.lowest().unwrap_or(seq);
         let (caller, reply) = oneshot::channel();
-        own.window.push(seq, below, command, (Answer::Call(caller), room), self.link.as_ref());
+        own.window.push(seq, below, command, Answer::Call(caller), place);
+        if self.linked {
+            self.sending.add(own.window.client());
+        }
         Some((seq, reply))
     }
 
@@ -98,17 +139,19 @@ impl Windows {
         self.streams.keys().copied().collect()
     }
 
-    /// Sends a command that its client has numbered. `false` when another stream serves the client, or it has expired.
+    /// Takes in a command that its client has numbered, to be sent. `false` when another stream serves the client, or it has expired.
     pub(super) fn admit_numbered(
         &mut self,
         (client, ticket): (ClientId, u64),
         (seq, below): (Seq, Seq),
         command: Command,
-        room: Room,
+        place: Place,
     ) -> bool {
         let Some(stream) = self.streams.get_mut(&client).filter(|stream| stream.ticket == ticket) else { return false };
-        let answer = Answer::Stream(stream.replies.clone());
-        stream.window.push(seq, below, command, (answer, room), self.link.as_ref());
+        stream.window.push(seq, below, command, Answer::Stream(stream.replies.clone()), place);
+        if self.linked {
+            self.sending.add(client);
+        }
         true
     }
 
@@ -139,22 +182,54 @@ impl Windows {
         consequences
     }
 
-    /// Commands go out here from now on, all unanswered ones first. `None`: nobody leads.
-    pub(super) fn set_link(&mut self, link: Option<Link>) {
-        self.link = link;
+    /// Commands can be sent from now on, all unanswered ones first; or nobody leads.
+    pub(super) fn set_linked(&mut self, linked: bool) {
+        self.linked = linked;
+        self.sending.clear();
         self.resend();
     }
 
-    /// Sends everything unanswered again.
+    /// Whether anything can be sent.
+    pub(super) fn is_linked(&self) -> bool {
+        self.linked
+    }
+
+    /// Everything unanswered is sent again.
     pub(super) fn resend(&mut self) {
-        let Some(link) = &self.link else { return };
-        if let Some(registering) = &self.registering {
-            // A closed link is replaced soon, and then this goes out again.
-            let _ = link.send(registering.clone());
+        if !self.linked {
+            return;
+        }
+        if let Some(registering) = &mut self.registering {
+            registering.sent = false;
         }
         let own = self.own.iter_mut().map(|own| &mut own.window);
         let streams = self.streams.values_mut().map(|stream| &mut stream.window);
-        own.chain(streams).for_each(|window| window.resend(link));
+        for window in own.chain(streams) {
+            if window.rewind() {
+                self.sending.add(window.client());
+            }
+        }
+    }
+
+    /// Takes what is to be sent next: commands of each client in their order. Nothing without a link.
+    pub(super) fn take(&mut self, into: &mut Vec<Bytes>, mut room: FrameRoom) {
+        if !self.linked {
+            return;
+        }
+        if let Some(registering) = self.registering.as_mut().filter(|registering| !registering.sent) {
+            registering.sent = true;
+            into.push(registering.bytes.clone());
+        }
+        while let Some(client) = self.sending.next() {
+            let own = self.own.as_mut().map(|own| &mut own.window).filter(|window| window.client() == client);
+            let window = own.or_else(|| self.streams.get_mut(&client).map(|stream| &mut stream.window));
+            // A client that has gone away has nothing to send.
+            let Some(window) = window else { continue };
+            if !window.take(into, &mut room) {
+                self.sending.add(client);
+                return;
+            }
+        }
     }
 }
 
@@ -167,20 +242,26 @@ mod tests {
 
     const CLIENT: ClientId = ClientId(9);
 
-    fn windows() -> (Windows, mpsc::UnboundedReceiver<Bytes>) {
+    const FRAME: FrameRoom = FrameRoom { commands: 256, bytes: 1 << 20 };
+
+    fn windows() -> Windows {
         let mut windows = Windows::default();
-        let (link, sent) = mpsc::unbounded_channel();
-        windows.set_link(Some(link));
-        (windows, sent)
+        windows.set_linked(true);
+        windows
     }
 
-    fn sent(link: &mut mpsc::UnboundedReceiver<Bytes>) -> Vec<u64> {
-        let items = std::iter::from_fn(|| link.try_recv().ok());
-        items.map(|bytes| codec::decode::<Item>(bytes).unwrap().seq.0).collect()
+    fn items(windows: &mut Windows, room: FrameRoom) -> Vec<Item> {
+        let mut taken = Vec::new();
+        windows.take(&mut taken, room);
+        taken.into_iter().map(|bytes| codec::decode::<Item>(bytes).unwrap()).collect()
+    }
+
+    fn sent(windows: &mut Windows) -> Vec<u64> {
+        items(windows, FRAME).iter().map(|item| item.seq.0).collect()
     }
 
     fn submit(windows: &mut Windows, ticket: u64, seq: u64) -> bool {
-        windows.admit_numbered((CLIENT, ticket), (Seq(seq), Seq(1)), Command::Void, Room::default())
+        windows.admit_numbered((CLIENT, ticket), (Seq(seq), Seq(1)), Command::Void, Place::default())
     }
 
     fn out_of_order() -> Reply {
@@ -189,7 +270,7 @@ mod tests {
 
     #[test]
     fn replies_find_their_stream_and_nobody_elses() {
-        let (mut windows, _link) = windows();
+        let mut windows = windows();
         windows.register(ClientId(1));
         let (ticket, mut replies) = windows.open_stream(CLIENT);
         assert!(submit(&mut windows, ticket, 1));
@@ -201,20 +282,72 @@ mod tests {
 
     #[test]
     fn what_is_unanswered_goes_out_again_in_order_on_every_link() {
-        let (mut windows, mut first) = windows();
+        let mut windows = windows();
         let (ticket, _replies) = windows.open_stream(CLIENT);
         assert!((1..=3).all(|seq| submit(&mut windows, ticket, seq)));
-        assert_eq!(sent(&mut first), [1, 2, 3]);
+        assert_eq!(sent(&mut windows), [1, 2, 3]);
         assert!(windows.on_replies(&[(CLIENT, Seq(2), out_of_order())]).resend);
         windows.on_replies(&[(CLIENT, Seq(1), Reply::Done)]);
-        let (link, mut second) = mpsc::unbounded_channel();
-        windows.set_link(Some(link));
-        assert_eq!(sent(&mut second), [2, 3]);
+        windows.set_linked(false);
+        assert!(sent(&mut windows).is_empty());
+        windows.set_linked(true);
+        assert_eq!(sent(&mut windows), [2, 3]);
+        assert!(sent(&mut windows).is_empty(), "once on each link");
+    }
+
+    #[test]
+    fn sending_everything_again_many_times_piles_nothing_up() {
+        let mut windows = windows();
+        windows.set_registering(Bytes::new());
+        let (ticket, _replies) = windows.open_stream(CLIENT);
+        assert!((1..=3).all(|seq| submit(&mut windows, ticket, seq)));
+        for _ in 0..1000 {
+            windows.resend();
+        }
+        let mut taken = Vec::new();
+        windows.take(&mut taken, FRAME);
+        assert_eq!(taken.len(), 4, "the registration, and each command once");
+        assert!(sent(&mut windows).is_empty());
+    }
+
+    #[test]
+    fn clients_take_turns_and_each_keeps_its_order() {
+        let mut windows = windows();
+        windows.register(ClientId(1));
+        let (ticket, _replies) = windows.open_stream(CLIENT);
+        assert!((1..=5).all(|seq| submit(&mut windows, ticket, seq)));
+        assert!(windows.admit(Command::Void, Place::default()).is_some());
+        let two = FrameRoom { commands: 2, ..FRAME };
+        let mut order = Vec::new();
+        for _ in 0..3 {
+            order.extend(items(&mut windows, two).iter().map(|item| (item.client.0, item.seq.0)));
+        }
+        assert_eq!(order, [(9, 1), (9, 2), (1, 1), (9, 3), (9, 4), (9, 5)]);
+    }
+
+    #[test]
+    fn a_frame_is_full_by_bytes_too_and_a_large_command_goes_alone() {
+        let mut windows = windows();
+        let (ticket, _replies) = windows.open_stream(CLIENT);
+        assert!((1..=3).all(|seq| submit(&mut windows, ticket, seq)));
+        let small = FrameRoom { bytes: 1, ..FRAME };
+        let frames: Vec<usize> = (0..4).map(|_| items(&mut windows, small).len()).collect();
+        assert_eq!(frames, [1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn what_never_left_is_given_up_for_certain() {
+        let mut windows = windows();
+        windows.register(ClientId(1));
+        let (first, _reply) = windows.admit(Command::Void, Place::default()).unwrap();
+        assert_eq!(windows.give_up(first), GivenUp::NeverSent);
+        assert_eq!(sent(&mut windows), [1], "its place is taken by Void");
+        assert_eq!(windows.give_up(first), GivenUp::MayHappen);
     }
 
     #[test]
     fn a_later_stream_of_a_client_takes_over() {
-        let (mut windows, _link) = windows();
+        let mut windows = windows();
         let (old, mut replies) = windows.open_stream(CLIENT);
         assert!(submit(&mut windows, old, 1));
         let (new, _replies) = windows.open_stream(CLIENT);
@@ -226,13 +359,13 @@ mod tests {
 
     #[test]
     fn a_client_that_has_expired_ends_its_stream_alone() {
-        let (mut windows, _link) = windows();
+        let mut windows = windows();
         windows.register(ClientId(1));
         let (ticket, mut replies) = windows.open_stream(CLIENT);
         assert!(submit(&mut windows, ticket, 1));
         let gone = Reply::Refused(Refusal::SessionExpired(CLIENT));
         assert!(!windows.on_replies(&[(CLIENT, Seq(1), gone)]).own_expired);
         assert!(matches!(replies.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
-        assert!(windows.admit(Command::Void, Room::default()).is_some());
+        assert!(windows.admit(Command::Void, Place::default()).is_some());
     }
 }

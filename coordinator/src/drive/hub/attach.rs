@@ -23,8 +23,9 @@ use crate::drive::replies::{NOBODY_WAITS, unnumbered};
 /// A Hello that is not applied by then is given up; the worker says it again.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Frames down that wait for the connection.
-const FRAMES_WAITING_MAX: usize = 64;
+/// Frames down that wait for the connection. Few, since each may carry inputs: a worker that takes nothing is cut off
+/// by its lease.
+const FRAMES_WAITING_MAX: usize = 8;
 
 pub(super) type Down = mpsc::Sender<Result<ha::WorkerDown, Status>>;
 

@@ -1,10 +1,11 @@
 //! What the machine tells a worker, turned into frames. The machine holds no payloads: a task's input and a session's
 //! common data are read from their rows here, as late as possible.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use flame_machine::command::Inputs;
 use flame_machine::effect::Order;
-use flame_machine::row::{InputsRow, Row, RowKey, Table};
+use flame_machine::row::{Row, RowKey, Table};
 use flame_proto::ha;
 use flame_proto::ha::worker_down::Frame;
 use flame_storage::{CodecError, RowReader, Space, codec};
@@ -12,13 +13,11 @@ use flame_types::{Epoch, ExecutorKey, Resources, SessionKey, TaskNo, Token};
 use tokio::sync::mpsc;
 
 use super::attach::Down;
+use super::inputs::InputRow;
 use super::{Batch, Hub};
 
 /// An Assign frame is sent once it has this many bytes of inputs.
-const ASSIGN_BYTES_MAX: usize = 4 << 20;
-
-/// Bytes of a key up to its task number: the table and the session.
-const SESSION_PREFIX_BYTES: usize = 9;
+const ASSIGN_BYTES_MAX: usize = 1 << 20;
 
 /// Why a worker cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +32,7 @@ pub(super) enum Failure {
 
 /// Sends orders as they come; ends only with a failure.
 pub(super) async fn run(hub: &Hub, mut orders: mpsc::Receiver<Batch>, down: &Down) -> Failure {
-    let mut frames = Frames { hub, rows: hub.inner.consensus.rows(), chunk: None, down };
+    let mut frames = Frames { hub, rows: hub.inner.consensus.rows(), last: None, down };
     while let Some(batch) = orders.recv().await {
         if let Err(failure) = frames.send_batch(batch).await {
             return failure;
@@ -45,15 +44,9 @@ pub(super) async fn run(hub: &Hub, mut orders: mpsc::Receiver<Batch>, down: &Dow
 struct Frames<'a> {
     hub: &'a Hub,
     rows: RowReader,
-    /// The inputs of the submit that was looked at last: tasks of one submit follow each other.
-    chunk: Option<Chunk>,
+    /// The inputs of the submit that was looked at last, while a batch is sent: tasks of one submit follow each other.
+    last: Option<Arc<InputRow>>,
     down: &'a Down,
-}
-
-struct Chunk {
-    session: SessionKey,
-    first: TaskNo,
-    row: InputsRow,
 }
 
 impl Frames<'_> {
@@ -77,6 +70,7 @@ impl Frames<'_> {
                 self.send(frame).await?;
             }
         }
+        self.last = None;
         if !assign.tasks.is_empty() {
             self.send(Frame::Assign(assign)).await?;
         }
@@ -152,46 +146,23 @@ impl Frames<'_> {
         attempt: u32,
         token: Token,
     ) -> Result<Option<ha::Task>, Failure> {
-        let Some(chunk) = self.chunk_of(session, task)? else { return Ok(None) };
-        let input = match &chunk.row.inputs {
-            Inputs::Each(inputs) => {
-                let position = usize::try_from(task.0 - chunk.first.0).unwrap_or(usize::MAX);
-                inputs.get(position).cloned().flatten()
-            }
-            Inputs::Array { input, .. } => input.clone(),
-        };
-        let timeout_ms = chunk.row.options.timeout_ms.unwrap_or(0);
+        let Some(row) = self.row_of(session, task)? else { return Ok(None) };
         Ok(Some(ha::Task {
             token: token.0,
             executor: executor.0,
             session: session.0,
             task: task.0,
             attempt,
-            input: input.map(|payload| payload.0),
-            timeout_ms,
+            input: row.input(task).map(|payload| payload.0),
+            timeout_ms: row.timeout_ms(),
         }))
     }
 
-    fn chunk_of(&mut self, session: SessionKey, task: TaskNo) -> Result<Option<&Chunk>, Failure> {
-        let holds = |chunk: &Chunk| {
-            let end = chunk.first.0 + chunk.row.inputs.count();
-            chunk.session == session && (chunk.first.0..end).contains(&task.0)
-        };
-        if !self.chunk.as_ref().is_some_and(holds) {
-            self.chunk = self.read_chunk(session, task)?;
+    fn row_of(&mut self, session: SessionKey, task: TaskNo) -> Result<Option<Arc<InputRow>>, Failure> {
+        if !self.last.as_ref().is_some_and(|row| row.holds(session, task)) {
+            self.last = self.hub.inner.inputs.of(&self.rows, session, task)?;
         }
-        Ok(self.chunk.as_ref())
-    }
-
-    fn read_chunk(&self, session: SessionKey, task: TaskNo) -> Result<Option<Chunk>, Failure> {
-        let key = RowKey::task(Table::Inputs, session, task);
-        let found = self.rows.last_at_or_before(Space::Bulk, &key.0, SESSION_PREFIX_BYTES)?;
-        let Some((key, value)) = found else { return Ok(None) };
-        let first = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        match codec::decode::<Row>(value)? {
-            Row::Inputs(row) => Ok(Some(Chunk { session, first: TaskNo(first), row })),
-            _ => Ok(None),
-        }
+        Ok(self.last.clone())
     }
 
     fn live(&self, key: &RowKey) -> Result<Option<Row>, Failure> {

@@ -1,8 +1,9 @@
 //! Consensus over real loopback connections and real disks: three nodes in one process.
 
 mod election;
-mod harness;
+pub mod harness;
 mod meeting;
 mod replication;
+mod retention;
 mod snapshot;
 mod strangers;

@@ -3,7 +3,7 @@
 use flame_coordinator::consensus::{Proposal, ProposeError, ReadError};
 use flame_types::{CoordinatorId, LogIndex, Term};
 
-use super::harness::{Cluster, register};
+use super::harness::{Cluster, eventually, register};
 
 #[tokio::test]
 async fn a_hundred_entries_give_three_equal_states() {
@@ -59,6 +59,10 @@ async fn only_the_leader_of_the_very_term_may_propose_and_confirm_reads() {
     assert!(node.consensus.read_index().await.expect("confirmed") >= written);
 
     let follower = &cluster.nodes[&cluster.follower().await];
+    eventually("the follower knows the leader", async || {
+        (follower.leadership().leader == Some(CoordinatorId(leader))).then_some(())
+    })
+    .await;
     let hint = Some(CoordinatorId(leader));
     let refused = follower.consensus.propose(term, register("other")).await;
     assert_eq!(refused.expect_err("not the leader"), ProposeError::NotLeader { leader: hint });

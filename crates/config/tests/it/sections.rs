@@ -25,6 +25,27 @@ fn nothing_set_is_a_cluster_of_one_on_loopback() {
 }
 
 #[test]
+fn metrics_have_an_address_or_none() {
+    let metrics = |text: &str| load(text).unwrap().coordinator().unwrap().listen.metrics.map(|at| at.to_string());
+    assert_eq!(metrics("").as_deref(), Some("127.0.0.1:9180"));
+    assert_eq!(metrics("coordinator: { listen: { metrics: 127.0.0.1:0 } }").as_deref(), Some("127.0.0.1:0"));
+    assert_eq!(metrics("coordinator: { listen: { metrics: off } }"), None);
+    check_refused(
+        "{ listen: { metrics: '9180' } }",
+        "coordinator.listen.metrics (c.yaml, line 1): \"9180\" has no port",
+    );
+    check_refused("{ listen: { metrics: 0.0.0.0:9180 } }", "0.0.0.0:9180 lies beyond this machine");
+
+    let worker = |text: &str| load(text).unwrap().worker();
+    assert_eq!(worker("").unwrap().metrics, None);
+    let metrics = worker("worker: { metrics: 127.0.0.1:9181 }").unwrap().metrics;
+    assert_eq!(metrics.map(|at| at.port()), Some(9181));
+    let error = worker("worker: { metrics: 0.0.0.0:9181 }").unwrap_err().to_string();
+    assert!(error.contains("0.0.0.0:9181 lies beyond this machine"), "{error}");
+    assert!(worker("worker: { insecure: true, metrics: 0.0.0.0:9181 }").is_ok());
+}
+
+#[test]
 fn ports_follow_the_published_endpoint() {
     let config = load("cluster: { endpoint: http://127.0.0.1:9000 }").unwrap();
     assert_eq!(config.coordinator().unwrap().listen.worker.to_string(), "127.0.0.1:9001");
@@ -134,4 +155,17 @@ fn broken_worker_values_are_refused() {
 fn only_host_services_are_served() {
     let error = load("cluster: { executors: { shim: wasm } }").unwrap().cluster().unwrap_err().to_string();
     assert!(error.contains("workers run services as host processes only"), "{error}");
+}
+
+#[test]
+fn memory_is_an_amount_or_left_to_the_coordinator() {
+    let memory =
+        |text: &str| load(&format!("coordinator: {{ memory: {text} }}")).unwrap().coordinator().unwrap().memory;
+    assert_eq!(load("").unwrap().coordinator().unwrap().memory, None);
+    assert_eq!(memory("512m"), Some(512 << 20));
+    assert_eq!(memory("2Gi"), Some(2 << 30));
+    assert_eq!(memory("134217728"), Some(128 << 20));
+    for wrong in ["{ memory: much }", "{ memory: 0 }", "{ memory: -1 }"] {
+        check_refused(wrong, "coordinator.memory");
+    }
 }

@@ -99,6 +99,9 @@ fn check_spec(spec: &AppSpec) -> Result<(), Refusal> {
     {
         return invalid(format!("working_directory must be an absolute path, got {folder:?}"));
     }
+    if let Err(why) = spec.retention.check() {
+        return invalid(why.to_string());
+    }
     let bytes = spec_bytes(spec);
     if bytes > limits::APP_SPEC_BYTES_MAX {
         let max = limits::APP_SPEC_BYTES_MAX;

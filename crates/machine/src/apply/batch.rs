@@ -146,6 +146,7 @@ impl Apply<'_> {
             Command::SetConfig(config) => self.set_config(*config),
             Command::SetFeatureLevel { level } => self.set_feature_level(level),
             Command::NewGeneration { nonce } => self.new_generation(nonce),
+            Command::Trim(trim) => self.trim(&trim),
             Command::Tick | Command::Void => Ok(Reply::Done),
             other => unreachable!("{other:?} is executed by its group"),
         }

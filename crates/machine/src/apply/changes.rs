@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flame_types::{AppName, ClientId, ExecutorKey, LogIndex, NodeName, Seq, SessionId, SessionKey, TaskNo};
+use flame_types::{AppName, ClientId, ExecutorKey, LogIndex, NodeName, Position, Seq, SessionId, SessionKey, TaskNo};
 
-use crate::row::{Row, RowChange, RowKey, Table};
+use crate::row::{DoneRow, Row, RowChange, RowKey, Table};
 use crate::state::State;
 
 /// Everything a batch touched.
@@ -27,7 +27,7 @@ pub(crate) struct Changes {
     pub clients: BTreeSet<ClientId>,
     pub replies: BTreeSet<(ClientId, Seq)>,
     /// Tasks that ended, by session.
-    pub done: BTreeMap<SessionKey, Vec<TaskNo>>,
+    pub done: BTreeMap<SessionKey, DoneRow>,
     /// Bulk rows, and ranges that are removed, in order.
     pub direct: Vec<RowChange>,
 }
@@ -44,14 +44,25 @@ impl Changes {
         self.direct.push(RowChange::DeleteRange(from, to));
     }
 
+    /// Removes a bulk row.
+    pub fn delete(&mut self, key: RowKey) {
+        self.direct.push(RowChange::Delete(key));
+    }
+
+    /// Removes the bulk rows `from .. to`.
+    pub fn delete_between(&mut self, from: RowKey, to: RowKey) {
+        self.direct.push(RowChange::DeleteRange(from, to));
+    }
+
     /// The changes of rows that make the disk equal to `state`.
     pub fn into_rows(mut self, state: &State, index: LogIndex) -> Vec<RowChange> {
         let mut rows = std::mem::take(&mut self.direct);
-        for (session, mut tasks) in std::mem::take(&mut self.done) {
+        for (session, mut done) in std::mem::take(&mut self.done) {
             if state.sessions.contains_key(&session) || state.closed.contains_key(&session) {
-                tasks.sort_unstable();
-                let key = RowKey::done(session, state.cluster.generation, index);
-                rows.push(RowChange::Put(key, Row::Done(tasks)));
+                done.tasks.sort_unstable();
+                done.at = state.cluster.time;
+                let at = Position { generation: state.cluster.generation, index };
+                rows.push(RowChange::Put(RowKey::done(session, at), Row::Done(done)));
             }
         }
         if self.cluster {

@@ -11,7 +11,7 @@ use crate::effect::Order;
 use crate::event::Event;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::row::{CancelledRangeRow, Row, RowKey, Table};
+use crate::row::{CancelledRangeRow, ROW_BYTES, Row, RowKey, Table};
 use crate::state::Drained;
 
 impl Apply<'_> {
@@ -29,7 +29,8 @@ impl Apply<'_> {
             app.sessions.remove(&key);
         }
         let closed = session.closed_row(self.wall, self.state.cluster.time);
-        self.state.closed_order.insert((closed.closed_at, key));
+        self.state.open_kept_bytes -= session.row.kept_bytes;
+        self.state.closed_index.insert(&closed);
         self.state.closed.insert(key, closed);
         self.changes.closed.insert(id.clone(), key);
         self.changes.session_specs.insert(key);
@@ -62,7 +63,7 @@ impl Apply<'_> {
     /// Removes a closed session with all its tasks; its id may be used again.
     fn forget(&mut self, key: SessionKey) {
         let Some(row) = self.state.closed.remove(&key) else { return };
-        self.state.closed_order.remove(&(row.closed_at, key));
+        self.state.closed_index.remove(&row);
         self.state.ids.remove(&row.id);
         self.changes.closed.insert(row.id, key);
         for table in Table::OF_SESSION {
@@ -97,6 +98,7 @@ impl Apply<'_> {
         for (first, last) in merged(ranges) {
             let session = self.state.sessions.get_mut(&key).expect("the caller has found it");
             session.row.cancelled += last.0 - first.0 + 1;
+            self.keep(key, ROW_BYTES);
             let row = CancelledRangeRow { last, finished: self.wall };
             self.changes.put(RowKey::task(Table::CancelledRange, key, first), Row::CancelledRange(row));
             self.events.push(Event::Tasks { session: key, first, last, state: TaskState::Cancelled });

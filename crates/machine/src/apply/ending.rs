@@ -43,7 +43,11 @@ pub(super) enum Loss {
 impl Apply<'_> {
     /// The task has reached its end: it is counted, written and told. The caller has taken it out of where it was.
     pub(super) fn end_task(&mut self, key: SessionKey, task: TaskNo, ending: Ending) {
+        let now = self.state.cluster.time;
         let session = self.state.sessions.get_mut(&key).expect("a task that has not ended has a live session");
+        if session.row.kept_tasks() == 0 {
+            session.row.oldest_done = now;
+        }
         match ending.state {
             TaskState::Succeed => session.row.succeed += 1,
             TaskState::Failed => session.row.failed += 1,
@@ -64,10 +68,14 @@ impl Apply<'_> {
             ran_us: ending.ran_us,
             attempts,
         };
+        let bytes = row.kept_bytes();
         let (state, output, message) = (row.state, row.output.clone(), row.message.clone());
         let ended = Event::Ended { session: key, task, state, attempt, output, message };
         self.changes.put(RowKey::task(Table::Finished, key, task), Row::Finished(Box::new(row)));
-        self.changes.done.entry(key).or_default().push(task);
+        let done = self.changes.done.entry(key).or_default();
+        done.tasks.push(task);
+        done.bytes += bytes;
+        self.keep(key, bytes);
         self.events.push(ended);
         self.touch(key);
     }

@@ -13,6 +13,7 @@
 //! | `applications.rs`, `sessions.rs`, `close.rs`, `tasks.rs` | commands of users |
 //! | `hello.rs`, `workers.rs`, `results.rs` | commands of workers |
 //! | `leader.rs`, `upkeep.rs` | commands of the leader |
+//! | `retention.rs` | limits of what is kept, and how finished tasks leave |
 //! | `executors.rs` | the life of an executor |
 //! | `dispatch.rs` | pending tasks to executors with room |
 //! | `ending.rs` | **the** place where a task reaches its end; lost attempts |
@@ -30,6 +31,7 @@ mod executors;
 mod hello;
 mod leader;
 mod results;
+mod retention;
 mod sessions;
 mod tasks;
 mod upkeep;

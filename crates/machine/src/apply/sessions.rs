@@ -221,6 +221,9 @@ fn check_spec(spec: &SessionSpec, max: u32) -> Result<(), Refusal> {
     if spec.labels.len() > limits::LABELS_MAX {
         return invalid(format!("a session has at most {} labels", limits::LABELS_MAX));
     }
+    if let Err(why) = spec.retention.check_session() {
+        return invalid(why.to_string());
+    }
     if let Some(retry) = &spec.retry
         && (retry.crashed_starts_max == 0 || retry.lost_starts_max == 0)
     {

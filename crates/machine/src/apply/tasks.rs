@@ -33,8 +33,11 @@ impl Apply<'_> {
         check_inputs(&submit.inputs)?;
         check_options(&submit.options, submit.inputs.count())?;
         check_room(session, &submit)?;
-
         let count = submit.inputs.count();
+        let row = InputsRow { created: self.wall, inputs: submit.inputs, options: submit.options.clone() };
+        let bytes = row.kept_bytes();
+        self.check_kept(session, count, bytes)?;
+
         let session = self.state.sessions.get_mut(&key).expect("it was found above");
         let first = session.row.next_task;
         let last = TaskNo(first.0 + count - 1);
@@ -53,8 +56,8 @@ impl Apply<'_> {
         if let (Some(idempotency), Some(hash)) = (submit.idempotency_key, hash) {
             self.remember_submit(key, idempotency, IdempotencyRow { first, count, hash });
         }
-        let inputs = InputsRow { created: self.wall, inputs: submit.inputs, options: submit.options };
-        self.changes.put(RowKey::task(Table::Inputs, key, first), Row::Inputs(inputs));
+        self.keep(key, bytes);
+        self.changes.put(RowKey::task(Table::Inputs, key, first), Row::Inputs(row));
         self.events.push(Event::Tasks { session: key, first, last, state: TaskState::Pending });
         self.touch(key);
         Ok(Reply::Submitted { session: key, first, count })

@@ -140,7 +140,11 @@ fn check_config(config: &ClusterConfig) -> Result<(), Refusal> {
     if config.default_resources.is_zero() {
         return Err(Refusal::InvalidSpec("default_resources must ask for something".into()));
     }
+    if let Err(why) = config.retention.check() {
+        return Err(Refusal::InvalidSpec(why.to_string()));
+    }
     match config {
+        ClusterConfig { kept_bytes_max: 0, .. } => invalid("kept_bytes_max"),
         ClusterConfig { bind_failures_max: 0, .. } => invalid("bind_failures_max"),
         ClusterConfig { client_window_max: 0, .. } => invalid("client_window_max"),
         ClusterConfig { gang_patience_ms: 0, .. } => invalid("gang_patience_ms"),

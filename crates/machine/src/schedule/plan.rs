@@ -4,7 +4,7 @@ use flame_types::{ExecutorKey, Resources, SessionKey, Token};
 
 use super::claims::{Claim, claims};
 use super::place::Placer;
-use super::reasons::reason;
+use super::reasons::{highest_served, reason};
 use super::release::Victims;
 use super::rooms::Rooms;
 use super::shares::set_targets;
@@ -13,9 +13,6 @@ use crate::state::{Session, State};
 
 /// Most commands of one plan. What is left is planned when these have been applied.
 pub const PLAN_COMMANDS_MAX: usize = 1024;
-
-/// Closed sessions that one plan lets expire.
-const EXPIRE_SESSIONS_MAX: usize = 64;
 
 /// What the leader should propose about executors now, in this order. Empty when everything is as it should be.
 #[must_use]
@@ -26,8 +23,9 @@ pub fn plan(state: &State) -> Vec<Command> {
         let epoch = state.executors[&executor].row.epoch;
         Command::Release { executor, epoch }
     }));
-    for (place, claim) in claims.iter().enumerate() {
-        let reason = reason(state, &claims, place);
+    let highest = highest_served(&claims);
+    for claim in &claims {
+        let reason = reason(state, claim, highest);
         if reason != claim.session.row.wait {
             commands.push(Command::Waiting { session: claim.key, reason });
         }
@@ -35,11 +33,6 @@ pub fn plan(state: &State) -> Vec<Command> {
         if !stuck.is_empty() {
             commands.push(Command::Recall { tokens: stuck });
         }
-    }
-    let too_many = state.closed.len().saturating_sub(state.cluster.config.closed_sessions_max as usize);
-    if too_many > 0 {
-        let oldest = state.closed_order.iter().take(too_many.min(EXPIRE_SESSIONS_MAX));
-        commands.push(Command::Expire { sessions: oldest.map(|(_, key)| *key).collect() });
     }
     commands.truncate(PLAN_COMMANDS_MAX);
     commands
@@ -50,7 +43,7 @@ pub fn plan(state: &State) -> Vec<Command> {
 pub fn explain(state: &State, session: SessionKey) -> Option<WaitReason> {
     let (claims, _) = decide(state, &mut Vec::new());
     let place = claims.iter().position(|claim| claim.key == session)?;
-    reason(state, &claims, place)
+    reason(state, &claims[place], highest_served(&claims))
 }
 
 /// Decides who gets and who gives. Placements go into `commands`; executors to be released come back.

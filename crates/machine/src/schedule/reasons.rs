@@ -16,8 +16,7 @@ pub(crate) fn unservable(state: &State, session: SessionKey) -> Option<WaitReaso
 
 /// Why a claim is still short of executors after planning; `None` when it can work, wants nothing that it could not get,
 /// waits only for a moment after a failure, or is just being served.
-pub(super) fn reason(state: &State, claims: &[Claim<'_>], place: usize) -> Option<WaitReason> {
-    let claim = &claims[place];
+pub(super) fn reason(state: &State, claim: &Claim<'_>, highest: Option<u32>) -> Option<WaitReason> {
     if claim.have + claim.placed >= claim.batch {
         return None;
     }
@@ -36,11 +35,15 @@ pub(super) fn reason(state: &State, claims: &[Claim<'_>], place: usize) -> Optio
     if state.app_instances(claim.app).saturating_add(claim.step()) > claim.app_max && claim.app_max > 0 {
         return Some(WaitReason::AppLimit { max_instances: claim.app_max });
     }
-    let above = claims.iter().filter(|other| other.priority > claim.priority && other.have + other.placed > 0);
     if claim.target < claim.batch
-        && let Some(priority) = above.map(|other| other.priority).max()
+        && let Some(priority) = highest.filter(|highest| *highest > claim.priority)
     {
         return Some(WaitReason::Priority { priority });
     }
     Some(WaitReason::Busy)
+}
+
+/// The highest priority that holds executors or is given some.
+pub(super) fn highest_served(claims: &[Claim<'_>]) -> Option<u32> {
+    claims.iter().filter(|claim| claim.have + claim.placed > 0).map(|claim| claim.priority).max()
 }

@@ -7,7 +7,7 @@ use flame_types::{
     Token,
 };
 
-use super::{App, AssignmentRow, Client, ClosedRow, ClusterRow, Executor, Node, Session, Timers};
+use super::{App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Executor, Node, Session, Timers};
 
 /// Everything that is live. Two states with the same rows are equal, field by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +32,10 @@ pub struct State {
     // ── derived ─────────────────────────────────────────────────────────────────────────────────────────────────
     /// Every session id in use, closed ones included.
     pub(crate) ids: BTreeMap<SessionId, SessionKey>,
-    /// Closed sessions, the oldest first.
-    pub(crate) closed_order: BTreeSet<(ClusterMs, SessionKey)>,
+    /// Closed sessions in the orders in which they leave.
+    pub(crate) closed_index: ClosedIndex,
+    /// What the rows of sessions that are not closed count for.
+    pub(crate) open_kept_bytes: u64,
     /// Executors of each application that have not left.
     pub(crate) app_executors: BTreeMap<AppName, u32>,
     /// Sessions that the planner has to look at.
@@ -100,6 +102,12 @@ impl State {
     #[must_use]
     pub fn closed(&self) -> &BTreeMap<SessionKey, ClosedRow> {
         &self.closed
+    }
+
+    /// What the rows of all sessions count for, closed ones included.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        self.open_kept_bytes + self.closed_index.all.bytes
     }
 
     /// Applications.

@@ -89,7 +89,10 @@ impl State {
                 self.ids.insert(asked.id.clone(), key);
                 self.sessions.insert(key, Session::new(key, *asked, super::SessionRow::new(), max));
             }
-            (Table::Session, Row::Session(row)) => self.loaded_session(key)?.row = *row,
+            (Table::Session, Row::Session(row)) => {
+                self.open_kept_bytes += row.kept_bytes;
+                self.loaded_session(key)?.row = *row;
+            }
             (Table::SessionEvents, Row::SessionEvents(events)) => self.loaded_session(key)?.events = events,
             (Table::PendingRange, Row::PendingRange(last)) => {
                 let session = self.loaded_session(key)?;
@@ -119,7 +122,7 @@ impl State {
         match (key.table(), row) {
             (Table::Closed, Row::Closed(row)) => {
                 self.ids.insert(row.id.clone(), row.key);
-                self.closed_order.insert((row.closed_at, row.key));
+                self.closed_index.insert(&row);
                 self.closed.insert(row.key, *row);
             }
             (Table::Node, Row::Node(row)) => {

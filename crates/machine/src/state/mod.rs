@@ -10,6 +10,7 @@
 //! | `core.rs` | [`State`] itself |
 //! | `cluster.rs` | cluster time, counters, configuration |
 //! | `app.rs`, `session.rs`, `executor.rs`, `node.rs`, `client.rs` | one kind of thing each: its row and its derived fields |
+//! | `closed.rs` | closed sessions in the orders in which they leave |
 //! | `pending.rs` | the pending tasks of a session: ranges and single tasks |
 //! | `assignment.rs` | a task given to an executor, and the story of its attempts |
 //! | `index.rs` | keeps derived fields true after a change |
@@ -19,6 +20,7 @@
 mod app;
 mod assignment;
 mod client;
+mod closed;
 mod cluster;
 mod core;
 mod executor;
@@ -32,6 +34,7 @@ mod timers;
 pub use app::{App, AppRow};
 pub use assignment::{AssignmentRow, Story, doubled};
 pub use client::{Client, ClientRow, KeptReply, RepliesRow};
+pub use closed::{ClosedGroup, ClosedIndex, ClosedOfApp};
 pub use cluster::ClusterRow;
 pub use core::State;
 pub use executor::{Executor, ExecutorRow};

@@ -64,6 +64,17 @@ impl Pending {
         self.tasks.contains_key(&task) || self.range_of(head, task).is_some()
     }
 
+    /// Whether any of `first ..= last` is pending.
+    #[must_use]
+    pub fn any(&self, head: TaskNo, first: TaskNo, last: TaskNo) -> bool {
+        self.tasks.range(first..=last).next().is_some()
+            || self
+                .ranges
+                .range(..=last)
+                .next_back()
+                .is_some_and(|(start, end)| *end >= first && (*start).max(head) <= last)
+    }
+
     /// The single task of this number.
     #[must_use]
     pub fn task(&self, task: TaskNo) -> Option<&PendingTask> {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flame_types::{
-    AppName, ClusterMs, ExecutorKey, SessionId, SessionKey, SessionSpec, SessionState, TaskNo, Token, WallMs, limits,
+    AppName, ClusterMs, ExecutorKey, Position, SessionId, SessionKey, SessionSpec, SessionState, TaskNo, Token, WallMs,
+    limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,14 @@ pub struct SessionRow {
     pub gang_short_since: Option<ClusterMs>,
     /// Times its gang was given back since it was last complete.
     pub gang_failures: u32,
+    /// What ended up to here has left. Never decreases.
+    pub done_from: Position,
+    /// Finished tasks that have left.
+    pub trimmed: u64,
+    /// What the rows of its submits and finished tasks count for.
+    pub kept_bytes: u64,
+    /// None of its finished tasks ended before this time, but for those that have left.
+    pub oldest_done: ClusterMs,
 }
 
 /// Something worth telling the user about a session.
@@ -91,6 +100,12 @@ pub struct ClosedRow {
     pub cancelled: u64,
     /// Its events.
     pub events: VecDeque<SessionEvent>,
+    /// What ended up to here left while it was open.
+    pub done_from: Position,
+    /// Finished tasks that left while it was open.
+    pub trimmed: u64,
+    /// What its rows count for, common data included.
+    pub kept_bytes: u64,
 }
 
 /// A session that is not closed, in memory.
@@ -154,7 +169,23 @@ impl SessionRow {
             wait: None,
             gang_short_since: None,
             gang_failures: 0,
+            done_from: Position::START,
+            trimmed: 0,
+            kept_bytes: 0,
+            oldest_done: ClusterMs(0),
         }
+    }
+
+    /// Tasks that have ended, those that have left included.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.succeed + self.failed + self.cancelled
+    }
+
+    /// Finished tasks whose rows are there.
+    #[must_use]
+    pub fn kept_tasks(&self) -> u64 {
+        self.ended() - self.trimmed
     }
 }
 
@@ -240,6 +271,12 @@ impl Session {
         queued && idle && self.pending.count() == 0 && self.ready >= self.batch_size()
     }
 
+    /// Whether any of the tasks `first ..= last` has not ended.
+    #[must_use]
+    pub fn any_live(&self, first: TaskNo, last: TaskNo) -> bool {
+        self.assigned.range(first..=last).next().is_some() || self.pending.any(self.row.head, first, last)
+    }
+
     /// Adds an event; the oldest leaves when there are too many.
     pub fn add_event(&mut self, event: SessionEvent) {
         if self.events.len() >= limits::SESSION_EVENTS_MAX {
@@ -266,6 +303,9 @@ impl Session {
             failed: self.row.failed,
             cancelled: self.row.cancelled,
             events: self.events.clone(),
+            done_from: self.row.done_from,
+            trimmed: self.row.trimmed,
+            kept_bytes: self.row.kept_bytes + self.asked.common_data_bytes.unwrap_or(0),
         }
     }
 }

@@ -81,6 +81,12 @@ pub struct ClusterView {
     pub open_sessions: u64,
     /// Closed sessions that are remembered.
     pub closed_sessions: u64,
+    /// What the rows of sessions that are not closed count for.
+    pub open_kept_bytes: u64,
+    /// What the rows of closed sessions count for.
+    pub closed_kept_bytes: u64,
+    /// Finished tasks that are kept in sessions that are not closed.
+    pub kept_tasks: u64,
     /// Tasks shown as Pending.
     pub pending: u64,
     /// Tasks shown as Running.
@@ -139,6 +145,9 @@ pub fn cluster(state: &State) -> ClusterView {
         apps: state.apps.len() as u64,
         open_sessions: state.sessions.len() as u64,
         closed_sessions: state.closed.len() as u64,
+        open_kept_bytes: state.open_kept_bytes,
+        closed_kept_bytes: state.closed_index.all.bytes,
+        kept_tasks: state.sessions.values().map(|session| session.row.kept_tasks()).sum(),
         pending: state.sessions.values().map(crate::state::Session::shown_pending).sum(),
         running: state.sessions.values().map(|session| session.running).sum(),
         nodes: state.nodes.len() as u64,

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use flame_types::{ExecutorState, SessionId, SessionKey, SessionSpec, SessionState, WallMs};
+use flame_types::{ExecutorState, Position, SessionId, SessionKey, SessionSpec, SessionState, WallMs};
 
 use crate::command::WaitReason;
 use crate::state::{ClosedRow, Session, SessionEvent, State};
@@ -35,6 +35,12 @@ pub struct SessionView {
     pub failed: u64,
     /// Tasks that were cancelled.
     pub cancelled: u64,
+    /// Finished tasks that have left.
+    pub trimmed: u64,
+    /// What its rows count for: inputs, outputs and messages.
+    pub kept_bytes: u64,
+    /// Results that were recorded up to here have left.
+    pub done_from: Position,
     /// When it was made.
     pub created: WallMs,
     /// When it was closed.
@@ -61,6 +67,14 @@ pub fn session(state: &State, key: SessionKey) -> Option<SessionView> {
     match state.sessions.get(&key) {
         Some(session) => Some(live_view(state, session)),
         None => state.closed.get(&key).map(closed_view),
+    }
+}
+
+impl SessionView {
+    /// Finished tasks whose results can be read.
+    #[must_use]
+    pub fn kept_tasks(&self) -> u64 {
+        self.succeed + self.failed + self.cancelled - self.trimmed
     }
 }
 
@@ -93,6 +107,9 @@ fn live_view(state: &State, session: &Session) -> SessionView {
         succeed: session.row.succeed,
         failed: session.row.failed,
         cancelled: session.row.cancelled,
+        trimmed: session.row.trimmed,
+        kept_bytes: session.row.kept_bytes + session.asked.common_data_bytes.unwrap_or(0),
+        done_from: session.row.done_from,
         created: session.asked.created,
         completed: None,
         events: session.events.iter().cloned().collect(),
@@ -116,6 +133,9 @@ fn closed_view(row: &ClosedRow) -> SessionView {
         succeed: row.succeed,
         failed: row.failed,
         cancelled: row.cancelled,
+        trimmed: row.trimmed,
+        kept_bytes: row.kept_bytes,
+        done_from: row.done_from,
         created: row.created,
         completed: Some(row.closed),
         events: row.events.iter().cloned().collect(),

@@ -24,7 +24,7 @@ pub enum TaskPlace {
         started: Option<WallMs>,
     },
     /// It has ended: a row of [`crate::Table::Finished`], or one of [`crate::Table::CancelledRange`] that covers it,
-    /// says how.
+    /// says how. When there is none, retention has removed it.
     Ended,
     /// There is no such task.
     Unknown,

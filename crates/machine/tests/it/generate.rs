@@ -8,9 +8,9 @@ use flame_machine::command::{
 };
 use flame_machine::{Batch, ClusterConfig, Command, Item, State};
 use flame_types::{
-    AppName, AppSpec, ClientId, CoordinatorId, Epoch, ExecutorKey, ExecutorState, HelloNo, Incarnation, LogIndex,
-    NodeName, Payload, Resources, RetryPolicy, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions,
-    Term, Token, WallMs,
+    AppName, AppSpec, ClientId, ClosedRetention, CoordinatorId, Epoch, ExecutorKey, ExecutorState, HelloNo,
+    Incarnation, LogIndex, NodeName, Payload, Resources, Retention, RetryPolicy, Seq, SessionId, SessionKey,
+    SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -76,7 +76,13 @@ fn next<'w>(world: &'w mut World, batch: &Batch) -> &'w mut World {
 /// Two applications, two workers, some sessions: so that the first random step already meets something.
 fn prelude() -> Vec<Batch> {
     let small = RetryPolicy { crashed_starts_max: 3, lost_starts_max: 3, ..RetryPolicy::default() };
-    let config = ClusterConfig { retry: small, prefetch_max: 2, client_window_max: 6, ..ClusterConfig::default() };
+    let config = ClusterConfig {
+        retry: small,
+        prefetch_max: 2,
+        client_window_max: 6,
+        retention: retention(1),
+        ..ClusterConfig::default()
+    };
     let app = |name: &str, max_instances| {
         let spec = AppSpec { max_instances, delay_release_seconds: 5, ..AppSpec::default() };
         Command::Register { name: AppName::parse(name).unwrap(), spec: Box::new(spec) }
@@ -98,7 +104,10 @@ fn prelude() -> Vec<Batch> {
 }
 
 fn item(world: &World, at: usize, step: Step) -> Item {
-    let command = command(&world.state, step);
+    let command = match step.kind % 100 {
+        62..=65 | 98..=99 => trim(world, step.which.into(), step.other.into()),
+        _ => command(&world.state, step),
+    };
     let plain = Item { client: ClientId::NONE, seq: Seq(at as u64), below: Seq(0), command: command.clone() };
     // A worker's and the leader's commands carry no number; some of the users' do not either.
     let from_user = step.kind % 100 < 30;
@@ -114,6 +123,26 @@ fn item(world: &World, at: usize, step: Step) -> Item {
     };
     let below = Seq(client.row.below.0 + u64::from(step.other % 3));
     Item { client: *id, seq, below, command }
+}
+
+/// What retention wants, sometimes as it wanted it a moment ago or somewhat more of it.
+fn trim(world: &World, which: u64, other: u64) -> Command {
+    let sessions = flame_machine::retention::expired_sessions(&world.state, 4);
+    if !sessions.is_empty() && other.is_multiple_of(4) {
+        return Command::Expire { sessions };
+    }
+    let (due, _) = flame_machine::retention::due_sessions(&world.state, None, usize::MAX);
+    let due = due.get(usize::try_from(which).unwrap() % due.len().max(1));
+    let Some(Command::Trim(mut trim)) = due.and_then(|due| world.trim(due.session())) else { return Command::Tick };
+    match other % 16 {
+        1 => trim.from = trim.to,
+        3 => trim.to.index.0 += 1_000_000,
+        5 => trim.tasks.push((TaskNo(1), TaskNo(other))),
+        7 => trim.submits.push((TaskNo(other), TaskNo(other + 1))),
+        9 => trim.bytes += 1 << 40,
+        _ => {}
+    }
+    Command::Trim(trim)
 }
 
 fn command(state: &State, step: Step) -> Command {
@@ -134,7 +163,7 @@ fn command(state: &State, step: Step) -> Command {
             Command::Return { node: node(which), epoch: epoch(state, which, other), tokens: tokens(state, other) }
         }
         53 => Command::Started { node: node(which), epoch: epoch(state, which, other), tokens: tokens(state, other) },
-        54..=65 => ready(state, which, other),
+        54..=61 => ready(state, which, other),
         66..=67 => failed(state, which, other),
         68..=69 => left(state, which, other),
         70 => Command::Cordon { node: node(which), on: other % 3 == 0 },
@@ -173,6 +202,8 @@ fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
                 bind_failures_max,
                 gang_patience_ms,
                 client_window_max,
+                retention: retention(which),
+                kept_bytes_max: if which.is_multiple_of(5) { 3_000 } else { 1 << 40 },
                 ..ClusterConfig::default()
             };
             Command::SetConfig(Box::new(config))
@@ -180,8 +211,7 @@ fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
         94 => Command::SetFeatureLevel { level: (which % 2) as u32 },
         95 if which.is_multiple_of(8) => Command::NewGeneration { nonce: u128::from(other % 4) },
         96 => Command::Expire { sessions: vec![session_key(state, which), SessionKey(other % 9)] },
-        97 => Command::Void,
-        _ => Command::Tick,
+        _ => Command::Void,
     }
 }
 
@@ -219,10 +249,29 @@ fn tokens(state: &State, other: u64) -> Vec<Token> {
     tokens
 }
 
+/// Policies that random batches reach within seconds.
+fn retention(which: u64) -> Retention {
+    Retention {
+        tasks: TaskRetention {
+            age_ms: Some(500 + which % 3_000),
+            age_ms_min: Some(which % 500),
+            count: Some(40 + which % 2_000),
+            bytes: which.is_multiple_of(3).then_some(2_000),
+        },
+        closed: ClosedRetention {
+            age_ms: Some(1_000 + which % 20_000),
+            count: Some(1 + which % 4),
+            bytes: which.is_multiple_of(4).then_some(1_000),
+        },
+    }
+}
+
 fn app_command(state: &State, which: u64, other: u64) -> Command {
     let name = app_name(which);
     let shim = if which % 7 == 3 { Shim::Wasm } else { Shim::Host };
-    let spec = AppSpec { shim, max_instances: 1 + (other % 6) as u32, delay_release_seconds: 5, ..AppSpec::default() };
+    let retention = if which % 5 == 1 { retention(other) } else { Retention::default() };
+    let max_instances = 1 + (other % 6) as u32;
+    let spec = AppSpec { shim, max_instances, delay_release_seconds: 5, retention, ..AppSpec::default() };
     match (state.apps().contains_key(&name), other % 4) {
         (true, 0) => Command::Unregister { name },
         (true, 1..) => Command::Update { name, spec: Box::new(spec) },
@@ -239,6 +288,15 @@ fn spec(other: u64) -> SessionSpec {
         batch_size: if other % 7 == 6 { max.min(2) } else { 1 },
         priority: (other % 3) as u32,
         resources: Resources { cpu: if other % 17 == 2 { 6 } else { 1 + other % 2 }, memory: 1, gpu: 0 },
+        retention: match other % 8 {
+            1 => Retention { closed: ClosedRetention::default(), ..retention(other) },
+            3 => Retention {
+                closed: ClosedRetention { age_ms: Some(other % 5_000), ..ClosedRetention::default() },
+                ..Retention::default()
+            },
+            5 => retention(other),
+            _ => Retention::default(),
+        },
         common_data: other.is_multiple_of(11).then(|| Payload::from("data")),
         ..SessionSpec::new(app_name(other / 2))
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use flame_machine::command::{
-    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Outcome, Submit, WaitReason,
+    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Outcome, Submit, Trim, WaitReason,
 };
 use flame_machine::{ClusterConfig, Command, State};
 use flame_types::{
-    AppName, AppSpec, ClientId, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Resources,
-    RetryPolicy, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Token,
+    AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation,
+    LogIndex, NodeName, Payload, Position, Resources, Retention, RetryPolicy, Seq, SessionId, SessionKey, SessionSpec,
+    Shim, TaskNo, TaskOptions, TaskRetention, Token,
 };
 
 /// A line, taken apart.
@@ -173,6 +174,7 @@ fn leader_command(state: &State, line: &Line<'_>) -> Command {
         "expire-client" => Command::ExpireClient { client: ClientId(line.number(0)), last: Seq(line.number(1)) },
         "void" => Command::Void,
         "config" => Command::SetConfig(Box::new(config(state, line))),
+        "trim" => Command::Trim(Box::new(trim(state, line))),
         "level" => Command::SetFeatureLevel { level: line.number(0) as u32 },
         "generation" => Command::NewGeneration { nonce: line.number(0).into() },
         other => panic!("unknown verb {other}"),
@@ -197,6 +199,7 @@ fn app_spec(line: &Line<'_>) -> AppSpec {
         delay_release_seconds: line.option("delay").unwrap_or(default.delay_release_seconds),
         working_directory: line.option("dir"),
         command: line.option("command"),
+        retention: retention(line).unwrap_or_default(),
         ..default
     }
 }
@@ -217,7 +220,48 @@ fn session_spec(line: &Line<'_>) -> SessionSpec {
         resources: resources(line).unwrap_or(Resources::ZERO),
         tokens: line.options.get("secret").map(|text| ("s".to_string(), text.to_string())).into_iter().collect(),
         retry,
+        retention: retention(line).unwrap_or_default(),
         ..SessionSpec::new(AppName::parse(app).expect("an application name"))
+    }
+}
+
+/// What a line says of retention, if anything.
+fn retention(line: &Line<'_>) -> Option<Retention> {
+    let retention = Retention {
+        tasks: TaskRetention {
+            age_ms: line.option("task-age"),
+            age_ms_min: line.option("task-age-min"),
+            count: line.option("task-count"),
+            bytes: line.option("task-bytes"),
+        },
+        closed: ClosedRetention {
+            age_ms: line.option("closed-age"),
+            count: line.option("closed"),
+            bytes: line.option("closed-bytes"),
+        },
+    };
+    (!retention.is_default()).then_some(retention)
+}
+
+/// `trim SESSION FROM TO tasks=1-3,5-5 [submits=1-3] [bytes=N] [newest=MS]`; positions are of the present generation.
+fn trim(state: &State, line: &Line<'_>) -> Trim {
+    let ranges = |key: &str| {
+        let range = |text: &str| {
+            let (first, last) = text.split_once('-').expect("a range like 1-3");
+            (TaskNo(first.parse().expect("a task")), TaskNo(last.parse().expect("a task")))
+        };
+        line.list(key).into_iter().map(range).collect()
+    };
+    let position = |place| Position { generation: state.generation(), index: LogIndex(line.number(place)) };
+    Trim {
+        session: SessionKey(line.number(0)),
+        from: position(1),
+        to: position(2),
+        tasks: ranges("tasks"),
+        submits: ranges("submits"),
+        bytes: line.option("bytes").unwrap_or(0),
+        newest: ClusterMs(line.option("newest").unwrap_or(0)),
+        oldest_left: state.now(),
     }
 }
 
@@ -323,7 +367,15 @@ fn config(state: &State, line: &Line<'_>) -> ClusterConfig {
         bind_failures_max: line.option("bind-failures").unwrap_or(present.bind_failures_max),
         client_window_max: line.option("window").unwrap_or(present.client_window_max),
         gang_patience_ms: line.option("patience").unwrap_or(present.gang_patience_ms),
-        closed_sessions_max: line.option("closed").unwrap_or(present.closed_sessions_max),
+        retention: retention(line).map_or(present.retention, |retention| Retention {
+            tasks: retention.tasks.or(present.retention.tasks),
+            closed: ClosedRetention {
+                age_ms: retention.closed.age_ms.or(present.retention.closed.age_ms),
+                count: retention.closed.count.or(present.retention.closed.count),
+                bytes: retention.closed.bytes.or(present.retention.closed.bytes),
+            },
+        }),
+        kept_bytes_max: line.option("total-bytes").unwrap_or(present.kept_bytes_max),
         ..present
     }
 }

@@ -83,8 +83,8 @@ fn bulk_row(change: &RowChange) -> Option<String> {
             format!("{place} {}{message} [{}]", row.state, attempts.join("; "))
         }
         RowChange::Put(_, flame_machine::Row::CancelledRange(row)) => format!("{place} to {}", row.last),
-        RowChange::Put(_, flame_machine::Row::Done(tasks)) => {
-            let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+        RowChange::Put(_, flame_machine::Row::Done(done)) => {
+            let tasks: Vec<String> = done.tasks.iter().map(ToString::to_string).collect();
             format!("{place} {}", tasks.join(" "))
         }
         RowChange::Put(..) => place,
@@ -107,6 +107,15 @@ pub fn command(command: &Command) -> String {
         Command::Release { executor, .. } => format!("release executor {executor}"),
         Command::Recall { tokens: list } => format!("recall {}", tokens(list)),
         Command::Waiting { session, reason } => format!("session {session} waits: {reason:?}"),
+        Command::Trim(trim) => {
+            let ranges = |ranges: &[(TaskNo, TaskNo)]| {
+                let list: Vec<String> = ranges.iter().map(|(first, last)| format!("{first}-{last}")).collect();
+                list.join(" ")
+            };
+            let (from, to, tasks, submits) = (trim.from, trim.to, ranges(&trim.tasks), ranges(&trim.submits));
+            let (session, bytes) = (trim.session, trim.bytes);
+            format!("trim session {session} from {from} to {to}: tasks {tasks}; submits {submits}; {bytes} bytes")
+        }
         Command::Expire { sessions } => format!("expire {sessions:?}"),
         other => format!("{other:?}"),
     }
@@ -137,6 +146,7 @@ pub fn view(world: &World, words: &[&str]) -> String {
             let key = SessionKey(session.parse().expect("a session key"));
             format!("{:?}\n", view::task_place(state, key, TaskNo(number.parse().expect("a task"))))
         }
+        ["kept"] => kept(state),
         ["deadline"] => format!("now {}, next {:?}\n", state.now(), state.next_deadline()),
         ["explain", session] => {
             let key = SessionKey(session.parse().expect("a session key"));
@@ -161,6 +171,21 @@ fn session(view: &view::SessionView) -> String {
         view.bound,
         view.wait
     )
+}
+
+/// What is kept of each session, and of all of them.
+fn kept(state: &flame_machine::State) -> String {
+    let line = |view: &view::SessionView| {
+        let (kept, bytes) = (view.kept_tasks(), view.kept_bytes);
+        format!(
+            "session {}: {kept} kept, {} have left, {bytes} bytes, from {}\n",
+            view.key, view.trimmed, view.done_from
+        )
+    };
+    let sessions: String = view::sessions(state, None, 100).iter().map(line).collect();
+    let cluster = view::cluster(state);
+    let (open, closed) = (cluster.open_kept_bytes, cluster.closed_kept_bytes);
+    format!("{sessions}open sessions keep {open} bytes, closed ones {closed}\n")
 }
 
 fn executor(view: &view::ExecutorView) -> String {

@@ -2,7 +2,8 @@
 //!
 //! Lines that begin with `>` are input, everything below is what it must print. `#` begins a comment. Commands joined by
 //! `;` go into one entry. Besides commands there are `as CLIENT SEQ [below=N] COMMAND` (a numbered command), `tick MS`,
-//! `leader TERM`, `plan` (propose what the planner says until it rests), `view …` and `restart`.
+//! `leader TERM`, `plan` (propose what the planner says until it rests), `retain` (propose what retention wants until
+//! it rests), `view …` and `restart`.
 //! Every step ends with a check of all invariants and of the rows.
 
 use std::fs;
@@ -71,6 +72,12 @@ fn step(world: &mut World, input: &str) -> String {
         ["view", rest @ ..] => print::view(world, rest),
         ["plan"] => {
             let done = world.settle();
+            let line =
+                |(command, reply): &(Command, _)| format!("  {} -> {}\n", print::command(command), print::reply(reply));
+            if done.is_empty() { "  nothing\n".into() } else { done.iter().map(line).collect() }
+        }
+        ["retain"] => {
+            let done = world.retain();
             let line =
                 |(command, reply): &(Command, _)| format!("  {} -> {}\n", print::command(command), print::reply(reply));
             if done.is_empty() { "  nothing\n".into() } else { done.iter().map(line).collect() }

@@ -1,9 +1,14 @@
 //! A state together with the rows that it has written: what a node is, without a log and without a disk.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
-use flame_machine::{Applied, Batch, Command, Ctx, Item, Reply, Row, RowChange, RowKey, Space, State, invariants};
-use flame_types::{ClientId, LogIndex, Seq, Term, WallMs};
+use flame_machine::retention::{self, KeptRows, SubmitRow};
+use flame_machine::row::DoneRow;
+use flame_machine::{
+    Applied, Batch, Command, Ctx, Item, Reply, Row, RowChange, RowKey, Space, State, Table, invariants,
+};
+use flame_types::{ClientId, LogIndex, Position, Seq, SessionKey, TaskNo, Term, WallMs};
 
 /// A node without log and disk.
 #[derive(Clone, Debug)]
@@ -85,6 +90,36 @@ impl World {
         self.check_rows()
     }
 
+    /// What should leave of a session, if anything.
+    pub fn trim(&self, session: SessionKey) -> Option<Command> {
+        let due = retention::due(&self.state, session)?;
+        let Ok(draft) = due.draft(self);
+        let draft = draft?;
+        let Ok(submits) = draft.submits(self);
+        let submits = retention::settled(&self.state, session, submits);
+        let Ok(command) = draft.finish(self, submits);
+        Some(command)
+    }
+
+    /// Proposes what retention wants until it wants nothing. Returns the commands and their replies.
+    pub fn retain(&mut self) -> Vec<(Command, Reply)> {
+        const ROUNDS_MAX: usize = 64;
+        let mut done = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let sessions = retention::expired_sessions(&self.state, 64);
+            let expire = (!sessions.is_empty()).then_some(Command::Expire { sessions });
+            let (due, _) = retention::due_sessions(&self.state, None, usize::MAX);
+            let trims = due.iter().filter_map(|due| self.trim(due.session()));
+            let commands: Vec<Command> = expire.into_iter().chain(trims).collect();
+            if commands.is_empty() {
+                return done;
+            }
+            let replies = self.apply(0, commands.clone()).replies;
+            done.extend(commands.into_iter().zip(replies.into_iter().map(|(_, _, reply)| reply)));
+        }
+        panic!("retention does not come to rest: {:?}", &done[done.len().saturating_sub(20)..]);
+    }
+
     /// Proposes what the planner says until it says nothing. Returns the commands and their replies.
     pub fn settle(&mut self) -> Vec<(Command, Reply)> {
         const ROUNDS_MAX: usize = 64;
@@ -98,5 +133,42 @@ impl World {
             done.extend(plan.into_iter().zip(replies.into_iter().map(|(_, _, reply)| reply)));
         }
         panic!("the planner does not come to rest: {:?}", &done[done.len().saturating_sub(20)..]);
+    }
+}
+
+impl KeptRows for World {
+    type Error = Infallible;
+
+    fn done_after(
+        &self,
+        session: SessionKey,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Position, DoneRow)>, Infallible> {
+        let (_, end) = RowKey::session_range(Table::Done, session);
+        let rows = self.rows.range(RowKey::done(session, after.next())..end).take(limit);
+        Ok(rows
+            .map(|(key, row)| match row {
+                Row::Done(done) => (key.done_position().expect("a position"), done.clone()),
+                other => panic!("{other:?} is no row of what was done"),
+            })
+            .collect())
+    }
+
+    fn submit_of(&self, session: SessionKey, task: TaskNo) -> Result<Option<SubmitRow>, Infallible> {
+        let (from, to) = (RowKey::session(Table::Inputs, session), RowKey::task(Table::Inputs, session, task));
+        let found = self.rows.range(from..=to).next_back().map(|(key, row)| match row {
+            Row::Inputs(row) => {
+                let first = TaskNo(key.number_at(1).expect("a task"));
+                SubmitRow { first, last: TaskNo(first.0 + row.inputs.count() - 1), bytes: row.kept_bytes() }
+            }
+            other => panic!("{other:?} is no row of inputs"),
+        });
+        Ok(found.filter(|submit| submit.last >= task))
+    }
+
+    fn last_finished(&self, session: SessionKey, task: TaskNo) -> Result<Option<TaskNo>, Infallible> {
+        let (from, to) = (RowKey::session(Table::Finished, session), RowKey::task(Table::Finished, session, task));
+        Ok(self.rows.range(from..=to).next_back().map(|(key, _)| TaskNo(key.number_at(1).expect("a task"))))
     }
 }

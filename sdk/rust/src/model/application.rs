@@ -5,7 +5,7 @@ use flame_types::spec::{APP_MAX_INSTANCES_DEFAULT, DELAY_RELEASE_SECONDS_DEFAULT
 use flame_types::{AppState, Shim};
 use serde::Serialize;
 
-use super::{Metadata, State, metadata, part};
+use super::{Metadata, Retention, State, metadata, part};
 use crate::FlameError;
 
 /// How a service is started, and whether it takes sessions.
@@ -60,6 +60,9 @@ pub struct ApplicationSpec {
     /// How its package is installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub installer: Option<String>,
+    /// How long ended things of its sessions are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// One variable of an environment.
@@ -110,6 +113,7 @@ impl Default for ApplicationSpec {
             schema: None,
             url: None,
             installer: None,
+            retention: None,
         }
     }
 }
@@ -122,6 +126,7 @@ impl ApplicationSpec {
         self.delay_release.get_or_insert(i64::try_from(DELAY_RELEASE_SECONDS_DEFAULT).unwrap_or(i64::MAX));
         self.working_directory.take_if(|folder| folder.is_empty());
         self.schema.take_if(|schema| *schema == Schema::default());
+        self.retention.take_if(|retention| *retention == Retention::default());
         self.environments.sort();
         self
     }
@@ -165,6 +170,7 @@ impl From<v1::ApplicationSpec> for ApplicationSpec {
             }),
             url: spec.url,
             installer: spec.installer,
+            retention: spec.retention.map(Retention::from),
         }
     }
 }
@@ -196,6 +202,7 @@ impl From<ApplicationSpec> for v1::ApplicationSpec {
             }),
             url: spec.url,
             installer: spec.installer,
+            retention: spec.retention.map(v1::Retention::from),
         }
     }
 }
@@ -220,6 +227,7 @@ mod tests {
             schema: Some(Schema { input: Some("1".into()), output: Some("2".into()), common_data: Some("3".into()) }),
             url: Some("u".into()),
             installer: Some("binary".into()),
+            retention: None,
         };
         assert_eq!(ApplicationSpec::from(v1::ApplicationSpec::from(spec.clone())), spec);
     }

@@ -70,6 +70,16 @@ pub struct MemberStatus {
     pub cluster_time_ms: u64,
     /// Workers attached to it (only to the leader).
     pub workers_attached: u32,
+    /// Finished tasks that are kept in open sessions.
+    pub kept_tasks: u64,
+    /// What open sessions keep, in bytes: inputs, outputs, messages.
+    pub kept_bytes: u64,
+    /// Closed sessions that are remembered.
+    pub closed_sessions: u64,
+    /// What they keep, in bytes.
+    pub closed_bytes: u64,
+    /// At so many bytes of both together submits are refused.
+    pub kept_bytes_max: u64,
 }
 
 /// The replicated state of one coordinator in short: equal positions must have equal digests.
@@ -127,6 +137,11 @@ impl From<ha::MemberStatusReply> for MemberStatus {
             not_ready_reason: reply.not_ready_reason,
             cluster_time_ms: reply.cluster_time_ms,
             workers_attached: reply.workers_attached,
+            kept_tasks: reply.kept_tasks,
+            kept_bytes: reply.kept_bytes,
+            closed_sessions: reply.closed_sessions,
+            closed_bytes: reply.closed_bytes,
+            kept_bytes_max: reply.kept_bytes_max,
         }
     }
 }

@@ -8,6 +8,7 @@ mod application;
 mod bytes;
 mod cluster;
 mod node;
+mod retention;
 mod session;
 mod state;
 mod task;
@@ -15,7 +16,8 @@ mod task;
 pub use application::{Application, ApplicationSpec, ApplicationStatus, Environment, Schema};
 pub use cluster::{Member, MemberStatus, Members, StateDigest};
 pub use node::{Executor, ExecutorSpec, ExecutorStatus, Node, NodeAddress, NodeInfo, NodeSpec, NodeStatus};
-pub use session::{Session, SessionSpec, SessionStatus};
+pub use retention::Retention;
+pub use session::{Kept, Session, SessionSpec, SessionStatus};
 pub use state::State;
 pub use task::{Task, TaskSpec, TaskStatus};
 

@@ -5,7 +5,7 @@ use flame_proto::v1;
 use flame_types::{Resources, SessionState};
 use serde::Serialize;
 
-use super::{Event, Metadata, State, count, events, metadata, part, resources};
+use super::{Event, Metadata, Retention, State, count, events, metadata, part, resources};
 use crate::FlameError;
 
 /// Tasks of one application, and what their executors may use.
@@ -39,6 +39,15 @@ pub struct SessionSpec {
     /// What one executor needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resreq: Option<Resources>,
+    /// How long its ended things are kept, as far as it says so itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+}
+
+impl From<v1::Kept> for Kept {
+    fn from(kept: v1::Kept) -> Self {
+        Self { tasks: kept.tasks, trimmed: kept.trimmed, bytes: kept.bytes }
+    }
 }
 
 /// What became of a session.
@@ -61,9 +70,22 @@ pub struct SessionStatus {
     pub failed: u64,
     /// Tasks that were ended by their user.
     pub cancelled: u64,
+    /// What is kept of it.
+    pub kept: Kept,
     /// What happened to the session, oldest first; among it, why tasks wait.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
+}
+
+/// What is kept of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Finished tasks whose results can be read.
+    pub tasks: u64,
+    /// Finished tasks that retention has removed.
+    pub trimmed: u64,
+    /// Inputs, outputs, messages and common data.
+    pub bytes: u64,
 }
 
 impl TryFrom<v1::Session> for Session {
@@ -83,6 +105,7 @@ impl TryFrom<v1::Session> for Session {
                 batch_size: spec.batch_size,
                 priority: spec.priority,
                 resreq: spec.resreq.map(resources),
+                retention: spec.retention.map(Retention::from),
             },
             status: SessionStatus {
                 state: status.state.into(),
@@ -93,6 +116,7 @@ impl TryFrom<v1::Session> for Session {
                 succeed: count(status.succeed),
                 failed: count(status.failed),
                 cancelled: count(status.cancelled),
+                kept: status.kept.map(Kept::from).unwrap_or_default(),
                 events: events(status.events),
             },
         })

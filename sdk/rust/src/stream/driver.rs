@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use flame_proto::ha;
 use flame_types::Seq;
@@ -19,6 +18,7 @@ use super::queue::{Queue, Submission, closed};
 use super::recover::Asking;
 use super::task::abandoned;
 use super::unfinished::Unfinished;
+use crate::fate::Trouble;
 use crate::retry::Backoff;
 use crate::{Connection, FlameError};
 
@@ -86,7 +86,7 @@ impl Driver {
             if std::mem::take(&mut self.has_progressed) {
                 late = None;
             }
-            let (why, wait) = match leave {
+            let trouble = match leave {
                 Leave::Done => {
                     self.queue.tell_closers();
                     return self.queue.end(&closed());
@@ -94,24 +94,24 @@ impl Driver {
                 Leave::Refused(error) => return self.fail(&error),
                 Leave::Expired(why) => {
                     self.forget_client(&why);
-                    (why, Duration::ZERO)
+                    Trouble::with(why)
                 }
-                Leave::Broken { at, why, wait } => {
+                Leave::Broken { at, trouble } => {
                     self.connection.leave(at);
-                    (why, wait)
+                    trouble
                 }
             };
-            tracing::debug!(session = self.session, %why, "stream broke; trying the next coordinator");
+            tracing::debug!(session = self.session, why = trouble.why, "stream broke; trying the next coordinator");
             // Time without progress: it runs from the first failure on.
             let limit = self.connection.options().deadline;
             let late = late.get_or_insert_with(|| Box::pin(sleep(limit)));
             tokio::select! {
                 biased;
                 () = late.as_mut() => {
-                    let error = self.connection.unreachable(&why);
+                    let error = self.connection.gave_up(&trouble);
                     return self.fail(&error);
                 }
-                () = sleep(self.backoff.next_wait().max(wait)) => {}
+                () = sleep(self.backoff.wait_after(&trouble)) => {}
             }
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use crate::fate::Fate;
+use crate::fate::{Fate, Trouble};
 use crate::{Connection, FlameError};
 
 /// What this client speaks.
@@ -46,8 +46,8 @@ pub(super) struct Link {
 pub(super) enum Leave {
     /// The stream is over and nothing is left to be done.
     Done,
-    /// Try another coordinator, after `wait`.
-    Broken { at: usize, why: String, wait: Duration },
+    /// Try another coordinator.
+    Broken { at: usize, trouble: Trouble },
     /// The client id means nothing any more.
     Expired(String),
     /// No coordinator will say otherwise.
@@ -136,20 +136,20 @@ pub(super) fn left(at: usize, status: Status) -> Leave {
     match Fate::of(status) {
         // This coordinator has failed; another may not.
         Fate::Answered(status) if matches!(status.code(), Code::Internal | Code::DataLoss) => {
-            Leave::Broken { at, why: status.message().to_owned(), wait: Duration::ZERO }
+            Leave::Broken { at, trouble: Trouble::with(status.message()) }
         }
         Fate::Answered(status) => Leave::Refused(FlameError::from_answer(&status)),
-        Fate::NotDone { why, wait } => Leave::Broken { at, why, wait },
-        Fate::Lost(why) => Leave::Broken { at, why, wait: Duration::ZERO },
+        Fate::NotDone(trouble) => Leave::Broken { at, trouble },
+        Fate::Lost(why) => Leave::Broken { at, trouble: Trouble::with(why) },
     }
 }
 
 pub(super) fn ended(at: usize) -> Leave {
-    Leave::Broken { at, why: "the stream ended".to_owned(), wait: Duration::ZERO }
+    Leave::Broken { at, trouble: Trouble::with("the stream ended") }
 }
 
 pub(super) fn silent(at: usize, limit: Duration) -> Leave {
-    Leave::Broken { at, why: format!("no answer within {} s", limit.as_secs_f64()), wait: Duration::ZERO }
+    Leave::Broken { at, trouble: Trouble::with(format!("no answer within {} s", limit.as_secs_f64())) }
 }
 
 /// The coordinator does not keep to the protocol.

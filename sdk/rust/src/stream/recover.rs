@@ -1,4 +1,5 @@
-//! Asking for each task when positions mean nothing any more: the cluster was restored from a backup meanwhile.
+//! Asking for each task when results may have been missed: the cluster was restored from a backup meanwhile, and positions
+//! mean nothing any more, or retention has removed results while this client was away.
 
 use flame_types::TaskNo;
 use futures::StreamExt;

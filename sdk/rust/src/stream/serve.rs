@@ -153,6 +153,12 @@ impl Driver {
                 let ranges = self.unfinished.ranges();
                 self.asking = Some(Asking::begin(&self.connection, &self.session, ranges));
             }
+            // Results may be among what has left: each task still waited for says itself what became of it.
+            Some(Down::Trimmed(ha::Trimmed { from })) => {
+                self.position = from;
+                let ranges = self.unfinished.ranges();
+                self.asking = Some(Asking::begin(&self.connection, &self.session, ranges));
+            }
             Some(Down::Opened(_)) => return Err(wrong("Opened twice")),
             // A later release; it says nothing that this one waits for.
             None => return Ok(()),

@@ -6,6 +6,7 @@ mod closed;
 mod counters;
 mod ids;
 mod instances;
+mod kept;
 mod memory;
 mod one_place;
 mod reachable;

@@ -1,0 +1,63 @@
+//! What a worker tells over plain HTTP: its metrics. The server is tonic's, which takes HTTP/1 too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use flame_telemetry::{Exporter, ProcessGauges};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// Answers that one connection may wait for at a time.
+const REQUESTS_AT_ONCE_MAX: usize = 4;
+
+/// No answer takes longer.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+struct Shown {
+    exporter: Arc<Exporter>,
+    process: ProcessGauges,
+}
+
+/// Answers until it is dropped. The loop of the agent keeps the gauges up to date; a worker has no histograms, so nothing
+/// gathers while nobody looks.
+pub(crate) async fn serve(listener: TcpListener, exporter: Exporter) {
+    let process = ProcessGauges::register(&exporter.registrar());
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .fallback(elsewhere)
+        .with_state(Shown { exporter: Arc::new(exporter), process });
+    let served = Server::builder()
+        .accept_http1(true)
+        .concurrency_limit_per_connection(REQUESTS_AT_ONCE_MAX)
+        .timeout(ANSWER_MAX)
+        .add_routes(Routes::from(routes))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        .await;
+    if let Err(error) = served {
+        tracing::warn!(%error, "metrics are served no more; the worker goes on");
+    }
+}
+
+async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
+    shown.process.refresh();
+    ([(CONTENT_TYPE, flame_telemetry::CONTENT_TYPE)], shown.exporter.render())
+}
+
+/// The agent's loop and this answer share a thread: one that answers is alive.
+async fn livez() -> impl IntoResponse {
+    "ok\n"
+}
+
+async fn elsewhere() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, "there are /metrics and /livez\n")
+}
