@@ -27,11 +27,13 @@ pub enum Kind {
     Service,
     /// Who submits and waits: this process, and clients it starts.
     Client,
+    /// The servers and workers of another system that is compared with.
+    Peer,
 }
 
 impl Kind {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::Leader, Self::Followers, Self::Worker, Self::Service, Self::Client];
+    pub const ALL: [Self; 6] = [Self::Leader, Self::Followers, Self::Worker, Self::Service, Self::Client, Self::Peer];
 
     /// Its name in reports.
     #[must_use]
@@ -42,6 +44,7 @@ impl Kind {
             Self::Worker => "worker",
             Self::Service => "service",
             Self::Client => "client",
+            Self::Peer => "peer",
         }
     }
 }
@@ -138,12 +141,18 @@ impl Snapshot {
 pub fn memory_mb(processes: &BTreeMap<u32, Kind>) -> BTreeMap<Kind, f64> {
     let mut memory = BTreeMap::new();
     for (pid, kind) in processes {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        if let Some(kib) = value_of(&text, "Pss") {
-            *memory.entry(*kind).or_default() += kib as f64 * 1024.0 / BYTES_PER_MB;
+        if let Some(bytes) = pss_bytes(*pid) {
+            *memory.entry(*kind).or_default() += bytes as f64 / BYTES_PER_MB;
         }
     }
     memory
+}
+
+/// Proportional share of memory of one process, in bytes; `None` when it has ended.
+#[must_use]
+pub fn pss_bytes(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    Some(value_of(&text, "Pss")? * 1024)
 }
 
 fn signed(ticks: u64) -> i64 {

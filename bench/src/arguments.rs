@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::peers::peer::Product;
+use crate::simulated::CrowdArguments;
 use crate::workloads::{self, Workload};
 
 /// Enough for a median that one bad run does not move.
@@ -24,6 +26,16 @@ pub enum Command {
     /// Run tasks for a worker; started by workers only
     #[command(hide = true)]
     Service,
+    /// Attach workers that only speak; started by workloads only
+    #[command(hide = true)]
+    SimulatedWorkers(CrowdArguments),
+    /// Draw the charts of a report that was kept
+    Chart {
+        /// The report, as `--json` prints it
+        report: PathBuf,
+        /// Where the charts go
+        folder: PathBuf,
+    },
 }
 
 /// Which workloads, and how.
@@ -44,12 +56,21 @@ pub struct Plan {
     /// Tasks of each run, instead of the workload's own number
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub tasks: Option<u64>,
+    /// How long workloads of a given time last, instead of their own time
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: Option<u64>,
     /// Make a profile of the first run of each workload, with perf
     #[arg(long)]
     pub profile: bool,
     /// Decide what is otherwise left to chance, like the node of the client
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+    /// Other systems to run beside ours, in turn; installed first where they are missing
+    #[arg(long, value_name = "PEER,…", value_delimiter = ',')]
+    pub vs: Vec<Product>,
+    /// Skip peers that are not installed
+    #[arg(long, requires = "vs")]
+    pub no_install: bool,
     /// Folder for the report and profiles; below the folder of the programs when not given
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
@@ -97,6 +118,13 @@ mod tests {
         assert!(Arguments::try_parse_from(["flame-bench", "speed"]).is_err());
         assert!(Arguments::try_parse_from(["flame-bench", "--runs", "0"]).is_err());
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn peers_are_named_with_commas_between() {
+        let plan = Arguments::parse_from(["flame-bench", "throughput", "--vs", "ray,etcd"]).plan;
+        assert_eq!((plan.vs, plan.no_install), (vec![Product::Ray, Product::Etcd], false));
+        assert!(Arguments::try_parse_from(["flame-bench", "throughput", "--vs", "spark"]).is_err());
     }
 
     #[test]

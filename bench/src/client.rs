@@ -1,19 +1,24 @@
 //! What a user's program does with the SDK: submits tasks one by one and waits for their results.
 //!
 //! **Invariant:** every output is compared with the input of its task; a wrong one, or a task that failed, is an error.
+//! **Invariant:** a task that is lost ends the wait with an error: nobody waits for ever.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use flame_sdk::{Connection, SessionStream, SubmittedTask};
 use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::figures::{Figures, SUBMITS_PER_S, TASKS_PER_S};
 use crate::payload;
 use crate::statistics::Latencies;
+
+/// Longest time without a submit that is taken or a result that comes.
+const STALL_MAX: Duration = Duration::from_secs(120);
 
 /// A client of one session.
 pub struct Client {
@@ -80,7 +85,42 @@ impl Client {
         self.series(numbers, None).await
     }
 
-    async fn series(&self, mut numbers: BoxStream<'static, u64>, last: Option<u64>) -> Result<Series> {
+    /// Keeps so many tasks under way until `until`, and tells each latency; how many tasks it were.
+    ///
+    /// # Errors
+    /// As [`Client::all`].
+    pub async fn keep_busy(&self, under_way: usize, until: Instant, told: impl Fn(Duration)) -> Result<u64> {
+        let done = AtomicU64::new(0);
+        unless_stalled(STALL_MAX, &done, async {
+            let mut waiting = FuturesUnordered::new();
+            let mut number = 0;
+            loop {
+                while waiting.len() < under_way && Instant::now() < until {
+                    let at = Instant::now();
+                    let task =
+                        self.stream.submit(Some(payload::input(number))).await.context("a submit was refused")?;
+                    waiting.push(finish(number, task, at, false));
+                    number += 1;
+                }
+                let Some(finished) = waiting.next().await else { return Ok(number) };
+                told(finished?.latency);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .await
+    }
+
+    async fn series(&self, numbers: BoxStream<'static, u64>, last: Option<u64>) -> Result<Series> {
+        let done = AtomicU64::new(0);
+        unless_stalled(STALL_MAX, &done, self.submit_and_collect(numbers, last, &done)).await
+    }
+
+    async fn submit_and_collect(
+        &self,
+        mut numbers: BoxStream<'static, u64>,
+        last: Option<u64>,
+        done: &AtomicU64,
+    ) -> Result<Series> {
         let began = Instant::now();
         let mut waiting = FuturesUnordered::new();
         let (mut latencies, mut acknowledged) = (Vec::new(), None);
@@ -101,6 +141,7 @@ impl Client {
                     acknowledged = acknowledged.or(acknowledged_at.map(|at| at - began));
                 }
             }
+            done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(Series { took: began.elapsed(), acknowledged, latencies })
     }
@@ -117,6 +158,24 @@ impl Client {
             latencies.extend(series.latencies);
         }
         Ok(Series { took: began.elapsed(), acknowledged: None, latencies })
+    }
+}
+
+/// What `work` gives, unless the count of what is done stands still meanwhile.
+async fn unless_stalled<T>(limit: Duration, done: &AtomicU64, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let stalled = async {
+        let mut known = None;
+        loop {
+            let now = done.load(Ordering::Relaxed);
+            if known.replace(now) == Some(now) {
+                return now;
+            }
+            sleep(limit).await;
+        }
+    };
+    tokio::select! {
+        outcome = work => outcome,
+        done = stalled => bail!("for {} s nothing happened, after {done} submits and results", limit.as_secs_f64()),
     }
 }
 
@@ -153,6 +212,16 @@ pub fn check(succeeded: bool, output: Option<&Bytes>, message: Option<&str>, num
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_wait_without_progress_ends() {
+        let limit = Duration::from_millis(20);
+        let done = AtomicU64::new(3);
+        let never = unless_stalled(limit, &done, std::future::pending::<Result<()>>());
+        let text = never.await.expect_err("it never ends").to_string();
+        assert!(text.contains("after 3 submits and results"), "{text}");
+        assert!(unless_stalled(limit, &done, async { Ok(()) }).await.is_ok());
+    }
 
     #[test]
     fn only_the_right_echo_passes() {

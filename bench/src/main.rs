@@ -11,26 +11,40 @@
 //! | [`workloads`] | what is measured, one file each |
 //! | [`series`] | runs them several times |
 //! | [`scene`], [`client`], [`payload`], [`service`] | the cluster, who submits, what is submitted, who runs it |
+//! | [`watcher`], [`simulated`], [`companion`] | watchers, workers that only speak, processes beside this one |
 //! | [`meter`], [`accounting`] | what a stretch of a run costs: processor time, memory, disk |
+//! | [`samples`], [`scrape`], [`plot`], [`wall`] | a long run while it goes on, what coordinators tell of themselves, curves, and the time that processes share |
+//! | [`peers`] | other systems beside ours, and ratios |
+//! | [`charts`], [`bars`] | a report as pictures |
 //! | [`profile`], [`stacks`] | which functions cost it |
 //! | [`figures`], [`statistics`], [`report`] | numbers, medians, JSON and Markdown |
 //! | [`host`], [`settings`], [`arguments`] | the machine, how a run is to go, the command line |
 
 mod accounting;
 mod arguments;
+mod bars;
+mod charts;
 mod client;
+mod companion;
 mod figures;
 mod host;
 mod meter;
 mod payload;
+mod peers;
+mod plot;
 mod profile;
 mod report;
+mod samples;
 mod scene;
+mod scrape;
 mod series;
 mod service;
 mod settings;
+mod simulated;
 mod stacks;
 mod statistics;
+mod wall;
+mod watcher;
 mod workloads;
 
 use std::future::Future;
@@ -52,6 +66,13 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         // One thread, as a service with one task at a time needs.
         Some(Command::Service) => block_on(Builder::new_current_thread(), service::run()).map(|()| ExitCode::SUCCESS),
+        Some(Command::SimulatedWorkers(arguments)) => {
+            block_on(Builder::new_multi_thread(), simulated::run(arguments)).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Command::Chart { report, folder }) => charts::draw_again(&report, &folder).map(|written| {
+            written.iter().for_each(|path| eprintln!("wrote {}", path.display()));
+            ExitCode::SUCCESS
+        }),
         None => block_on(Builder::new_multi_thread(), bench(arguments.plan)),
     };
     outcome.unwrap_or_else(|error| {
@@ -61,7 +82,11 @@ fn main() -> ExitCode {
 }
 
 fn block_on<T>(mut builder: Builder, work: impl Future<Output = Result<T>>) -> Result<T> {
-    builder.enable_all().build().context("start the runtime")?.block_on(work)
+    let runtime = builder.enable_all().build().context("start the runtime")?;
+    let outcome = runtime.block_on(work);
+    // Somebody may still wait for a line on stdin, which no end of the work ends.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn bench(plan: Plan) -> Result<ExitCode> {

@@ -34,23 +34,31 @@ impl Meter {
     /// # Errors
     /// As [`Meter::start`].
     pub async fn stop(self, scene: &Scene, tasks: u64) -> Result<Figures> {
-        let processes = scene.processes();
-        let usage = Snapshot::take(&processes)?.since(&self.before);
+        let figures = costs(&self.before, &scene.processes(), tasks)?;
         if let Some(recording) = self.recording {
             recording.finish().await?;
         }
-        let mut figures = Figures::default();
-        let per_1000 = 1000.0 / (tasks.max(1) as f64);
-        figures.set(CPU_S_PER_1000, usage.cpu_total() * per_1000);
-        set_by_kind(&mut figures, CPU_S_PER_1000, &usage.cpu_seconds, per_1000);
-        let memory = memory_mb(&processes);
-        figures.set(PSS_MB, memory.values().sum());
-        set_by_kind(&mut figures, PSS_MB, &memory, 1.0);
-        figures.set(DISK_MB_PER_1000, usage.written_mb * per_1000);
-        figures.set(FOREIGN_CPU, usage.foreign);
-        figures.set("own_cpu", usage.own);
         Ok(figures)
     }
+}
+
+/// What these processes used for so many tasks since `before`, and their memory now.
+///
+/// # Errors
+/// If the machine's own times cannot be read.
+pub fn costs(before: &Snapshot, processes: &BTreeMap<u32, Kind>, tasks: u64) -> Result<Figures> {
+    let usage = Snapshot::take(processes)?.since(before);
+    let mut figures = Figures::default();
+    let per_1000 = 1000.0 / (tasks.max(1) as f64);
+    figures.set(CPU_S_PER_1000, usage.cpu_total() * per_1000);
+    set_by_kind(&mut figures, CPU_S_PER_1000, &usage.cpu_seconds, per_1000);
+    let memory = memory_mb(processes);
+    figures.set(PSS_MB, memory.values().sum());
+    set_by_kind(&mut figures, PSS_MB, &memory, 1.0);
+    figures.set(DISK_MB_PER_1000, usage.written_mb * per_1000);
+    figures.set(FOREIGN_CPU, usage.foreign);
+    figures.set("own_cpu", usage.own);
+    Ok(figures)
 }
 
 /// One figure for each kind of process: `NAME_KIND`.

@@ -9,7 +9,14 @@ use serde_json::{Map, Value, json};
 
 use crate::figures::{self, ALWAYS, Figures};
 use crate::host::Machine;
+use crate::peers::ratios::{self, Comparison};
 use crate::statistics::Spread;
+
+/// The columns of every table of runs.
+pub const TABLE_HEAD: &str = "\
+| workload | runs | tasks/s | p50 ms | p99 ms | CPU s per 1,000 | PSS MB | foreign CPU |
+|---|--:|--:|--:|--:|--:|--:|--:|
+";
 
 /// What came of one workload.
 #[derive(Clone, Debug)]
@@ -42,6 +49,8 @@ pub struct Report {
     pub machine: Machine,
     /// In the order in which they ran.
     pub results: Vec<WorkloadResult>,
+    /// Other systems, measured beside ours.
+    pub peers: Vec<Comparison>,
 }
 
 impl Report {
@@ -49,7 +58,11 @@ impl Report {
     #[must_use]
     pub fn json(&self) -> Value {
         let results: Vec<_> = self.results.iter().map(WorkloadResult::json).collect();
-        json!({ "machine": to_value(&self.machine), "results": results })
+        let mut object = json!({ "machine": to_value(&self.machine), "results": results });
+        if !self.peers.is_empty() {
+            object["peers"] = self.peers.iter().map(Comparison::json).collect();
+        }
+        object
     }
 
     /// The table that people read, with the rest of the figures below it.
@@ -59,21 +72,23 @@ impl Report {
         let load: Vec<_> = load_before.iter().map(|load| format!("{load:.2}")).collect();
         let mut text =
             format!("{cores} processors ({cpu}), {memory_mb} MiB, Linux {kernel}, load before {}\n\n", load.join(" "));
-        text.push_str("| workload | runs | tasks/s | p50 ms | p99 ms | CPU s per 1,000 | PSS MB | foreign CPU |\n");
-        text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|\n");
+        text.push_str(TABLE_HEAD);
         for result in &self.results {
             text.push_str(&result.row());
         }
         for result in &self.results {
             text.push_str(&result.details());
         }
+        text.push_str(&ratios::tables(&self.peers));
         text
     }
 
     /// Whether every workload either ran well or was skipped.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.results.iter().all(|result| !matches!(result.runs, Runs::Failed(_)) && result.wrong.is_empty())
+        let peers = self.peers.iter().map(|comparison| &comparison.result);
+        let mut all = self.results.iter().chain(peers);
+        all.all(|result| !matches!(result.runs, Runs::Failed(_)) && result.wrong.is_empty())
     }
 }
 
@@ -87,7 +102,9 @@ impl WorkloadResult {
         }
     }
 
-    fn json(&self) -> Value {
+    /// The object that programs read.
+    #[must_use]
+    pub fn json(&self) -> Value {
         let mut object = Map::new();
         object.insert("workload".to_owned(), json!(self.workload));
         if let Some(profile) = &self.profile {
@@ -115,7 +132,9 @@ impl WorkloadResult {
         Value::Object(object)
     }
 
-    fn row(&self) -> String {
+    /// Its line of the table.
+    #[must_use]
+    pub fn row(&self) -> String {
         let title = self.title();
         let runs = match &self.runs {
             Runs::Skipped(why) => return format!("| {title} | skipped: {} | | | | | | |\n", one_line(why)),
@@ -165,7 +184,8 @@ fn to_value(machine: &Machine) -> Value {
 }
 
 /// Four digits that count: more would be noise.
-fn number(value: f64) -> Value {
+#[must_use]
+pub fn number(value: f64) -> Value {
     let text = format!("{value:.3e}");
     json!(text.parse::<f64>().unwrap_or(value))
 }
@@ -174,7 +194,9 @@ fn shown(spread: &Spread) -> String {
     format!("{} ({}–{})", short(spread.median), short(spread.min), short(spread.max))
 }
 
-fn short(value: f64) -> String {
+/// As people read it.
+#[must_use]
+pub fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -183,7 +205,9 @@ fn short(value: f64) -> String {
     }
 }
 
-fn one_line(text: &str) -> String {
+/// Fit for a cell of a table.
+#[must_use]
+pub fn one_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().replace('|', "/")
 }
 
@@ -218,7 +242,7 @@ mod tests {
             result("failover", Some("fast"), Runs::Failed("lost | found\nmore".to_owned())),
             result("python", None, Runs::Skipped("no venv".to_owned())),
         ];
-        Report { machine, results }
+        Report { machine, results, peers: Vec::new() }
     }
 
     #[test]

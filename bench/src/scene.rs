@@ -12,8 +12,9 @@ use flame_sdk::model::ApplicationSpec;
 use flame_sdk::{Connection, Endpoints, Options, SessionOptions};
 use flame_testkit::{Binaries, Cluster, ClusterOptions, Leader, wait_until};
 use flame_types::{CoordinatorId, ExecutorState};
+use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::accounting::Kind;
+use crate::accounting::{self, Kind};
 use crate::settings::Settings;
 
 /// The application of the echo service.
@@ -21,6 +22,9 @@ const APPLICATION: &str = "bench-echo";
 
 /// The coordinators of every cluster here: the smallest number that survives a death.
 const COORDINATORS: usize = 3;
+
+/// Sessions that are being opened at a time.
+const OPENING_MAX: usize = 128;
 
 /// For the executors of a session to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -35,8 +39,8 @@ pub struct Scene {
     pub node: CoordinatorId,
     /// The client; it goes on to the other nodes when its own is gone.
     pub connection: Connection,
-    /// Clients that run as processes of their own.
-    pub clients: Vec<u32>,
+    /// Processes that take part and were not started by the cluster: clients, simulated workers.
+    pub others: BTreeMap<u32, Kind>,
 }
 
 impl Scene {
@@ -63,7 +67,7 @@ impl Scene {
         let connection = Connection::open(Endpoints::parse(&endpoints)?, Options::default())?;
         let role = if node == leader.id { "leader" } else { "follower" };
         eprintln!("    the client is on node {node}, a {role} (seed {})", settings.seed);
-        Ok(Self { cluster, leader, node, connection, clients: Vec::new() })
+        Ok(Self { cluster, leader, node, connection, others: BTreeMap::new() })
     }
 
     /// Where the client's node listens.
@@ -72,15 +76,44 @@ impl Scene {
         self.cluster.endpoint(self.node)
     }
 
+    /// Where the leader listens for workers.
+    ///
+    /// # Errors
+    /// If nobody knows who leads.
+    pub async fn worker_endpoint(&self) -> Result<String> {
+        let members = self.connection.members().await?;
+        let leader = members.members.iter().find(|member| Some(member.id) == members.leader);
+        Ok(format!("http://{}", leader.context("nobody leads")?.worker_endpoint))
+    }
+
+    /// A client of one node, counted from 0 and round again.
+    ///
+    /// # Errors
+    /// If its address makes no sense.
+    pub fn connection_to(&self, position: usize) -> Result<Connection> {
+        let ids = self.cluster.coordinator_ids();
+        let endpoint = self.cluster.endpoint(ids[position % ids.len()]);
+        Ok(Connection::open(Endpoints::parse(&[endpoint])?, Options::default())?)
+    }
+
     /// Registers the echo service and opens a session that has so many executors of it, ready to run.
     ///
     /// # Errors
     /// If they do not become ready.
     pub async fn echo_session(&self, executors: u32) -> Result<String> {
+        self.register_echo().await?;
+        self.session(APPLICATION, executors).await
+    }
+
+    /// Registers the echo service, unless that is done; its name.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn register_echo(&self) -> Result<&'static str> {
         if self.connection.get_application(APPLICATION).await.is_err() {
             self.connection.register_application(APPLICATION, echo()?).await.context("register the echo service")?;
         }
-        self.session(APPLICATION, executors).await
+        Ok(APPLICATION)
     }
 
     /// Opens a session of an application that has so many executors, ready to run.
@@ -88,33 +121,78 @@ impl Scene {
     /// # Errors
     /// If they do not become ready.
     pub async fn session(&self, application: &str, executors: u32) -> Result<String> {
+        let mut sessions = self.sessions(application, 1, executors).await?;
+        sessions.pop().context("one session was opened")
+    }
+
+    /// Opens sessions of an application, each with so many executors, ready to run.
+    ///
+    /// # Errors
+    /// If they do not become ready.
+    pub async fn sessions(&self, application: &str, count: u64, executors: u32) -> Result<Vec<String>> {
         let options = SessionOptions {
             min_instances: executors,
             max_instances: Some(executors),
             ..SessionOptions::new(application)
         };
-        let session = self.connection.create_session(&options).await.context("open a session")?.metadata.id;
-        wait_until(READY_LIMIT, "the executors of the session are ready", || async {
+        self.ready_sessions(&options, count).await
+    }
+
+    /// Opens sessions alike, and waits until each has its minimum of executors, ready to run.
+    ///
+    /// # Errors
+    /// If they do not become ready.
+    pub async fn ready_sessions(&self, options: &SessionOptions, count: u64) -> Result<Vec<String>> {
+        let sessions = self.open_sessions(options, count).await?;
+        wait_until(READY_LIMIT, "the executors of the sessions are ready", || async {
             let all = self.connection.list_executors().await?;
-            let bound = all.iter().filter(|executor| {
-                executor.status.session_id.as_deref() == Some(session.as_str())
-                    && executor.status.state.is(ExecutorState::Bound)
-            });
-            let bound = bound.count();
-            ensure!(bound == executors as usize, "{bound} of {executors}");
+            let bound = all.iter().filter(|executor| executor.status.state.is(ExecutorState::Bound));
+            let own = bound.filter_map(|executor| executor.status.session_id.as_ref());
+            let (bound, wanted) =
+                (own.filter(|id| sessions.contains(id)).count(), count * u64::from(options.min_instances));
+            ensure!(bound as u64 == wanted, "{bound} of {wanted}");
             Ok(())
         })
         .await?;
-        Ok(session)
+        Ok(sessions)
+    }
+
+    /// Opens so many sessions alike, many at a time, and waits for nothing else; their ids.
+    ///
+    /// # Errors
+    /// If one is refused.
+    pub async fn open_sessions(&self, options: &SessionOptions, count: u64) -> Result<Vec<String>> {
+        let opening = stream::iter(0..count).map(|_| async {
+            let session = self.connection.create_session(options).await.context("open a session")?;
+            anyhow::Ok(session.metadata.id)
+        });
+        opening.buffer_unordered(OPENING_MAX).try_collect().await
     }
 
     /// Every process that takes part, this one included.
     #[must_use]
     pub fn processes(&self) -> BTreeMap<u32, Kind> {
         let mut processes = processes(&self.cluster, Some(self.leader.id));
-        processes.extend(self.clients.iter().map(|pid| (*pid, Kind::Client)));
+        processes.extend(&self.others);
         processes
     }
+
+    /// The coordinators' proportional share of memory, in bytes, in the order of their ids.
+    ///
+    /// # Errors
+    /// If one does not run.
+    pub fn coordinators_pss(&self) -> Result<Vec<u64>> {
+        let ids = self.cluster.coordinator_ids().into_iter();
+        let pss = ids.map(|id| self.cluster.coordinator_pid(id).and_then(accounting::pss_bytes));
+        pss.collect::<Option<_>>().context("a coordinator does not run")
+    }
+}
+
+/// By how many bytes the replica that grew most has grown, for each of so many things.
+#[must_use]
+pub fn growth_each(before: &[u64], after: &[u64], count: u64) -> f64 {
+    let grown = before.iter().zip(after).map(|(before, after)| after.saturating_sub(*before)).max().unwrap_or(0);
+    grown as f64 / (count.max(1) as f64)
 }
 
 /// Every process of a cluster, and this one.
@@ -170,5 +248,11 @@ mod tests {
     fn processes_are_told_apart_by_their_program() {
         assert_eq!(kind_of("/bin/flame-worker --config flame-worker.yaml"), Kind::Worker);
         assert_eq!(kind_of("/bin/flame-bench service --config flame-worker"), Kind::Service);
+    }
+
+    #[test]
+    fn the_replica_that_grew_most_counts() {
+        assert_eq!(growth_each(&[100, 200, 300], &[500, 900, 250], 10), 70.0);
+        assert_eq!(growth_each(&[100], &[50], 0), 0.0);
     }
 }

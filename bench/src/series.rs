@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::arguments::Plan;
+use crate::charts;
 use crate::figures::{CPU_S_PER_1000, FOREIGN_CPU, Figures, P50_MS, P99_MS, TASKS_PER_S};
 use crate::host::Machine;
+use crate::peers::contest::Contest;
+use crate::peers::install;
 use crate::report::{Report, Runs, WorkloadResult};
 use crate::settings::Settings;
 use crate::workloads::{Outcome, Workload};
@@ -17,22 +20,31 @@ use crate::workloads::{Outcome, Workload};
 /// If the machine cannot be read, or the report cannot be written.
 pub async fn run(plan: &Plan) -> Result<Report> {
     let folder = folder(plan)?;
-    let mut report = Report { machine: Machine::read()?, results: Vec::new() };
+    let mut report = Report { machine: Machine::read()?, results: Vec::new(), peers: Vec::new() };
+    let installed = install::prepare(&plan.vs, !plan.no_install).await;
+    for (product, place) in &installed {
+        if let Err(why) = place {
+            eprintln!("    {} is skipped: {why}", product.name());
+        }
+    }
     for workload in plan.workloads() {
-        let result = repeat(workload, plan, &folder).await;
+        let mut contest = Contest::new(workload.name, &installed);
+        let result = repeat(workload, plan, &folder, &mut contest).await;
         if let Runs::Skipped(why) | Runs::Failed(why) = &result.runs {
             eprintln!("    {why}");
         }
+        report.peers.extend(contest.comparisons(&result));
         report.results.push(result);
         // After each workload, so that what is measured is kept whatever happens to the next one.
         write(&folder, "report.json", &format!("{:#}\n", report.json()))?;
         write(&folder, "report.md", &report.markdown())?;
     }
+    charts::write(&report.json(), &folder)?;
     eprintln!("==> the report is in {}", folder.display());
     Ok(report)
 }
 
-async fn repeat(workload: &Workload, plan: &Plan, folder: &Path) -> WorkloadResult {
+async fn repeat(workload: &Workload, plan: &Plan, folder: &Path, contest: &mut Contest) -> WorkloadResult {
     let count = plan.runs.min(workload.runs_max);
     let mut measured = Vec::new();
     let mut result = WorkloadResult {
@@ -46,10 +58,12 @@ async fn repeat(workload: &Workload, plan: &Plan, folder: &Path) -> WorkloadResu
         let wants_profile = plan.profile && number == 1;
         let settings = Settings {
             tasks: plan.tasks,
+            seconds: plan.seconds,
             seed: plan.seed.map_or_else(rand::random, |seed| seed.wrapping_add(number as u64)),
             profile: wants_profile.then(|| folder.join(result.title().replace([' ', '(', ')'], ""))),
+            folder: folder.to_path_buf(),
         };
-        match (workload.run)(settings).await {
+        match (workload.run)(settings.clone()).await {
             Ok(Outcome::Measured(figures)) => {
                 eprintln!("    {}", summary(&figures));
                 measured.push(figures);
@@ -62,11 +76,14 @@ async fn repeat(workload: &Workload, plan: &Plan, folder: &Path) -> WorkloadResu
             Ok(Outcome::Skipped(why)) => return WorkloadResult { runs: Runs::Skipped(why), ..result },
             Err(error) => return WorkloadResult { runs: Runs::Failed(format!("{error:#}")), ..result },
         }
+        contest.round(&settings).await;
     }
     WorkloadResult { runs: Runs::Measured(measured), ..result }
 }
 
-fn summary(figures: &Figures) -> String {
+/// The main figures in one line.
+#[must_use]
+pub fn summary(figures: &Figures) -> String {
     let main = [TASKS_PER_S, P50_MS, P99_MS, CPU_S_PER_1000, FOREIGN_CPU];
     let found = main.into_iter().filter_map(|name| Some((name, figures.get(name)?)));
     let texts: Vec<_> = found.map(|(name, value)| format!("{name} {value:.3}")).collect();

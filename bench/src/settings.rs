@@ -10,10 +10,14 @@ use rand::{Rng, SeedableRng};
 pub struct Settings {
     /// How many tasks, instead of the workload's own number.
     pub tasks: Option<u64>,
+    /// How long a workload of a given time lasts, instead of its own time.
+    pub seconds: Option<u64>,
     /// Decides what is left to chance, this run's number included.
     pub seed: u64,
     /// Where to put a profile of this run, without an extension; none is made otherwise.
     pub profile: Option<PathBuf>,
+    /// Where the report goes, and whatever else a workload has to show.
+    pub folder: PathBuf,
 }
 
 impl Settings {

@@ -18,7 +18,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask verify [--quick] | fix | tidy
-       cargo xtask bench [NAME...] [--all] [--json] [--runs N] [--tasks N] [--profile] [--seed N] [--out FOLDER]";
+       cargo xtask bench [NAME...] [--all] [--json] [--runs N] [--tasks N] [--profile] [--seed N] [--out FOLDER]
+                         [--vs PEER,...] [--no-install]
+       cargo xtask bench chart REPORT FOLDER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

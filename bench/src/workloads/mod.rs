@@ -9,8 +9,14 @@ mod flmping;
 mod latency;
 mod latency_under_load;
 mod python;
+mod queue_1m;
+mod restart_1m;
+mod sessions_10k;
+mod soak;
 mod throughput;
 mod throughput_unary;
+mod watch_fanout;
+mod workers_1000;
 
 use anyhow::Result;
 use flame_testkit::Profile;
@@ -49,6 +55,11 @@ const fn repeated(name: &'static str, run: Play) -> Workload {
     Workload { name, profile: None, runs_max: usize::MAX, run }
 }
 
+/// One that takes minutes.
+const fn once(name: &'static str, run: Play) -> Workload {
+    Workload { name, profile: None, runs_max: 1, run }
+}
+
 const fn failover(profile: &'static str, run: Play) -> Workload {
     Workload { name: "failover", profile: Some(profile), runs_max: 1, run }
 }
@@ -59,9 +70,15 @@ pub const ALL: &[Workload] = &[
     repeated("throughput-unary", |settings| throughput_unary::run(settings).boxed_local()),
     repeated("latency", |settings| latency::run(settings).boxed_local()),
     repeated("latency-under-load", |settings| latency_under_load::run(settings).boxed_local()),
+    repeated("queue-1m", |settings| queue_1m::run(settings).boxed_local()),
+    repeated("sessions-10k", |settings| sessions_10k::run(settings).boxed_local()),
+    repeated("workers-1000", |settings| workers_1000::run(settings).boxed_local()),
+    repeated("watch-fanout", |settings| watch_fanout::run(settings).boxed_local()),
     repeated("flmping", |settings| flmping::run(settings).boxed_local()),
     repeated("python", |settings| python::run(settings).boxed_local()),
     repeated("cold-start", |settings| cold_start::run(settings).boxed_local()),
     failover("default", |settings| failover::run(settings, Profile::Default).boxed_local()),
     failover("fast", |settings| failover::run(settings, Profile::Fast).boxed_local()),
+    once("restart-1m", |settings| restart_1m::run(settings).boxed_local()),
+    once("soak", |settings| soak::run(settings).boxed_local()),
 ];

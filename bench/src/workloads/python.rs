@@ -1,16 +1,15 @@
 //! `python`: the published Python client with eight callers, and a service on the published Python package.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use flame_sdk::model::ApplicationSpec;
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::process::Command;
 
+use crate::accounting::Kind;
+use crate::companion::Companion;
 use crate::figures::{Figures, TASKS_PER_S};
 use crate::meter::Meter;
 use crate::scene::Scene;
@@ -29,10 +28,7 @@ const VENV_VARIABLE: &str = "FLAME_VENV";
 /// Where `make deps` puts it, below the home folder.
 const VENV_FOLDER: &str = ".cache/flame-ha/venv-flamepy-0.6.0";
 
-/// Between two lines of the client.
-const SILENCE_MAX: Duration = Duration::from_secs(600);
-
-/// What the client prints at the end.
+/// What the client (`python/callers.py`) prints at the end.
 #[derive(Deserialize)]
 struct Told {
     took_s: f64,
@@ -59,12 +55,12 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     let mut command = Command::new(&interpreter);
     command.arg(sources.join("python/callers.py"));
     command.args([&scene.endpoint(), APPLICATION, &CALLERS.to_string(), &tasks.to_string()]);
-    let mut client = Client::start(command)?;
-    scene.clients.extend(client.child.id());
-    ensure!(client.line().await? == "ready", "the client does not speak as agreed");
+    let mut client = Companion::start("the Python client", command)?;
+    scene.others.extend(client.pid().map(|pid| (pid, Kind::Client)));
+    client.expect("ready").await?;
 
     let meter = Meter::start(&scene, &settings).await?;
-    client.stdin.write_all(b"go\n").await.context("the client does not listen")?;
+    client.tell("go").await?;
     let told: Told = serde_json::from_str(&client.line().await?).context("the client's figures")?;
     let costs = meter.stop(&scene, tasks).await?;
     client.end().await?;
@@ -85,36 +81,4 @@ fn interpreter() -> Option<PathBuf> {
     };
     let interpreter = venv.join("bin/python");
     interpreter.is_file().then_some(interpreter)
-}
-
-/// The Python program: it says `ready`, hears `go`, and tells its figures.
-struct Client {
-    child: Child,
-    stdin: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Client {
-    fn start(mut command: Command) -> Result<Self> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().context("start the Python client")?;
-        let stdin = child.stdin.take().context("it has no stdin")?;
-        let stdout = child.stdout.take().context("it has no stdout")?;
-        Ok(Self { child, stdin, lines: BufReader::new(stdout).lines() })
-    }
-
-    async fn line(&mut self) -> Result<String> {
-        let line = timeout(SILENCE_MAX, self.lines.next_line()).await.context("the Python client is silent")??;
-        match line {
-            Some(line) => Ok(line),
-            None => bail!("the Python client ended early: {}", self.child.wait().await?),
-        }
-    }
-
-    async fn end(mut self) -> Result<()> {
-        drop(self.stdin);
-        let status = timeout(SILENCE_MAX, self.child.wait()).await.context("the Python client does not end")??;
-        ensure!(status.success(), "the Python client ended with {status}");
-        Ok(())
-    }
 }

@@ -1,8 +1,9 @@
 //! `throughput`: 30,000 tasks submitted one by one by one client on a random node, two executors, every output checked.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::client::Client;
+use crate::figures::{Figures, TASKS_PER_S};
 use crate::meter::Meter;
 use crate::scene::Scene;
 use crate::settings::Settings;
@@ -15,14 +16,28 @@ const WARM_UP: u64 = 200;
 
 /// One run.
 pub async fn run(settings: Settings) -> Result<Outcome> {
+    Ok(Outcome::Measured(measure(&settings).await?))
+}
+
+/// The rate that other workloads are compared with, measured beside them.
+///
+/// # Errors
+/// As a run of its own.
+pub async fn reference(settings: &Settings) -> Result<f64> {
+    eprintln!("    the rate of throughput first, to compare with");
+    let settings = Settings { tasks: None, profile: None, ..settings.clone() };
+    measure(&settings).await?.get(TASKS_PER_S).context("a rate was measured")
+}
+
+async fn measure(settings: &Settings) -> Result<Figures> {
     let tasks = settings.tasks_or(TASKS);
-    let scene = Scene::start(EXECUTORS, &settings).await?;
+    let scene = Scene::start(EXECUTORS, settings).await?;
     let client = Client::open(&scene.connection, &scene.echo_session(EXECUTORS).await?).await?;
     client.all(0..WARM_UP).await?;
-    let meter = Meter::start(&scene, &settings).await?;
+    let meter = Meter::start(&scene, settings).await?;
     let series = client.all(WARM_UP..WARM_UP + tasks).await?;
     let mut figures = series.figures();
     figures.extend(meter.stop(&scene, tasks).await?);
     scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    Ok(figures)
 }
