@@ -17,8 +17,13 @@ const DIARY_BYTES: usize = MIB;
 /// Flushes and compactions that may run at once: the machine has other work.
 const BACKGROUND_JOBS: i32 = 2;
 
-/// Meta families hold a handful of values.
-const META_MEMTABLE_BYTES: usize = 64 * KIB;
+/// Meta families hold a handful of values, but one of them is written with every batch, and a memtable keeps every version.
+/// They are flushed together with all other families: a small one here would flush those every few hundred batches, into
+/// files of a few kilobytes. This is so large that the families with the rows are always full first.
+const META_MEMTABLE_BYTES: usize = 16 * MIB;
+
+/// What a meta family takes of memory at a time.
+const META_ARENA_BYTES: usize = 64 * KIB;
 
 /// Size of a block of bulk rows: they are read one by one, and inputs are large.
 const BULK_BLOCK_BYTES: usize = 16 * KIB;
@@ -140,5 +145,6 @@ fn table(cache: &Cache, block_bytes: usize) -> BlockBasedOptions {
 fn meta_family() -> Options {
     let mut options = Options::default();
     options.set_write_buffer_size(META_MEMTABLE_BYTES);
+    options.set_arena_block_size(META_ARENA_BYTES);
     options
 }

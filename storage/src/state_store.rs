@@ -77,6 +77,13 @@ pub enum Write {
     },
 }
 
+/// What a write does when the database holds writers back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stall {
+    Wait,
+    Refuse,
+}
+
 #[derive(Debug)]
 struct Position {
     applied: Option<LogId>,
@@ -129,12 +136,31 @@ impl StateStore {
     /// # Errors
     /// [`Error::Refused`] for a log id that is not newer; [`Error::Stopped`] after a failed write, whose outcome is
     /// unknown.
-    pub fn write(
+    pub fn write(&self, changes: &[Write], applied: LogId, membership: Option<&StoredMembership>) -> Result<(), Error> {
+        self.put(changes, applied, membership, Stall::Wait).map(|_written| ())
+    }
+
+    /// The same for a thread that must not wait: when the database holds writers back, because flushes or compactions
+    /// are behind, nothing is written and `false` returned.
+    ///
+    /// # Errors
+    /// As [`StateStore::write`].
+    pub fn write_at_once(
         &self,
-        changes: Vec<Write>,
+        changes: &[Write],
         applied: LogId,
         membership: Option<&StoredMembership>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        self.put(changes, applied, membership, Stall::Refuse)
+    }
+
+    fn put(
+        &self,
+        changes: &[Write],
+        applied: LogId,
+        membership: Option<&StoredMembership>,
+        stall: Stall,
+    ) -> Result<bool, Error> {
         let mut position = self.lock();
         position.check()?;
         if Some(applied) <= position.applied {
@@ -156,13 +182,18 @@ impl StateStore {
         }
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        let written = database.db.write_opt(batch, &options);
-        written.map_err(|error| self.stop(&mut position, database.cause("rows", &error)))?;
+        options.set_no_slowdown(stall == Stall::Refuse);
+        match database.db.write_opt(batch, &options) {
+            Ok(()) => {}
+            // Refused before anything was written.
+            Err(error) if stall == Stall::Refuse && error.kind() == ErrorKind::Incomplete => return Ok(false),
+            Err(error) => return Err(self.stop(&mut position, database.cause("rows", &error))),
+        }
         position.applied = Some(applied);
         if let Some(membership) = membership {
             position.membership = membership.clone();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Makes all rows durable. Returns the log id that a crash cannot undo any more.
@@ -322,7 +353,7 @@ impl Position {
     }
 }
 
-fn add(database: &Database, batch: &mut WriteBatch, change: Write) {
+fn add(database: &Database, batch: &mut WriteBatch, change: &Write) {
     match change {
         Write::Put { space, key, value } => batch.put_cf(database.family(space.family()), key, value),
         Write::Delete { space, key } => batch.delete_cf(database.family(space.family()), key),

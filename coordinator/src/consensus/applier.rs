@@ -226,7 +226,7 @@ impl Worker {
                 }
             }
         }
-        self.store.write(writes, last, membership.as_ref())?;
+        self.store.write(&writes, last, membership.as_ref())?;
         self.last = Some(last);
         if let Some(membership) = membership {
             self.membership = membership;

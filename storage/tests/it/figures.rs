@@ -39,7 +39,7 @@ fn the_rows_say_what_they_hold() {
         key: number.to_be_bytes().to_vec(),
         value: Bytes::from(vec![b'x'; 1000]),
     };
-    store.write((0..100).map(put).collect(), log_id(1, 1), None).unwrap();
+    store.write(&(0..100).map(put).collect::<Vec<_>>(), log_id(1, 1), None).unwrap();
     assert!(store.figures().memtable_bytes > before.memtable_bytes);
 
     store.flush().unwrap();

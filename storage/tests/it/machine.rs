@@ -74,7 +74,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             };
             let key = entry.log_id.index.to_be_bytes().to_vec();
             let row = Write::Put { space: Space::Live, key, value: format!("{}", entry.payload).into() };
-            self.store.write(vec![row], entry.log_id, membership.as_ref())?;
+            self.store.write(&[row], entry.log_id, membership.as_ref())?;
             if let Some(responder) = responder {
                 responder.send(());
             }

@@ -39,7 +39,7 @@ fn write(store: &StateStore, index: u64) {
         put(Space::Bulk, &format!("bulk/{index:04}"), value.clone()),
         put(Space::Live, "latest", value),
     ];
-    store.write(changes, log_id(1, index), None).unwrap();
+    store.write(&changes, log_id(1, index), None).unwrap();
 }
 
 fn live(store: &StateStore) -> Vec<(Bytes, Bytes)> {
@@ -93,7 +93,7 @@ fn background_flushes_are_atomic_and_counted() {
             put(Space::Bulk, &format!("bulk/{index:04}"), filler.clone()),
             put(Space::Live, "latest", value),
         ];
-        store.write(changes, log_id(1, index), None).unwrap();
+        store.write(&changes, log_id(1, index), None).unwrap();
         if index % 200 == 0 {
             copies.push(crash_copy(root.path()));
         }
@@ -122,7 +122,7 @@ fn after_a_failed_flush_nothing_is_written() {
     assert!(fatal.cause().unwrap().to_string().contains("flush"));
     // The disk is back; the rows must not believe it.
     fs::rename(&away, &back).unwrap();
-    assert!(matches!(store.write(vec![], log_id(1, 2), None), Err(Error::Stopped(_))));
+    assert!(matches!(store.write(&[], log_id(1, 2), None), Err(Error::Stopped(_))));
     assert!(matches!(store.flush(), Err(Error::Stopped(_))));
     assert!(matches!(store.install(root.path()), Err(Error::Stopped(_))));
     assert_eq!(store.applied().0, Some(log_id(1, 1)));
@@ -134,7 +134,7 @@ fn rows_never_go_back() {
     let store = open(root.path());
     write(&store, 5);
     for older in [log_id(1, 5), log_id(1, 4)] {
-        assert!(matches!(store.write(vec![put(Space::Live, "x", "y")], older, None), Err(Error::Refused(_))));
+        assert!(matches!(store.write(&[put(Space::Live, "x", "y")], older, None), Err(Error::Refused(_))));
     }
     assert_eq!(store.reader().get(Space::Live, b"x").unwrap(), None);
 }
@@ -144,8 +144,8 @@ fn reads_of_every_kind() {
     let root = scratch();
     let store = open(root.path());
     let keys = ["a/1", "a/3", "a/5", "b/1"];
-    let changes = keys.iter().map(|key| put(Space::Bulk, key, format!("row {key}"))).collect();
-    store.write(changes, log_id(1, 1), None).unwrap();
+    let changes: Vec<_> = keys.iter().map(|key| put(Space::Bulk, key, format!("row {key}"))).collect();
+    store.write(&changes, log_id(1, 1), None).unwrap();
     let reader = store.reader();
     let text = |row: Option<(Bytes, Bytes)>| row.map(|(key, _)| String::from_utf8(key.to_vec()).unwrap());
     let last = |key: &str, prefix| text(reader.last_at_or_before(Space::Bulk, key.as_bytes(), prefix).unwrap());
@@ -169,7 +169,7 @@ fn reads_of_every_kind() {
         Write::Delete { space: Space::Bulk, key: b"a/3".to_vec() },
         Write::DeleteRange { space: Space::Bulk, from: b"a/5".to_vec(), to: b"b/2".to_vec() },
     ];
-    store.write(changes, log_id(1, 2), None).unwrap();
+    store.write(&changes, log_id(1, 2), None).unwrap();
     assert_eq!(scan(b"", b"", 99), 1);
 }
 
@@ -177,8 +177,8 @@ fn reads_of_every_kind() {
 fn live_rows_are_scanned_across_pages() {
     let root = scratch();
     let store = open(root.path());
-    let changes = (0..2500).map(|n| put(Space::Live, &format!("{n:05}"), n.to_string())).collect();
-    store.write(changes, log_id(1, 1), None).unwrap();
+    let changes: Vec<_> = (0..2500).map(|n| put(Space::Live, &format!("{n:05}"), n.to_string())).collect();
+    store.write(&changes, log_id(1, 1), None).unwrap();
     let rows = live(&store);
     assert_eq!(rows.len(), 2500);
     assert!(rows.windows(2).all(|pair| pair[0].0 < pair[1].0));
@@ -191,7 +191,7 @@ fn a_snapshot_carries_rows_log_id_and_membership() {
     for index in 1..=7 {
         write(&source, index);
     }
-    source.write(vec![], log_id(2, 8), Some(&membership(log_id(2, 8)))).unwrap();
+    source.write(&[], log_id(2, 8), Some(&membership(log_id(2, 8)))).unwrap();
     let dir = root.path().join("snapshot");
     let manifest = source.checkpoint(&dir).unwrap();
     assert_eq!(manifest.applied, Some(log_id(2, 8)));
@@ -221,7 +221,7 @@ fn a_snapshot_carries_rows_log_id_and_membership() {
 }
 
 fn write_after(store: &StateStore, index: u64) {
-    store.write(vec![put(Space::Live, "after", index.to_string())], log_id(2, index), None).unwrap();
+    store.write(&[put(Space::Live, "after", index.to_string())], log_id(2, index), None).unwrap();
 }
 
 #[test]
@@ -232,8 +232,8 @@ fn a_read_that_has_begun_ends_on_the_old_rows() {
     write(&source, 2);
     source.checkpoint(&root.path().join("snapshot")).unwrap();
     let target = open(&root.path().join("target"));
-    let changes = (0..3000).map(|n| put(Space::Live, &format!("{n:05}"), "old")).collect();
-    target.write(changes, log_id(1, 1), None).unwrap();
+    let changes: Vec<_> = (0..3000).map(|n| put(Space::Live, &format!("{n:05}"), "old")).collect();
+    target.write(&changes, log_id(1, 1), None).unwrap();
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let readers: Vec<_> = (0..2)
         .map(|_| {
@@ -430,4 +430,25 @@ fn a_handle_gives_its_manifest_while_the_directory_is_there() {
     assert!(manifest.bytes() > 0);
     drop(handle);
     assert!(SnapshotManifest::read(&dir).is_err());
+}
+
+/// The log id is written with every batch; it must not fill a memtable long before the rows do.
+#[test]
+fn many_small_batches_do_not_flush() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = StateStore::open(dir.path(), StateOptions::default()).unwrap();
+    for index in 1..=20_000 {
+        store.write(&[put(Space::Live, "row", "value")], log_id(1, index), None).unwrap();
+    }
+    assert_eq!(store.flushed_applied().unwrap(), None, "nothing called for a flush");
+}
+
+#[test]
+fn a_write_that_must_not_wait_is_written_when_nothing_holds_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert!(store.write_at_once(&[put(Space::Live, "row", "value")], log_id(1, 1), None).unwrap());
+    assert_eq!(store.applied().0, Some(log_id(1, 1)));
+    let again = store.write_at_once(&[put(Space::Live, "row", "value")], log_id(1, 1), None);
+    assert!(matches!(again, Err(Error::Refused(_))), "{again:?}");
 }
