@@ -2,7 +2,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`consensus`] | Raft: the log, the one thread that applies it, snapshots, peers |
+//! | [`consensus`] | Raft: the log, what it is applied to, snapshots, peers |
 //! | [`drive`] | what turns calls and time into commands, and effects into messages |
 //! | [`api`] | the gRPC services clients see: both published dialects and our own |
 //! | [`listener`] | how much each listener takes from its connections |

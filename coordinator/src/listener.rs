@@ -20,6 +20,8 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
+use crate::consensus::{Audience, Seat};
+
 /// Most connections of one listener.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
@@ -38,13 +40,14 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// How often an idle connection is probed: a client that vanished without a word must not hold streams for ever.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Serves a listener on the runtime this runs on, wherever it was bound.
+/// Serves a listener on the runtime this runs on, wherever it was bound. Those who connect are counted in `audience`.
 ///
 /// # Errors
 /// The listener cannot be used.
 pub async fn serve(
     listener: io::Result<std::net::TcpListener>,
     routes: Routes,
+    audience: Option<Audience>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::from_std(listener?)?;
@@ -57,18 +60,24 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS_MAX)
         .concurrency_limit_per_connection(CALLS_MAX)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(limited(incoming, CONNECTIONS_MAX), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(limited(incoming, CONNECTIONS_MAX, audience), stop.cancelled_owned())
         .await?;
     Ok(())
 }
 
 /// Connections as they come, as long as fewer than `max` are open.
-pub(crate) fn limited(incoming: TcpIncoming, max: usize) -> impl Stream<Item = io::Result<Connection>> {
+pub(crate) fn limited(
+    incoming: TcpIncoming,
+    max: usize,
+    audience: Option<Audience>,
+) -> impl Stream<Item = io::Result<Connection>> {
     let room = Arc::new(Semaphore::new(max));
-    stream::unfold((incoming, room), |(mut incoming, room)| async move {
+    stream::unfold((incoming, room, audience), |(mut incoming, room, audience)| async move {
         let place = room.clone().acquire_owned().await.ok()?;
         let connection = incoming.next().await?;
-        Some((connection.map(|stream| Connection { stream, _place: place }), (incoming, room)))
+        let seat = audience.as_ref().map(Audience::enter);
+        let connection = connection.map(|stream| Connection { stream, _place: place, _seat: seat });
+        Some((connection, (incoming, room, audience)))
     })
 }
 
@@ -76,6 +85,7 @@ pub(crate) fn limited(incoming: TcpIncoming, max: usize) -> impl Stream<Item = i
 pub(crate) struct Connection {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
+    _seat: Option<Seat>,
 }
 
 impl Connected for Connection {
@@ -133,7 +143,7 @@ mod tests {
     async fn incoming(max: usize) -> (SocketAddr, Pin<Box<dyn Stream<Item = io::Result<Connection>>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        (address, Box::pin(limited(TcpIncoming::from(listener), max)))
+        (address, Box::pin(limited(TcpIncoming::from(listener), max, None)))
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use flame_storage::MemberNode;
 use flame_telemetry::Exporter;
 use flame_types::CoordinatorId;
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -79,22 +80,23 @@ pub struct Listen {
 /// [`Exit`] names the reason and its exit code.
 pub fn run(options: Options) -> Result<(), Exit> {
     open_files::raise_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .worker_threads(client_threads())
-        .thread_name("flame-main")
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = client_runtime().enable_all().build().context("cannot start the runtime")?;
     let ended = runtime.block_on(serve(options));
     // What still hangs in a blocking call must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(200));
     ended
 }
 
-/// Threads for clients and workers: half of the processors. The rest belongs to Raft, to the log's writer and to apply,
-/// and on a small machine fewer threads cost fewer wake-ups.
-fn client_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
+/// For clients and workers: half of the processors. The rest belongs to Raft, to the log's writer and to apply, and on a
+/// small machine fewer threads cost fewer wake-ups; a single one needs no scheduler that could share its work out.
+fn client_runtime() -> Builder {
+    let threads = std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
+    if threads == 1 {
+        return Builder::new_current_thread();
+    }
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name("flame-main");
+    builder
 }
 
 async fn serve(options: Options) -> Result<(), Exit> {
@@ -293,13 +295,14 @@ fn spawn_servers(
         .add_service(ForwardService::server(parts.consensus.clone(), parts.batcher.clone(), parts.clients.clone()));
     // Calls that are under way need their peers to the end: this server is cut off when they have ended.
     let until_cut_off = CancellationToken::new();
+    let audience = parts.consensus.audience();
     let servers = Servers {
         callers: [
-            tokio::spawn(listener::serve(listeners.client.into_std(), client, stop.clone())),
-            tokio::spawn(listener::serve(listeners.worker.into_std(), worker, stop.clone())),
+            tokio::spawn(listener::serve(listeners.client.into_std(), client, Some(audience), stop.clone())),
+            tokio::spawn(listener::serve(listeners.worker.into_std(), worker, None, stop.clone())),
         ],
         // On consensus' own runtime, down to the socket: load on the other one must not delay heartbeats.
-        peers: parts.consensus.runtime().spawn(listener::serve(listeners.peer.into_std(), peer, until_cut_off)),
+        peers: parts.consensus.runtime().spawn(listener::serve(listeners.peer.into_std(), peer, None, until_cut_off)),
         watchers: watchers(listeners.metrics, parts.scraper.clone(), stop),
     };
     println!("{ready}");

@@ -3,7 +3,7 @@
 //! Everything behind it runs on a small runtime of its own, and the state on a thread of its own, so that load
 //! elsewhere in the process cannot delay heartbeats.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,11 +22,13 @@ use tokio::sync::watch;
 
 use super::RaftHandle;
 use super::applier::Applier;
+use super::audience::Audience;
 use super::bootstrap::BootstrapService;
 use super::error::{BootstrapError, ProposeError, ReadError, StartError, Stopped, TransferError};
 use super::gate::{Gate, Refused};
 use super::leadership::Leadership;
 use super::options::Options;
+use super::own_runtime::OwnRuntime;
 use super::propose::{Proposal, Proposer, leader_of};
 use super::rows::Rows;
 use super::server::RaftService;
@@ -47,9 +49,6 @@ const RAFT_END_MAX: Duration = Duration::from_secs(5);
 /// The rows must be flushed in this time when the node stops.
 const FLUSH_MAX: Duration = Duration::from_secs(30);
 
-/// What runs on the runtime of consensus must end in this time.
-const RUNTIME_END_MAX: Duration = Duration::from_secs(5);
-
 /// This node's part of the replicated log and state.
 #[derive(Clone)]
 pub struct Consensus {
@@ -65,6 +64,7 @@ pub(super) struct Inner {
     pub(super) rows: RowReader,
     pub(super) gate: Arc<Gate>,
     pub(super) raft_service: RaftService,
+    pub(super) audience: Audience,
     pub(super) bootstrap_service: BootstrapService,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) applied: watch::Receiver<LogIndex>,
@@ -72,26 +72,6 @@ pub(super) struct Inner {
     pub(super) meter: LogMeter,
     pub(super) fatal: Fatal,
     pub(super) runtime: OwnRuntime,
-}
-
-/// The small runtime. Ends with the last handle, without waiting: a runtime must not be waited for from async code.
-pub(super) struct OwnRuntime {
-    pub(super) handle: tokio::runtime::Handle,
-    pub(super) runtime: Mutex<Option<tokio::runtime::Runtime>>,
-}
-
-impl OwnRuntime {
-    fn take(&self) -> Option<tokio::runtime::Runtime> {
-        self.runtime.lock().ok()?.take()
-    }
-}
-
-impl Drop for OwnRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl Consensus {
@@ -103,7 +83,7 @@ impl Consensus {
         start::start(options, sink).await
     }
 
-    /// The runtime on which the peer listener should be served.
+    /// The runtime of consensus: the peer listener belongs there, and what waits for nothing but Raft and does little.
     #[must_use]
     pub fn runtime(&self) -> tokio::runtime::Handle {
         self.inner.runtime.handle.clone()
@@ -113,6 +93,12 @@ impl Consensus {
     #[must_use]
     pub fn raft_service(&self) -> RaftServer<RaftService> {
         self.inner.raft_service.clone().into_server()
+    }
+
+    /// Where clients of this node are counted: as long as there is one, leaders tell this node of commits at once.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        self.inner.audience.clone()
     }
 
     /// The Bootstrap service of the peer listener.
@@ -293,9 +279,8 @@ impl Consensus {
         if tokio::time::timeout(FLUSH_MAX, self.inner.applier.stop()).await.is_err() {
             tracing::warn!("the rows are not flushed in time; the next start applies the log again");
         }
-        let Some(runtime) = self.inner.runtime.take() else { return };
-        let end = move || runtime.shutdown_timeout(RUNTIME_END_MAX);
-        if let Err(error) = tokio::task::spawn_blocking(end).await {
+        let inner = self.inner.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || inner.runtime.stop()).await {
             tracing::warn!(%error, "the runtime of consensus did not end cleanly");
         }
     }

@@ -1,4 +1,4 @@
-//! Consensus: the replicated log, the one thread that applies it, snapshots, and the other coordinators.
+//! Consensus: the replicated log, what it is applied to, snapshots, and the other coordinators.
 //!
 //! ```text
 //!  propose(term, entry) ──▶ Raft core ──▶ log (fdatasync, group commit)
@@ -8,7 +8,9 @@
 //! ```
 //!
 //! * [`Consensus`] is the handle; it is started with [`Options`] and tells an [`ApplySink`] what was applied.
-//! * [`applier`] owns the replicated state; [`state_machine`] is its face towards the Raft library.
+//! * [`replica`] is the replicated state; [`applier`] says who may touch it, [`brief`] what needs no thread of its own;
+//!   [`state_machine`] is its face towards the Raft library.
+//! * [`audience`] says which peers need to hear of commits at once.
 //! * [`network`] speaks to peers, [`server`] answers them, [`gate`] decides who is one.
 //! * [`bootstrap`] begins a cluster, once; [`meeting`] makes its nodes know each other's disks.
 //! * [`snapshots`] cuts the log; [`shipments`] keeps it from being cut under a snapshot on its way.
@@ -19,7 +21,9 @@
 //! **Invariant:** Raft, the peer network and apply have threads of their own: load elsewhere cannot starve heartbeats.
 
 mod applier;
+mod audience;
 mod bootstrap;
+mod brief;
 mod complaints;
 mod entry;
 mod error;
@@ -29,8 +33,10 @@ mod leadership;
 mod meeting;
 mod network;
 mod options;
+mod own_runtime;
 mod propose;
 mod receive;
+mod replica;
 mod rows;
 mod server;
 mod shipments;
@@ -41,6 +47,7 @@ mod start;
 mod state_machine;
 mod status;
 
+pub use audience::{Audience, Seat};
 pub use bootstrap::{BootstrapService, members_token};
 pub use entry::{BatchHeader, decode_entry, encode_entry};
 pub use error::{BootstrapError, ProposeError, ReadError, StartError, Stopped, TransferError};

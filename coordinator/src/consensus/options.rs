@@ -99,7 +99,7 @@ impl Profile {
     pub fn timers(self) -> Timers {
         match self {
             Self::Default => {
-                Timers { heartbeat_ms: 100, heartbeat_skip_ms: 50, election_ms_min: 400, election_ms_max: 600 }
+                Timers { heartbeat_ms: 200, heartbeat_skip_ms: 50, election_ms_min: 400, election_ms_max: 600 }
             }
             Self::Fast => {
                 Timers { heartbeat_ms: 50, heartbeat_skip_ms: 25, election_ms_min: 150, election_ms_max: 300 }

@@ -3,10 +3,10 @@
 //! **Invariant:** who speaks is checked before anything else, on every stream and every question
 //! (see [`gate`](super::gate)); strangers get FAILED_PRECONDITION.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use flame_proto::ha::raft_server::{Raft, RaftServer};
 use flame_proto::ha::{RaftFrame, SnapshotFrame};
 use flame_storage::{TypeConfig, codec};
@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::RaftHandle;
+use super::audience::Audience;
 use super::gate::Gate;
 use super::network::{FRAME_BYTES_MAX, frame};
 use super::receive;
@@ -33,11 +34,12 @@ pub struct RaftService {
     raft: RaftHandle,
     gate: Arc<Gate>,
     dirs: SnapshotDirs,
+    audience: Audience,
 }
 
 impl RaftService {
-    pub(super) fn new(raft: RaftHandle, gate: Arc<Gate>, dirs: SnapshotDirs) -> Self {
-        Self { raft, gate, dirs }
+    pub(super) fn new(raft: RaftHandle, gate: Arc<Gate>, dirs: SnapshotDirs, audience: Audience) -> Self {
+        Self { raft, gate, dirs, audience }
     }
 
     pub(super) fn into_server(self) -> RaftServer<Self> {
@@ -53,7 +55,7 @@ impl RaftService {
 
     fn answer<A: Serialize>(&self, to: CoordinatorId, answer: &A) -> Response<RaftFrame> {
         let header = Some(self.gate.header_to(to.0));
-        Response::new(RaftFrame { header, body: codec::encode_plain(answer) })
+        Response::new(RaftFrame { header, body: codec::encode_plain(answer), ..RaftFrame::default() })
     }
 }
 
@@ -61,14 +63,42 @@ fn stopped(why: impl std::fmt::Display) -> Status {
     Status::unavailable(format!("this coordinator has stopped: {why}"))
 }
 
+/// Which of the requests under way are quiet, oldest first. Answers come in the order of the requests.
+#[derive(Clone, Default)]
+struct Quiet(Arc<Mutex<VecDeque<bool>>>);
+
+impl Quiet {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<bool>> {
+        // Nothing that is done under the lock can fail halfway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asked(&self, quiet: bool) {
+        self.lock().push_back(quiet);
+    }
+
+    /// Whether the oldest request without an answer was quiet.
+    fn answered(&self) -> bool {
+        self.lock().pop_front().unwrap_or(false)
+    }
+}
+
 /// The requests of a stream of entries, until it ends or something in it cannot be read.
 fn requests(
     first: RaftFrame,
     frames: Streaming<RaftFrame>,
     from: CoordinatorId,
+    quiet: Quiet,
 ) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
     let first = (!first.body.is_empty()).then_some(Ok(first));
-    let decoded = stream::iter(first).chain(frames).map(move |received| request(received, from));
+    let decoded = stream::iter(first).chain(frames).map(move |received| {
+        let is_quiet = received.as_ref().is_ok_and(|frame| frame.quiet);
+        let request = request(received, from);
+        if request.is_some() {
+            quiet.asked(is_quiet);
+        }
+        request
+    });
     decoded.take_while(|request| future::ready(request.is_some())).filter_map(future::ready)
 }
 
@@ -96,10 +126,19 @@ impl Raft for RaftService {
             .map_err(|_elapsed| Status::deadline_exceeded("no header came"))??
             .ok_or_else(|| Status::invalid_argument("the stream ended before it began"))?;
         let from = self.gate.admit(first.header.as_ref())?;
-        let header = RaftFrame { header: Some(self.gate.header_to(from.0)), body: Bytes::new() };
-        let answers = self.raft.stream_append(requests(first, frames, from)).map(|answer| match answer {
-            Ok(answer) => Ok(RaftFrame { header: None, body: codec::encode_plain(&answer) }),
-            Err(fatal) => Err(stopped(fatal)),
+        let header = RaftFrame { header: Some(self.gate.header_to(from.0)), ..RaftFrame::default() };
+        let (quiet, audience) = (Quiet::default(), self.audience.clone());
+        let answers = self.raft.stream_append(requests(first, frames, from, quiet.clone()));
+        let answers = answers.filter_map(move |answer| {
+            let is_quiet = quiet.answered();
+            future::ready(match answer {
+                Ok(Ok(_)) if is_quiet => None,
+                Ok(answer) => {
+                    let body = codec::encode_plain(&answer);
+                    Some(Ok(RaftFrame { body, audience: audience.is_there(), ..RaftFrame::default() }))
+                }
+                Err(fatal) => Some(Err(stopped(fatal))),
+            })
         });
         Ok(Response::new(stream::iter([Ok(header)]).chain(answers).boxed()))
     }

@@ -5,7 +5,7 @@ use flame_machine::event::Event;
 use flame_machine::reply::Reply;
 use flame_types::{ClientId, Generation, LogIndex, Seq, Term};
 
-/// Takes what apply gives. Called on the apply thread, in log order, after the rows of the entry are written. It must
+/// Takes what apply gives. Called in log order, on whichever thread applies, after the rows of the entry are written. It must
 /// not block: the whole node waits for it.
 pub trait ApplySink: Send + 'static {
     /// An entry was applied. Every entry comes, those without commands too, so indexes have no gaps, except across

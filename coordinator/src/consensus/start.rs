@@ -1,7 +1,8 @@
 //! Starting a node's consensus: stores, state, Raft and the tasks around it, in the order of their dependence.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
 use flame_storage::{Buffers, DataDir, Expected, Fatal, LogOptions, RocksLog, StateOptions, StateStore};
 use flame_types::CoordinatorId;
@@ -10,15 +11,17 @@ use tokio::sync::watch;
 
 use super::RaftHandle;
 use super::applier::{Applier, Started};
+use super::audience::Audience;
 use super::bootstrap::BootstrapService;
 use super::error::StartError;
 use super::gate::Gate;
-use super::handle::{Consensus, Inner, OwnRuntime};
+use super::handle::{Consensus, Inner};
 use super::leadership::{self, Leadership};
 use super::meeting;
 use super::network::Network;
 use super::network::channels::Channels;
 use super::options::{Options, raft_config};
+use super::own_runtime::OwnRuntime;
 use super::propose::Proposer;
 use super::rows::Rows;
 use super::server::RaftService;
@@ -30,20 +33,12 @@ use super::state_machine::StateMachine;
 use crate::memory::Share;
 use crate::metrics::handles::ConsensusMetrics;
 
-/// Threads of the runtime for Raft and the peer network. The library's core is one task, and waking a second thread for
-/// each step around it costs more than it brings: one task after another needed 5.2 CPU ms each with two threads in both
-/// runtimes, 4.5 with one (two processors, three replicas).
-const RUNTIME_THREADS: usize = 1;
+/// What runs on the runtime of consensus must end in this time.
+const RUNTIME_END_MAX: Duration = Duration::from_secs(5);
 
 pub(super) async fn start(options: Options, sink: Box<dyn ApplySink>) -> Result<Consensus, StartError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(RUNTIME_THREADS)
-        .thread_name("consensus")
-        .enable_all()
-        .build()
-        .map_err(|source| StartError::Io { what: "cannot start the runtime of consensus", source })?;
-    let handle = runtime.handle().clone();
-    let own = OwnRuntime { handle: handle.clone(), runtime: Mutex::new(Some(runtime)) };
+    let own = OwnRuntime::start(RUNTIME_END_MAX)?;
+    let handle = own.handle.clone();
     let started = handle.spawn(build(options, sink, own)).await;
     started.map_err(|error| StartError::Defect(error.to_string()))?
 }
@@ -104,13 +99,7 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     let dirs = SnapshotDirs::new(data.snapshots_dir());
     let machine =
         StateMachine { applier: applier.clone(), store: state.clone(), backlog: backlog.clone(), dirs: dirs.clone() };
-    let network = Network {
-        gate: gate.clone(),
-        channels: channels.clone(),
-        shipments: shipments.clone(),
-        store: state.clone(),
-        dirs: dirs.clone(),
-    };
+    let network = Network::new(&gate, &channels, &shipments, &state, &dirs);
     let meter = log.meter();
     let raft = RaftHandle::build(options.id.0, Arc::new(config), network, log, machine)
         .await
@@ -137,9 +126,11 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     };
     tokio::spawn(meeting::run(bootstrap_service.clone(), fatal.clone()));
     raft.run();
+    let audience = Audience::default();
     let inner = Inner {
         proposer: Proposer::new(raft.clone(), options.memory.permits(Share::Entries)),
-        raft_service: RaftService::new(raft.clone(), gate.clone(), dirs),
+        raft_service: RaftService::new(raft.clone(), gate.clone(), dirs, audience.clone()),
+        audience,
         bootstrap_service,
         log: raft.data_metrics(),
         meter,

@@ -231,7 +231,8 @@ impl Batcher {
         match proposed {
             Ok(proposal) => {
                 let on_drop = parcels.into_iter().map(|parcel| parcel.on_drop).collect();
-                tokio::spawn(settle(proposal, on_drop, self.replies.clone(), watch, permit));
+                // Where Raft runs: hearing of the fate of an entry wakes no other thread.
+                self.consensus.runtime().spawn(settle(proposal, on_drop, self.replies.clone(), watch, permit));
             }
             Err(error) => {
                 tracing::debug!(%error, "an entry was not taken; its senders send again");

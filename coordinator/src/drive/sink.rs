@@ -1,4 +1,4 @@
-//! What apply gives, handed to those who wait for it: in log order, on the apply thread, without ever waiting.
+//! What apply gives, handed to those who wait for it: in log order, while it applies, without ever waiting.
 
 use std::sync::{Arc, OnceLock};
 

@@ -33,7 +33,7 @@ pub async fn serve(listener: TcpListener, scraper: Scraper, stop: CancellationTo
         .concurrency_limit_per_connection(REQUESTS_AT_ONCE_MAX)
         .timeout(ANSWER_MAX)
         .add_routes(Routes::from(routes(scraper)))
-        .serve_with_incoming_shutdown(limited(incoming, CONNECTIONS_MAX), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(limited(incoming, CONNECTIONS_MAX, None), stop.cancelled_owned())
         .await;
     upkeep.abort();
     Ok(served?)

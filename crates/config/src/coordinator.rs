@@ -20,7 +20,7 @@ const MEMBER_GRAMMAR: &str = "write a member like id=1,client=host:8080,worker=h
 /// How fast a lost leader is replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Heartbeats every 100 ms, elections after 400 to 600 ms: safe on busy machines.
+    /// Heartbeats every 200 ms, elections after 400 to 600 ms: safe on busy machines.
     #[default]
     Default,
     /// Heartbeats every 50 ms, elections after 150 to 300 ms.

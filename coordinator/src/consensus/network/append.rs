@@ -1,5 +1,6 @@
 //! The stream of entries: first both ends say who they are; then requests go out as fast as the peer takes them, and
-//! answers come back in the same order. A heartbeat is the same with one empty request.
+//! answers come back in the same order. A request that only tells how far the log is committed is *quiet*: it is answered
+//! only when the peer refuses it.
 //!
 //! **Invariant:** no request leaves before the peer's header was confirmed: whoever sits at the address of a member and
 //! is not it hears of no term, no entry and no commit.
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use flame_proto::ha::RaftFrame;
 use flame_proto::ha::raft_client::RaftClient;
 use flame_storage::{TypeConfig, codec};
@@ -24,6 +24,7 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::sync::oneshot;
 use tonic::Streaming;
 
+use super::super::audience::{Elsewhere, is_notice, paced};
 use super::{Client, FRAME_BYTES_MAX, frame, unreachable};
 
 /// A stream is open in this time, or the peer is not there. (The library's own limit, three quarters of a heartbeat
@@ -34,7 +35,7 @@ const OPEN_MAX: Duration = Duration::from_millis(1000);
 /// disk hangs, or the peer does.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
+pub(super) type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 
 impl NetStreamAppend<TypeConfig> for Client {
     fn stream_append<'s, S>(
@@ -50,23 +51,40 @@ impl NetStreamAppend<TypeConfig> for Client {
             if Pin::new(&mut input).peek().await.is_none() {
                 return Ok(stream::empty().boxed());
             }
+            if self.heartbeat.is_some() {
+                return self.beat(input, &option).await;
+            }
             let sent = Arc::new(AtomicU64::new(0));
             let counted = sent.clone();
-            let requests = input.map(move |request| {
-                counted.fetch_add(1, Ordering::Relaxed);
-                RaftFrame { header: None, body: frame::encode_append(request) }
+            let mut is_first = true;
+            let requests = paced(input, self.audience.clone()).map(move |request| {
+                // The first one asks what the peer has.
+                let quiet = !std::mem::take(&mut is_first) && is_notice(&request);
+                if !quiet {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+                RaftFrame { body: frame::encode_append(request), quiet, ..RaftFrame::default() }
             });
-            let limit = OPEN_MAX.max(option.soft_ttl());
-            let answers = match tokio::time::timeout(limit, self.open(requests)).await {
-                Ok(opened) => opened?,
-                Err(_elapsed) => return Err(self.timed_out(RPCTypes::AppendEntries, &option)),
-            };
-            Ok(Answers { incoming: answers, sent, answered: 0 }.into_stream())
+            let answers = self.open_in_time(requests, &option).await?;
+            Ok(Answers { incoming: answers, sent, answered: 0, audience: self.audience.clone() }.into_stream())
         })
     }
 }
 
 impl Client {
+    /// Opens a stream, or gives up in time.
+    pub(super) async fn open_in_time(
+        &self,
+        requests: impl Stream<Item = RaftFrame> + Send + 'static,
+        option: &RPCOption,
+    ) -> Result<Streaming<RaftFrame>, RPCError<TypeConfig>> {
+        let limit = OPEN_MAX.max(option.soft_ttl());
+        match tokio::time::timeout(limit, self.open(requests)).await {
+            Ok(opened) => opened,
+            Err(_elapsed) => Err(self.timed_out(RPCTypes::AppendEntries, option)),
+        }
+    }
+
     /// Opens a stream with this node's header, reads the peer's, and lets the requests out if it is the right one. If
     /// not, the stream ends with the header.
     async fn open(
@@ -75,7 +93,7 @@ impl Client {
     ) -> Result<Streaming<RaftFrame>, RPCError<TypeConfig>> {
         let channel = self.stream.clone().ok_or_else(|| self.bad_address())?;
         let mut client = RaftClient::new(channel).max_decoding_message_size(FRAME_BYTES_MAX);
-        let header = RaftFrame { header: Some(self.network.gate.header_to(self.target)), body: Bytes::new() };
+        let header = RaftFrame { header: Some(self.network.gate.header_to(self.target)), ..RaftFrame::default() };
         let (confirmed, is_confirmed) = oneshot::channel::<()>();
         let rest = async move {
             match is_confirmed.await {
@@ -99,6 +117,7 @@ struct Answers {
     incoming: Streaming<RaftFrame>,
     sent: Arc<AtomicU64>,
     answered: u64,
+    audience: Elsewhere,
 }
 
 impl Answers {
@@ -119,6 +138,7 @@ impl Answers {
             match tokio::time::timeout(SILENCE_MAX, self.incoming.message()).await {
                 Ok(Ok(Some(frame))) => {
                     self.answered += 1;
+                    self.audience.heard(frame.audience);
                     return Some(codec::decode_plain(&frame.body).map_err(unreachable));
                 }
                 Ok(Ok(None)) => return None,

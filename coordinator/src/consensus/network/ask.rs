@@ -28,7 +28,8 @@ impl Client {
         let channel = self.questions.clone().ok_or_else(|| self.bad_address())?;
         let client = RaftClient::new(channel).max_decoding_message_size(FRAME_BYTES_MAX);
         let body: Bytes = codec::encode_plain(question);
-        let frame = RaftFrame { header: Some(self.network.gate.header_to(self.target)), body };
+        let header = Some(self.network.gate.header_to(self.target));
+        let frame = RaftFrame { header, body, ..RaftFrame::default() };
         let answer = match tokio::time::timeout(option.soft_ttl(), call(client, frame)).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => return Err(self.refused(status)),

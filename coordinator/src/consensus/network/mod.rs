@@ -5,7 +5,8 @@
 //!
 //! * [`channels`]: the kept connections and their limits.
 //! * [`frame`]: Raft messages as frames.
-//! * [`append`]: the pipelined stream of entries, and heartbeats.
+//! * [`append`]: the pipelined stream of entries.
+//! * [`heartbeat`]: one question after the other on one standing stream.
 //! * [`ask`]: single questions.
 //! * [`snapshot`]: a snapshot, file by file.
 //!
@@ -17,6 +18,7 @@ mod append;
 mod ask;
 pub(super) mod channels;
 pub(super) mod frame;
+mod heartbeat;
 mod snapshot;
 
 use std::sync::Arc;
@@ -29,7 +31,9 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use self::channels::Channels;
+use self::heartbeat::Heartbeat;
 pub(super) use self::snapshot::CHUNK_BYTES_MAX;
+use super::audience::{Audiences, Elsewhere};
 use super::gate::Gate;
 use super::rows::Rows;
 use super::shipments::Shipments;
@@ -42,14 +46,32 @@ pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
 /// Makes clients for the Raft library.
 #[derive(Clone)]
 pub(super) struct Network {
-    pub(super) gate: Arc<Gate>,
-    pub(super) channels: Arc<Channels>,
-    pub(super) shipments: Arc<Shipments>,
-    pub(super) store: Arc<Rows>,
-    pub(super) dirs: SnapshotDirs,
+    gate: Arc<Gate>,
+    channels: Arc<Channels>,
+    audiences: Arc<Audiences>,
+    shipments: Arc<Shipments>,
+    store: Arc<Rows>,
+    dirs: SnapshotDirs,
 }
 
 impl Network {
+    pub(super) fn new(
+        gate: &Arc<Gate>,
+        channels: &Arc<Channels>,
+        shipments: &Arc<Shipments>,
+        store: &Arc<Rows>,
+        dirs: &SnapshotDirs,
+    ) -> Self {
+        Self {
+            gate: gate.clone(),
+            channels: channels.clone(),
+            audiences: Arc::default(),
+            shipments: shipments.clone(),
+            store: store.clone(),
+            dirs: dirs.clone(),
+        }
+    }
+
     fn client(&self, target: u64, node: &MemberNode, pick: fn(&channels::Kept) -> Channel) -> Client {
         let kept = self.channels.of(target, &node.peer);
         Client {
@@ -57,6 +79,8 @@ impl Network {
             target,
             stream: kept.as_ref().map(pick),
             questions: kept.as_ref().map(|kept| kept.questions.clone()),
+            heartbeat: None,
+            audience: self.audiences.of(target),
         }
     }
 }
@@ -69,7 +93,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     }
 
     async fn new_heartbeat_client(&mut self, target: u64, node: &MemberNode) -> Client {
-        self.client(target, node, |kept| kept.heartbeats.clone())
+        let client = self.client(target, node, |kept| kept.heartbeats.clone());
+        Client { heartbeat: Some(Heartbeat::default()), ..client }
     }
 
     async fn new_snapshot_client(&mut self, target: u64, node: &MemberNode) -> Client {
@@ -84,6 +109,10 @@ pub(super) struct Client {
     /// `None` when the member's address is not one: reported with every try.
     stream: Option<Channel>,
     questions: Option<Channel>,
+    /// Only of a client for heartbeats.
+    heartbeat: Option<Heartbeat>,
+    /// Whether the peer has clients who wait for commits.
+    audience: Elsewhere,
 }
 
 impl NetBackoff<TypeConfig> for Client {

@@ -193,7 +193,7 @@ impl Raft for Listener {
         let mut frames = request.into_inner();
         let first = frames.message().await?.expect("a header");
         assert!(first.body.is_empty(), "the first frame is a header only");
-        let header = RaftFrame { header: Some(self.header.clone()), body: bytes::Bytes::new() };
+        let header = RaftFrame { header: Some(self.header.clone()), ..RaftFrame::default() };
         let listener = self.clone();
         tokio::spawn(async move {
             while let Ok(Some(_)) = frames.message().await {

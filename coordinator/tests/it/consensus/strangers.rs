@@ -21,7 +21,7 @@ fn header() -> PeerHeader {
 /// "invalid argument".
 async fn answer(cluster: &Cluster, header: Option<PeerHeader>) -> Code {
     let mut client = RaftClient::connect(format!("http://{}", cluster.address(1))).await.unwrap();
-    let frame = RaftFrame { header, body: "no vote".into() };
+    let frame = RaftFrame { header, body: "no vote".into(), ..RaftFrame::default() };
     client.vote(frame).await.expect_err("it is no vote").code()
 }
 
@@ -55,7 +55,7 @@ async fn a_stream_of_a_stranger_is_refused() {
     cluster.start(1).await;
     let mut client = RaftClient::connect(format!("http://{}", cluster.address(1))).await.unwrap();
     let header = PeerHeader { cluster_id: "another".into(), ..header() };
-    let frame = RaftFrame { header: Some(header), body: bytes::Bytes::new() };
+    let frame = RaftFrame { header: Some(header), ..RaftFrame::default() };
     let refused = client.append(tokio_stream::iter([frame])).await.expect_err("refused");
     assert_eq!(refused.code(), Code::FailedPrecondition);
 }

@@ -1,0 +1,256 @@
+//! The replicated state and the rows that hold it, as one thing that is locked while it changes.
+//!
+//! For every group of entries: apply them in memory, write all their rows together with the log id in one batch, then
+//! tell the sink, entry by entry, in order. So whoever is told finds the rows written.
+//!
+//! **Invariant:** after a failed write, or a panic, nothing is applied or read any more: memory would be ahead of the
+//! disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use flame_machine::{Batch, Command, Ctx, FEATURE_LEVEL, State};
+use flame_storage::{Entry, EntryPayload, LogId, SnapshotHandle, SnapshotMeta, StoredMembership, Write};
+use flame_types::{LogIndex, Term};
+use tokio::sync::watch;
+
+use super::brief::is_brief;
+use super::entry::decode_entry;
+use super::rows::{self, Rows};
+use super::sink::{AppliedEntry, ApplySink};
+use super::snapshots::Backlog;
+use crate::metrics::handles::{ApplyMetrics, GroupWatch};
+
+/// How far the state has come.
+pub(super) type Progress = (Option<LogId>, StoredMembership);
+
+/// The state of this node.
+pub(super) struct Replica {
+    state: State,
+    store: Arc<Rows>,
+    backlog: Arc<Backlog>,
+    sink: Box<dyn ApplySink>,
+    metrics: ApplyMetrics,
+    last: Option<LogId>,
+    membership: StoredMembership,
+    applied: watch::Sender<LogIndex>,
+    /// Why nothing is done any more.
+    failed: Option<String>,
+}
+
+/// Entries that are applied in memory and whose rows are not written yet.
+pub(super) struct Unwritten {
+    writes: Vec<Write>,
+    applied: Vec<AppliedEntry>,
+    last: LogId,
+    membership: Option<StoredMembership>,
+    group: GroupWatch,
+}
+
+/// How a group fared on a thread that must not wait.
+pub(super) enum AtOnce {
+    /// It is applied.
+    Done,
+    /// It may take long: nothing was done.
+    Long(Vec<Entry>),
+    /// The database holds writers back: only its rows are missing, and nothing may be applied before they are written.
+    Held(Box<Unwritten>),
+}
+
+impl Replica {
+    pub(super) fn new(
+        state: State,
+        store: Arc<Rows>,
+        backlog: Arc<Backlog>,
+        sink: Box<dyn ApplySink>,
+        metrics: ApplyMetrics,
+    ) -> Self {
+        let (last, membership) = store.applied();
+        let (applied, _) = watch::channel(index_of(last.as_ref()));
+        Self { state, store, backlog, sink, metrics, last, membership, applied, failed: None }
+    }
+
+    /// Follows what is applied and told.
+    pub(super) fn watch_applied(&self) -> watch::Receiver<LogIndex> {
+        self.applied.subscribe()
+    }
+
+    /// Does something unless a former step has failed; if it fails or panics, nothing is done any more.
+    pub(super) fn step<T>(&mut self, work: impl FnOnce(&mut Self) -> std::io::Result<T>) -> std::io::Result<T> {
+        if let Some(why) = &self.failed {
+            return Err(std::io::Error::other(why.clone()));
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| work(self)))
+            .unwrap_or_else(|_panic| Err(std::io::Error::other("apply panicked: the log of this node says where")));
+        if let Err(error) = &result {
+            self.failed = Some(format!("the state has stopped: {error}"));
+        }
+        result
+    }
+
+    /// The state, unless a step has failed.
+    pub(super) fn state(&self) -> Option<&State> {
+        self.failed.is_none().then_some(&self.state)
+    }
+
+    /// Applies entries, in order.
+    pub(super) fn apply(&mut self, entries: Vec<Entry>) -> std::io::Result<()> {
+        let batches = decode(&entries)?;
+        match self.run(entries, batches)? {
+            Some(unwritten) => self.finish(unwritten),
+            None => Ok(()),
+        }
+    }
+
+    /// Applies entries if that is certain to be short.
+    pub(super) fn apply_at_once(&mut self, entries: Vec<Entry>) -> std::io::Result<AtOnce> {
+        let batches = decode(&entries)?;
+        if !batches.iter().flatten().all(|batch| is_brief(&self.state, batch)) {
+            return Ok(AtOnce::Long(entries));
+        }
+        let Some(unwritten) = self.run(entries, batches)? else { return Ok(AtOnce::Done) };
+        if !self.store.write_at_once(&unwritten.writes, unwritten.last, unwritten.membership.as_ref())? {
+            return Ok(AtOnce::Held(Box::new(unwritten)));
+        }
+        self.tell(unwritten);
+        Ok(AtOnce::Done)
+    }
+
+    /// Writes the rows of entries that are applied in memory, and tells of them.
+    pub(super) fn finish(&mut self, unwritten: Unwritten) -> std::io::Result<()> {
+        self.store.write(&unwritten.writes, unwritten.last, unwritten.membership.as_ref())?;
+        self.tell(unwritten);
+        Ok(())
+    }
+
+    /// Applies entries in memory.
+    fn run(&mut self, entries: Vec<Entry>, batches: Vec<Option<Batch>>) -> std::io::Result<Option<Unwritten>> {
+        let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(None) };
+        let group = self.metrics.group(entries.len());
+        let mut unwritten =
+            Unwritten { writes: Vec::new(), applied: Vec::with_capacity(entries.len()), last, membership: None, group };
+        for (entry, batch) in entries.into_iter().zip(batches) {
+            let ctx = Ctx { index: LogIndex(entry.log_id.index), term: Term(entry.log_id.leader_id.term) };
+            if let EntryPayload::Membership(members) = &entry.payload {
+                unwritten.membership = Some(StoredMembership::new(Some(entry.log_id), members.clone()));
+            }
+            let Some(batch) = batch else {
+                let generation = self.state.cluster().generation;
+                unwritten.applied.push(AppliedEntry::nothing(ctx.index, ctx.term, generation));
+                continue;
+            };
+            if let EntryPayload::Normal(data) = &entry.payload {
+                self.backlog.grow(data.0.len() as u64);
+            }
+            check_feature_level(&batch)?;
+            let outcome = self.state.apply(ctx, batch);
+            unwritten.writes.extend(outcome.rows.into_iter().map(rows::to_write));
+            unwritten.applied.push(AppliedEntry {
+                index: ctx.index,
+                term: ctx.term,
+                generation: self.state.cluster().generation,
+                replies: outcome.replies,
+                events: outcome.events,
+                effects: outcome.effects,
+                placement_dirty: outcome.placement_dirty,
+            });
+        }
+        Ok(Some(unwritten))
+    }
+
+    fn tell(&mut self, written: Unwritten) {
+        self.last = Some(written.last);
+        if let Some(membership) = written.membership {
+            self.membership = membership;
+        }
+        for entry in written.applied {
+            self.sink.applied(entry);
+        }
+        self.applied.send_replace(LogIndex(written.last.index));
+        written.group.applied(&self.metrics);
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        (self.last, self.membership.clone())
+    }
+
+    pub(super) fn install(&mut self, meta: &SnapshotMeta, files: &SnapshotHandle) -> std::io::Result<()> {
+        let installed = index_of(meta.last_log_id.as_ref());
+        self.store.install(files.dir())?;
+        self.state = rows::load(&self.store).map_err(std::io::Error::other)?;
+        let (last, membership) = self.store.applied();
+        if last != meta.last_log_id {
+            let what = format!("a snapshot that says it stands for {:?} holds rows of {last:?}", meta.last_log_id);
+            return Err(std::io::Error::other(what));
+        }
+        self.last = last;
+        self.membership = membership;
+        self.backlog.settle();
+        self.sink.installed(installed);
+        self.applied.send_replace(installed);
+        Ok(())
+    }
+
+    /// Spares the next start the entries since the last flush. Not needed for correctness: the log has them.
+    pub(super) fn flush_last(&self) {
+        if self.failed.is_some() {
+            return;
+        }
+        if let Err(error) = self.store.flush() {
+            tracing::warn!(%error, "the rows could not be flushed; the next start applies the log again");
+        }
+    }
+}
+
+fn index_of(log_id: Option<&LogId>) -> LogIndex {
+    LogIndex(log_id.map_or(0, |id| id.index))
+}
+
+/// The commands of each entry that has any. An entry that this program cannot read stops the node: skipping it would
+/// make this replica differ from the others.
+fn decode(entries: &[Entry]) -> std::io::Result<Vec<Option<Batch>>> {
+    let batch = |entry: &Entry| match &entry.payload {
+        EntryPayload::Normal(data) => decode_entry(data.0.clone()).map(Some),
+        EntryPayload::Blank | EntryPayload::Membership(_) => Ok(None),
+    };
+    entries.iter().map(batch).collect::<Result<_, _>>().map_err(std::io::Error::other)
+}
+
+/// A log that goes on at a feature level this program does not know must not be applied any further: it would be
+/// applied wrongly.
+fn check_feature_level(batch: &Batch) -> std::io::Result<()> {
+    for item in &batch.items {
+        if let Command::SetFeatureLevel { level } = item.command
+            && level > FEATURE_LEVEL
+        {
+            let what = format!(
+                "the cluster runs at feature level {level} and this program knows levels up to {FEATURE_LEVEL}: \
+                 start a newer release on this node"
+            );
+            return Err(std::io::Error::other(what));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use flame_types::{ClientId, Seq};
+
+    use super::*;
+
+    fn raises_to(level: u32) -> Batch {
+        let command = Command::SetFeatureLevel { level };
+        Batch {
+            items: vec![flame_machine::Item { client: ClientId::NONE, seq: Seq(0), below: Seq(0), command }],
+            ..Batch::default()
+        }
+    }
+
+    #[test]
+    fn a_level_that_is_not_known_stops_the_node_before_it_is_applied() {
+        assert!(check_feature_level(&raises_to(FEATURE_LEVEL)).is_ok());
+        let error = check_feature_level(&raises_to(FEATURE_LEVEL + 1)).expect_err("too high");
+        assert!(error.to_string().contains("start a newer release"), "{error}");
+    }
+}
