@@ -22,7 +22,8 @@ const HALF_WAY_FROM_PERCENT: u64 = 30;
 /// For the run to come half-way.
 const HALF_WAY_LIMIT: Duration = Duration::from_secs(300);
 
-/// How many may be submitted and not finished: so that acknowledging and finishing go along together.
+/// How many may be submitted and not finished: so that acknowledging and finishing go along together. One submitter goes
+/// on whether or not anything finishes, so that the pause of writes is seen.
 const WINDOW: usize = 400;
 
 /// The user has had enough.

@@ -95,15 +95,18 @@ impl Ledger {
         });
     }
 
-    /// A task is told as ended. Being told twice is fine.
-    pub fn told(&self, task: TaskNo, completion: Completion) {
+    /// A task is told as ended; whether for the first time. Being told twice is fine.
+    pub fn told(&self, task: TaskNo, completion: Completion) -> bool {
         let now = self.now();
+        let mut is_new = false;
         self.update(|inner| {
-            if inner.finished.insert(task) {
+            is_new = inner.finished.insert(task);
+            if is_new {
                 inner.results.answered(now);
             }
             inner.told.push(ToldResult { task, completion });
         });
+        is_new
     }
 
     /// A fault happens now: from here on silences count.

@@ -3,9 +3,13 @@
 //! Each connection prefers another node: one talks to the leader, the others to followers. The published submit has no
 //! number by which a repeated one would be recognised, so it is sent once; when its answer is lost, [`Load::resolve`]
 //! asks the cluster whether the task exists, and only if it does not is it submitted again.
+//!
+//! Most submits keep to a window: so many tasks may be submitted and not finished. While no task can finish, as when a
+//! leader has just died, all of these wait for results and nobody for an acknowledgement. So [`Load::submit`] has one
+//! steady submitter outside the window, that submits one task after the other: through it every pause of writes is seen.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -16,7 +20,7 @@ use flame_types::{TaskNo, TaskState};
 use futures::StreamExt;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::run::ledger::Ledger;
 use crate::run::workload::{Item, Workload};
@@ -24,6 +28,9 @@ use crate::service;
 
 /// Calls that one connection has open at the same time.
 const CALLS_PER_CONNECTION: usize = 48;
+
+/// Between two submits of the steady submitter: how exactly it measures a pause.
+const STEADY_EVERY: Duration = Duration::from_millis(10);
 
 /// For everything that was submitted to end, once all faults are over.
 const SETTLE_LIMIT: Duration = Duration::from_secs(180);
@@ -40,8 +47,20 @@ struct Shared {
     ledger: Arc<Ledger>,
     window: Semaphore,
     /// What was sent, by mark: needed to send it again.
-    items: Mutex<BTreeMap<Nonce, Item>>,
+    items: Mutex<BTreeMap<Nonce, (Item, Place)>>,
+    /// Tasks that are under way and have no place in the window to give back.
+    outside: std::sync::Mutex<BTreeSet<TaskNo>>,
 }
+
+/// Whether a task counts against the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Window,
+    Outside,
+}
+
+/// Tasks that are not submitted yet, for all who submit.
+type Queue = std::sync::Mutex<Box<dyn Iterator<Item = Item> + Send>>;
 
 struct Client {
     connection: Connection,
@@ -69,6 +88,7 @@ impl Load {
             ledger,
             window: Semaphore::new(window),
             items: Mutex::default(),
+            outside: std::sync::Mutex::default(),
         };
         let load = Self { shared: Arc::new(shared) };
         for mut updates in incoming {
@@ -90,19 +110,22 @@ impl Load {
     /// # Errors
     /// A submit that was refused: no fault of this crate's making excuses that.
     pub async fn submit(&self, workload: Workload, prefix: &str) -> Result<()> {
-        self.submit_every(workload, prefix, Duration::ZERO).await
+        let queue = queue(workload, prefix);
+        tokio::try_join!(self.submit_within_window(&queue, Duration::ZERO), self.submit_steadily(&queue))?;
+        Ok(())
     }
 
-    /// The same, with so much time between one submit and the next: what a cluster gets then does not depend on how fast
-    /// it answers, as long as the window holds.
+    /// The same within the window only, with so much time between one submit and the next: what a cluster gets then does
+    /// not depend on how fast it answers, as long as the window holds.
     ///
     /// # Errors
     /// As [`Load::submit`].
     pub async fn submit_every(&self, workload: Workload, prefix: &str, every: Duration) -> Result<()> {
-        let items: Vec<_> = workload.items(prefix).collect();
-        let known = items.iter().map(|item| (item.nonce.clone(), item.clone()));
-        self.shared.items.lock().await.extend(known);
-        let (queue, inbox) = mpsc::channel::<Item>(CALLS_PER_CONNECTION);
+        self.submit_within_window(&queue(workload, prefix), every).await
+    }
+
+    async fn submit_within_window(&self, queue: &Queue, every: Duration) -> Result<()> {
+        let (due, inbox) = mpsc::channel::<Item>(CALLS_PER_CONNECTION);
         let inbox = Arc::new(Mutex::new(inbox));
         let mut callers: JoinSet<Result<()>> = JoinSet::new();
         for at in 0..self.shared.clients.len() * CALLS_PER_CONNECTION {
@@ -111,36 +134,51 @@ impl Load {
                 loop {
                     let next = inbox.lock().await.recv().await;
                     let Some(item) = next else { return Ok(()) };
-                    load.submit_one(at % load.shared.clients.len(), item).await?;
+                    load.submit_one(at % load.shared.clients.len(), item, Place::Window).await?;
                 }
             });
         }
         drop(inbox);
         let began = Instant::now();
-        for (at, item) in (0..).zip(items) {
+        for at in 0.. {
             sleep_until(began + every * at).await;
-            // A place in the window comes back when the task has ended, however its submit went.
-            self.shared.window.acquire().await.context("the window is closed")?.forget();
-            if queue.send(item).await.is_err() {
+            let place = self.shared.window.acquire().await.context("the window is closed")?;
+            let Some(item) = next(queue) else { break };
+            // It comes back when the task has ended, however its submit went.
+            place.forget();
+            if due.send(item).await.is_err() {
                 break;
             }
         }
-        drop(queue);
+        drop(due);
         while let Some(caller) = callers.join_next().await {
             caller.context("a caller broke")??;
         }
         Ok(())
     }
 
-    async fn submit_one(&self, at: usize, item: Item) -> Result<()> {
+    /// Submits one after the other, through one connection after the other, whether or not anything ends.
+    async fn submit_steadily(&self, queue: &Queue) -> Result<()> {
+        let mut pace = interval(STEADY_EVERY);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for at in (0..self.shared.clients.len()).cycle() {
+            pace.tick().await;
+            let Some(item) = next(queue) else { break };
+            self.submit_one(at, item, Place::Outside).await?;
+        }
+        Ok(())
+    }
+
+    async fn submit_one(&self, at: usize, item: Item, place: Place) -> Result<()> {
         let Shared { session, clients, ledger, .. } = &*self.shared;
         let client = &clients[at];
+        self.shared.items.lock().await.insert(item.nonce.clone(), (item.clone(), place));
         ledger.submitting();
         match client.connection.create_task(session, Some(item.input)).await {
             Ok(task) => {
                 let task = task.number()?;
                 ledger.acknowledged(item.nonce, task);
-                client.watcher.add(task).await.context("follow the task")
+                self.follow(client, task, place).await
             }
             Err(FlameError::UnknownOutcome(_)) => {
                 ledger.lost_answer(item.nonce);
@@ -153,10 +191,24 @@ impl Load {
         }
     }
 
+    async fn follow(&self, client: &Client, task: TaskNo, place: Place) -> Result<()> {
+        if place == Place::Outside {
+            self.outside().insert(task);
+        }
+        client.watcher.add(task).await.context("follow the task")
+    }
+
     fn on_update(&self, task: &flame_sdk::model::Task) {
         let (Ok(number), Some(completion)) = (task.number(), completion(task)) else { return };
-        self.shared.ledger.told(number, completion);
-        self.shared.window.add_permits(1);
+        let is_new = self.shared.ledger.told(number, completion);
+        if is_new && !self.outside().remove(&number) {
+            self.shared.window.add_permits(1);
+        }
+    }
+
+    fn outside(&self) -> std::sync::MutexGuard<'_, BTreeSet<TaskNo>> {
+        // Every change is one call, so a panic elsewhere leaves it whole.
+        self.shared.outside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the cluster about every submit whose answer was lost: what exists counts as acknowledged from now on, what
@@ -173,13 +225,14 @@ impl Load {
         let existing = self.list().await?;
         for (position, nonce) in unresolved.into_iter().enumerate() {
             let at = position % self.shared.clients.len();
+            let known = self.shared.items.lock().await.get(&nonce).cloned();
+            let (item, place) = known.context("it was submitted by us")?;
             if let Some(task) = existing.get(&nonce) {
                 self.shared.ledger.found(&nonce, *task);
-                self.shared.clients[at].watcher.add(*task).await?;
+                self.follow(&self.shared.clients[at], *task, place).await?;
             } else {
                 self.shared.ledger.found_missing(&nonce);
-                let item = self.shared.items.lock().await.get(&nonce).cloned();
-                self.submit_one(at, item.context("it was submitted by us")?).await?;
+                self.submit_one(at, item, place).await?;
             }
         }
         Ok(())
@@ -212,6 +265,15 @@ impl Load {
         })
         .await
     }
+}
+
+fn queue(workload: Workload, prefix: &str) -> Queue {
+    std::sync::Mutex::new(Box::new(workload.items(prefix)))
+}
+
+fn next(queue: &Queue) -> Option<Item> {
+    // Whoever panicked has taken its item or has not.
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 /// How a task has ended, if it has.

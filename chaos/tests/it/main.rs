@@ -11,5 +11,6 @@ mod programs;
 mod refusals;
 mod retention;
 mod scenes;
+mod silence;
 mod stream;
 mod stream_protocol;
