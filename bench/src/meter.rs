@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::accounting::{Kind, Snapshot, memory_mb};
+use crate::client::Series;
 use crate::figures::{CPU_S_PER_1000, DISK_MB_PER_1000, FOREIGN_CPU, Figures, PSS_MB};
 use crate::profile::Recording;
 use crate::scene::Scene;
@@ -40,6 +41,19 @@ impl Meter {
         }
         Ok(figures)
     }
+}
+
+/// What a series of tasks gives and what it costs.
+///
+/// # Errors
+/// If the series breaks, or as [`Meter::start`].
+pub async fn series(scene: &Scene, settings: &Settings, run: impl Future<Output = Result<Series>>) -> Result<Figures> {
+    let meter = Meter::start(scene, settings).await?;
+    let series = run.await?;
+    let tasks = series.latencies.len() as u64;
+    let mut figures = series.figures();
+    figures.extend(meter.stop(scene, tasks).await?);
+    Ok(figures)
 }
 
 /// What these processes used for so many tasks since `before`, and their memory now.

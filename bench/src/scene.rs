@@ -15,7 +15,10 @@ use flame_types::{CoordinatorId, ExecutorState};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::accounting::{self, Kind};
+use crate::client::Client;
+use crate::figures::Figures;
 use crate::settings::Settings;
+use crate::workloads::Outcome;
 
 /// The application of the echo service.
 const APPLICATION: &str = "bench-echo";
@@ -167,6 +170,23 @@ impl Scene {
             anyhow::Ok(session.metadata.id)
         });
         opening.buffer_unordered(OPENING_MAX).try_collect().await
+    }
+
+    /// A client of a new session that has so many echo services, ready to run.
+    ///
+    /// # Errors
+    /// If they do not become ready.
+    pub async fn echo_client(&self, executors: u32) -> Result<Client> {
+        Client::open(&self.connection, &self.echo_session(executors).await?).await
+    }
+
+    /// Ends the cluster; everything went well and this was measured.
+    ///
+    /// # Errors
+    /// If something is left behind.
+    pub async fn end(self, figures: Figures) -> Result<Outcome> {
+        self.cluster.shutdown().await?;
+        Ok(Outcome::Measured(figures))
     }
 
     /// Every process that takes part, this one included.

@@ -8,7 +8,6 @@ use flame_testkit::ClusterOptions;
 use tokio::time::{Instant, sleep};
 
 use crate::accounting::{Kind, Snapshot, memory_mb};
-use crate::client::Client;
 use crate::figures::{FOREIGN_CPU, Figures, PSS_MB};
 use crate::meter::set_by_kind;
 use crate::scene::{self, Scene};
@@ -29,7 +28,7 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     let options = ClusterOptions { workers_at_once: true, ..scene::options(EXECUTORS) };
     let scene = Scene::start_with(options, &settings).await?;
     let started = began.elapsed();
-    let client = Client::open(&scene.connection, &scene.echo_session(1).await?).await?;
+    let client = scene.echo_client(1).await?;
     client.all(0..1).await.context("the first task")?;
     let first_result = began.elapsed();
     // This time is what is measured: nothing happens in it.
@@ -52,6 +51,5 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     set_by_kind(&mut figures, "idle_core_percent", &usage.cpu_seconds, 100.0 / IDLE.as_secs_f64());
     figures.set("idle_disk_kb_per_s", usage.written_mb * 1000.0 / IDLE.as_secs_f64());
     figures.set(FOREIGN_CPU, usage.foreign);
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    scene.end(figures).await
 }

@@ -43,6 +43,5 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     figures.set(TASKS_PER_S, tasks as f64 / took.as_secs_f64());
     figures.set("wall_s", took.as_secs_f64());
     figures.extend(costs);
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    scene.end(figures).await
 }

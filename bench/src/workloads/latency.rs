@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 
-use crate::client::Client;
-use crate::meter::Meter;
+use crate::meter;
 use crate::scene::Scene;
 use crate::settings::Settings;
 use crate::workloads::Outcome;
@@ -16,12 +15,8 @@ const WARM_UP: u64 = 50;
 pub async fn run(settings: Settings) -> Result<Outcome> {
     let tasks = settings.tasks_or(TASKS);
     let scene = Scene::start(EXECUTORS, &settings).await?;
-    let client = Client::open(&scene.connection, &scene.echo_session(EXECUTORS).await?).await?;
+    let client = scene.echo_client(EXECUTORS).await?;
     client.one_by_one(0..WARM_UP).await?;
-    let meter = Meter::start(&scene, &settings).await?;
-    let series = client.one_by_one(WARM_UP..WARM_UP + tasks).await?;
-    let mut figures = series.figures();
-    figures.extend(meter.stop(&scene, tasks).await?);
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    let figures = meter::series(&scene, &settings, client.one_by_one(WARM_UP..WARM_UP + tasks)).await?;
+    scene.end(figures).await
 }

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_stream::wrappers::IntervalStream;
 
-use crate::client::Client;
 use crate::meter::Meter;
 use crate::scene::Scene;
 use crate::settings::Settings;
@@ -36,8 +35,8 @@ const PORTION_EVERY: Duration = Duration::from_millis(2);
 pub async fn run(settings: Settings) -> Result<Outcome> {
     let tasks = settings.tasks_or(TASKS);
     let scene = Scene::start(LOAD_EXECUTORS + CALLER_EXECUTORS, &settings).await?;
-    let load = Client::open(&scene.connection, &scene.echo_session(LOAD_EXECUTORS).await?).await?;
-    let caller = Client::open(&scene.connection, &scene.echo_session(CALLER_EXECUTORS).await?).await?;
+    let load = scene.echo_client(LOAD_EXECUTORS).await?;
+    let caller = scene.echo_client(CALLER_EXECUTORS).await?;
     caller.one_by_one(0..WARM_UP).await?;
     load.all(0..CALIBRATION / 10).await?;
     let full = load.all(0..CALIBRATION).await?.rate();
@@ -56,8 +55,7 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     figures.set("full_tasks_per_s", full);
     figures.set("load_tasks_per_s", loaded.rate());
     figures.extend(costs);
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    scene.end(figures).await
 }
 
 /// Numbers at a steady rate, in small portions, until told that it is enough. What could not be made in time is made up

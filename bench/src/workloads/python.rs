@@ -70,8 +70,7 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     figures.set(TASKS_PER_S, tasks as f64 / told.took_s);
     figures.set_latencies(&Latencies::of(latencies));
     figures.extend(costs);
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    scene.end(figures).await
 }
 
 fn interpreter() -> Option<PathBuf> {

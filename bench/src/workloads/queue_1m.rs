@@ -50,8 +50,7 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     figures.set("array_ms", array_took * 1000.0);
     figures.extend(costs);
     drop(submitted);
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    scene.end(figures).await
 }
 
 async fn open(scene: &Scene) -> Result<String> {

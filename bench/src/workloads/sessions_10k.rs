@@ -64,8 +64,7 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     figures.set("beside_ratio", beside / reference);
     figures.set("first_round_tasks_per_s", count as f64 / first_round.as_secs_f64());
     crowd.end().await?;
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    scene.end(figures).await
 }
 
 /// The rate of one session that has both executors. They are free for others when it is closed.

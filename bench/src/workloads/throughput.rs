@@ -2,9 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use crate::client::Client;
 use crate::figures::{Figures, TASKS_PER_S};
-use crate::meter::Meter;
+use crate::meter;
 use crate::scene::Scene;
 use crate::settings::Settings;
 use crate::workloads::Outcome;
@@ -32,12 +31,9 @@ pub async fn reference(settings: &Settings) -> Result<f64> {
 async fn measure(settings: &Settings) -> Result<Figures> {
     let tasks = settings.tasks_or(TASKS);
     let scene = Scene::start(EXECUTORS, settings).await?;
-    let client = Client::open(&scene.connection, &scene.echo_session(EXECUTORS).await?).await?;
+    let client = scene.echo_client(EXECUTORS).await?;
     client.all(0..WARM_UP).await?;
-    let meter = Meter::start(&scene, settings).await?;
-    let series = client.all(WARM_UP..WARM_UP + tasks).await?;
-    let mut figures = series.figures();
-    figures.extend(meter.stop(&scene, tasks).await?);
+    let figures = meter::series(&scene, settings, client.all(WARM_UP..WARM_UP + tasks)).await?;
     scene.cluster.shutdown().await?;
     Ok(figures)
 }

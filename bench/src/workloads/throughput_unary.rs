@@ -20,7 +20,7 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::client::{Series, check};
-use crate::meter::Meter;
+use crate::meter;
 use crate::payload;
 use crate::scene::Scene;
 use crate::settings::Settings;
@@ -47,12 +47,8 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     let channel = Endpoint::from_shared(scene.endpoint())?.tcp_nodelay(true).connect().await?;
     let client = Unary { frontend: FrontendClient::new(channel), session };
     client.all(0, WARM_UP).await?;
-    let meter = Meter::start(&scene, &settings).await?;
-    let series = client.all(WARM_UP, tasks).await?;
-    let mut figures = series.figures();
-    figures.extend(meter.stop(&scene, tasks).await?);
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    let figures = meter::series(&scene, &settings, client.all(WARM_UP, tasks)).await?;
+    scene.end(figures).await
 }
 
 /// A client of the published API.

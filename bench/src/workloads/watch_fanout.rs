@@ -78,8 +78,7 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     figures.set("watch_open_s", opened.as_secs_f64());
     figures.extend(costs);
     crowd.end().await?;
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    scene.end(figures).await
 }
 
 /// A client for each session, on the nodes in turn.

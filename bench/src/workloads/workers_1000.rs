@@ -59,8 +59,7 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     figures.set("idle_workers_core_percent", percent(&attending, &[Kind::Worker]));
     figures.set("idle_foreign_cpu", attending.foreign);
     crowd.end().await?;
-    scene.cluster.shutdown().await?;
-    Ok(Outcome::Measured(figures))
+    scene.end(figures).await
 }
 
 const COORDINATORS: [Kind; 2] = [Kind::Leader, Kind::Followers];

@@ -5,7 +5,7 @@ use flame_proto::ha::worker_down::Frame as Down;
 use flame_proto::ha::worker_up::Frame as Up;
 use rustix::process::Signal;
 
-use crate::hub::{EXECUTOR, Hub, SESSION, until};
+use crate::hub::{EXECUTOR, Hub, Link, SESSION, until};
 use crate::worker::{Place, Worker, is_alive, until_dead};
 
 /// A service with a child that does not belong to it, and that only the kill of the whole group reaches.
@@ -15,6 +15,32 @@ fn with_child(place: &Place) -> ha::Application {
     let mut application = place.script(WITH_CHILD);
     application.environments.insert("PID".into(), place.path("pid").display().to_string());
     application
+}
+
+/// A worker with this patience whose one executor runs a task, and does not end it before it may.
+async fn busy(place: &Place, drain_timeout: &str, inputs: &[&str]) -> (Hub, Worker, Link) {
+    let mut hub = Hub::start().await;
+    let worker = Worker::start_with(place, &[&hub.endpoint], &[("drain_timeout", drain_timeout)]);
+    let mut link = hub.attach().await;
+    link.start(place.echo(&[])).await;
+    link.ready().await;
+    link.assign(1, inputs).await;
+    until("the first task", || place.count("invoke") == 1).await;
+    (hub, worker, link)
+}
+
+/// The order to wait for a file.
+fn wait_for_go(place: &Place) -> String {
+    format!("wait {}", place.path("go").display())
+}
+
+/// The worker takes leave and ends.
+async fn gone(mut link: Link, place: &Place, worker: Worker) {
+    link.left().await;
+    assert!(!is_alive(place.service_pid()), "Goodbye is said after the last end");
+    link.goodbye().await;
+    drop(link);
+    assert_eq!(worker.exited().await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -70,15 +96,7 @@ async fn two_workers_do_not_share_a_folder() {
 #[tokio::test]
 async fn a_worker_that_is_told_to_stop_lets_running_tasks_end() {
     let place = Place::new();
-    let mut hub = Hub::start().await;
-    let worker = Worker::start_with(&place, &[&hub.endpoint], &[("drain_timeout", "60s")]);
-    let mut link = hub.attach().await;
-    link.start(place.echo(&[])).await;
-    link.ready().await;
-    let wait = format!("wait {}", place.path("go").display());
-    link.assign(1, &[&wait, "two"]).await;
-    until("the first task", || place.count("invoke") == 1).await;
-
+    let (_hub, worker, mut link) = busy(&place, "60s", &[&wait_for_go(&place), "two"]).await;
     worker.signal(Signal::TERM);
     link.stopping().await;
     assert_eq!(link.revoke_answer().await, (vec![102], vec![]));
@@ -91,43 +109,23 @@ async fn a_worker_that_is_told_to_stop_lets_running_tasks_end() {
     place.touch("go");
     assert_eq!(link.results(1).await[0].token, 101);
     link.send(Down::Recorded(ha::Recorded { tokens: vec![101] })).await;
-    link.left().await;
-    assert!(!is_alive(place.service_pid()), "Goodbye is said after the last end");
-    link.goodbye().await;
-    drop(link);
-    assert_eq!(worker.exited().await.code(), Some(0));
+    gone(link, &place, worker).await;
     assert_eq!(place.count("leave"), 1);
 }
 
 #[tokio::test]
 async fn a_task_that_does_not_end_is_lost_with_its_worker() {
     let place = Place::new();
-    let mut hub = Hub::start().await;
-    let worker = Worker::start_with(&place, &[&hub.endpoint], &[("drain_timeout", "50ms")]);
-    let mut link = hub.attach().await;
-    link.start(place.echo(&[])).await;
-    link.ready().await;
-    link.assign(1, &["hang"]).await;
-    until("the task", || place.count("invoke") == 1).await;
+    let (_hub, worker, mut link) = busy(&place, "50ms", &["hang"]).await;
     worker.signal(Signal::TERM);
     link.stopping().await;
-    link.left().await;
-    assert!(!is_alive(place.service_pid()), "Goodbye is said after the last end");
-    link.goodbye().await;
-    drop(link);
-    assert_eq!(worker.exited().await.code(), Some(0));
+    gone(link, &place, worker).await;
 }
 
 #[tokio::test]
 async fn a_leader_that_comes_while_the_worker_stops_hears_of_it_first() {
     let place = Place::new();
-    let mut hub = Hub::start().await;
-    let worker = Worker::start_with(&place, &[&hub.endpoint], &[("drain_timeout", "60s")]);
-    let mut link = hub.attach().await;
-    link.start(place.echo(&[])).await;
-    link.ready().await;
-    link.assign(1, &[&format!("wait {}", place.path("go").display())]).await;
-    until("the task", || place.count("invoke") == 1).await;
+    let (mut hub, worker, mut link) = busy(&place, "60s", &[&wait_for_go(&place)]).await;
     worker.signal(Signal::TERM);
     link.stopping().await;
     drop(link);
@@ -138,8 +136,5 @@ async fn a_leader_that_comes_while_the_worker_stops_hears_of_it_first() {
     place.touch("go");
     assert_eq!(link.results(1).await[0].token, 101);
     link.send(Down::Recorded(ha::Recorded { tokens: vec![101] })).await;
-    link.left().await;
-    link.goodbye().await;
-    drop(link);
-    assert_eq!(worker.exited().await.code(), Some(0));
+    gone(link, &place, worker).await;
 }
