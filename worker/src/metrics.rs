@@ -194,7 +194,6 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use flame_metrics::Roll;
     use flame_proto::ha;
     use flame_telemetry::ProcessGauges;
     use flame_types::{ExecutorKey, Token};
@@ -203,13 +202,10 @@ mod tests {
 
     #[test]
     fn every_metric_is_registered_described_and_in_a_table() {
-        let roll = Roll::default();
-        let registrar = Registrar::new(&roll);
-        let _handles = (WorkerMetrics::register(&registrar), ProcessGauges::register(&registrar));
-        let mut names: Vec<&str> = ALL.iter().copied().flatten().map(|metric| metric.name).collect();
-        names.sort_unstable();
-        assert_eq!(roll.described(), names);
-        assert_eq!(flame_metrics::metric::faults(METRICS), Vec::<String>::new());
+        let faults = flame_metrics::roll::faults(ALL, |registrar| {
+            drop((WorkerMetrics::register(registrar), ProcessGauges::register(registrar)));
+        });
+        assert_eq!(faults, Vec::<String>::new());
     }
 
     #[test]
@@ -236,13 +232,6 @@ mod tests {
             "<!-- worker: begin (written by `BLESS=1 cargo nextest run --release -p flame-worker metrics`) -->\n";
         const END: &str = "<!-- worker: end -->";
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/metrics.md");
-        let page = std::fs::read_to_string(path).unwrap();
-        let table = flame_metrics::page::table(METRICS);
-        let expected = flame_metrics::page::with_section(&page, BEGIN, END, &table).expect("the page has both marks");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(path, expected).unwrap();
-            return;
-        }
-        assert_eq!(page, expected, "docs/reference/metrics.md is stale: run with BLESS=1");
+        flame_metrics::page::check(path, BEGIN, END, &flame_metrics::page::table(METRICS)).unwrap();
     }
 }

@@ -1,5 +1,8 @@
 //! Labels as enums: a label has a handful of values, all known when the program is compiled.
 
+/// The release that is being built, as the value of a label. The reference names it instead of showing it.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
 /// A label and its values, as they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LabelNames {

@@ -17,8 +17,8 @@
 //! | [`register`] | constants to handles |
 //! | [`family`] | one handle per value of a label |
 //! | [`stopwatch`] | how long something took |
-//! | [`roll`] | what was registered: for the tests that compare it with a crate's table |
-//! | [`page`] | the table of the reference page |
+//! | [`roll`] | what was registered, and whether it is what a crate's tables say: for their tests |
+//! | [`page`] | the table of the reference page, and whether a page has it: for tests |
 
 pub mod family;
 pub mod label;
@@ -29,7 +29,7 @@ pub mod roll;
 pub mod stopwatch;
 
 pub use family::Family;
-pub use label::{Label, LabelNames, LabelSet};
+pub use label::{Label, LabelNames, LabelSet, RELEASE};
 pub use metric::{Kind, Metric, Scale, Unit};
 pub use metrics::{Counter, Gauge, Histogram, Recorder};
 pub use register::Registrar;

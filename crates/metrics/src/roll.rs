@@ -1,9 +1,33 @@
-//! What was registered: for the tests that compare it with a crate's table.
+//! What was registered: for the tests that compare it with a crate's tables.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+use crate::metric::{self, Metric};
+use crate::register::Registrar;
+
+/// What is wrong between tables of metrics and the handles that are made from them: in every table must be what is
+/// registered, and nothing else, by the rules of names.
+#[must_use]
+pub fn faults(tables: &[&[&Metric]], register: impl FnOnce(&Registrar<'_>)) -> Vec<String> {
+    let roll = Roll::default();
+    register(&Registrar::new(&roll));
+    let listed: Vec<&Metric> = tables.iter().copied().flatten().copied().collect();
+    let mut faults = metric::faults(&listed);
+    let listed: BTreeSet<String> = listed.iter().map(|metric| metric.name.to_owned()).collect();
+    let registered: BTreeSet<String> = roll.registered().iter().map(|series| name_of(series).to_owned()).collect();
+    for (found, what) in [(registered, "registered"), (roll.described().into_iter().collect(), "described")] {
+        faults.extend(listed.difference(&found).map(|name| format!("{name}: is in a table and not {what}")));
+        faults.extend(found.difference(&listed).map(|name| format!("{name}: is {what} and in no table")));
+    }
+    faults
+}
+
+fn name_of(series: &str) -> &str {
+    series.split_once('{').map_or(series, |(name, _)| name)
+}
 
 /// A recorder that notes names and records nothing.
 #[derive(Debug, Default)]
@@ -67,5 +91,48 @@ impl Recorder for Roll {
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         self.register(key);
         Histogram::noop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Unit as Measure;
+
+    crate::labels! {
+        enum End: "end" {
+            Well = "well",
+            Badly = "badly",
+        }
+    }
+
+    static LEVEL: Metric = Metric::gauge("flame_level", Measure::Count, "Help.");
+    static ENDS: Metric =
+        Metric::counter("flame_ends_total", Measure::Count, "Help.").by(<End as crate::LabelSet>::LABELS);
+
+    fn both(registrar: &Registrar<'_>) {
+        let _level = registrar.gauge(&LEVEL);
+        let ends = registrar.counters::<End>(&ENDS);
+        for end in [End::Well, End::Badly] {
+            ends.of(end).increment(1);
+        }
+    }
+
+    #[test]
+    fn tables_and_handles_that_agree_have_no_faults() {
+        assert_eq!(faults(&[&[&LEVEL], &[&ENDS]], both), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_missing_on_either_side_is_named() {
+        let unlisted = faults(&[&[&LEVEL]], both);
+        assert_eq!(
+            unlisted,
+            ["flame_ends_total: is registered and in no table", "flame_ends_total: is described and in no table"]
+        );
+        let unregistered = faults(&[&[&LEVEL, &ENDS]], |registrar| drop(registrar.gauge(&LEVEL)));
+        assert_eq!(unregistered.len(), 2, "{unregistered:?}");
+        assert!(unregistered[0].contains("flame_ends_total: is in a table and not registered"), "{unregistered:?}");
+        assert!(!faults(&[&[&LEVEL], &[&LEVEL, &ENDS]], both).is_empty(), "twice");
     }
 }

@@ -6,7 +6,7 @@ flame_metrics::labels! {
     /// The release that runs.
     pub enum Version: "version" {
         /// This one.
-        This = env!("CARGO_PKG_VERSION"),
+        This = flame_metrics::RELEASE,
     }
 }
 
