@@ -51,6 +51,8 @@ pub enum Share {
     Results,
     /// Messages to clients that wait for their connections.
     Messages,
+    /// Inputs on their way to workers.
+    Inputs,
     /// Everything else.
     Slack,
 }
@@ -68,7 +70,8 @@ pub const SHARES: &[(Share, u64, &str)] = &[
     (Share::Waiting, 4, "calls that wait until there is room for their commands"),
     (Share::Results, 3, "results that wait for the streams of this node's clients"),
     (Share::Messages, 3, "messages to clients that wait for their connections"),
-    (Share::Slack, 6, "everything else: connections, the state of small clusters"),
+    (Share::Inputs, 1, "inputs on their way to workers, as rows are stored"),
+    (Share::Slack, 5, "everything else: connections, the state of small clusters"),
 ];
 
 /// The budget of a process.
@@ -243,18 +246,11 @@ mod tests {
             "<!-- shares: begin (written by `BLESS=1 cargo nextest run --release -p flame-coordinator memory`) -->\n";
         const END: &str = "<!-- shares: end -->";
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/limits.md");
-        let page = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = page.split_once(BEGIN).expect("the page has the begin mark");
-        let (shown, after) = rest.split_once(END).expect("the page has the end mark");
         let mut expected = "| share | of 64 | of 1 GiB | for |\n|---|---|---|---|\n".to_owned();
         for (share, parts, what) in SHARES {
             let bytes = Memory::default().share(*share) as u64;
             expected += &format!("| {share:?} | {parts} | {} | {what} |\n", format_memory(bytes));
         }
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(path, format!("{before}{BEGIN}{expected}{END}{after}")).unwrap();
-            return;
-        }
-        assert_eq!(shown, expected, "docs/reference/limits.md is stale: run with BLESS=1");
+        flame_metrics::page::check(path, BEGIN, END, &expected).unwrap();
     }
 }

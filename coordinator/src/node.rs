@@ -221,7 +221,7 @@ impl Parts {
         let (id, cluster_id) = (options.id, options.cluster_id.clone());
         let room = Room::of(options.memory);
         let gateway = Gateway::new(id, cluster_id.clone(), consensus.clone(), events.clone(), reads, room);
-        let hub = Hub::new(cluster_id, consensus.clone(), batcher.clone(), replies.clone());
+        let hub = Hub::new(cluster_id, consensus.clone(), batcher.clone(), replies.clone(), options.memory);
         // This is the only place that sets it.
         let _ = targets.set(Targets { gateway: gateway.clone(), hub: hub.clone() });
         let clients = ClientLeases::default();

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::batcher::BatcherHandle;
 use super::replies::Replies;
 use crate::consensus::Consensus;
+use crate::memory::{Memory, Share};
 
 pub mod attach;
 mod downlink;
@@ -85,8 +86,14 @@ struct Batch {
 impl Hub {
     /// A closed hub.
     #[must_use]
-    pub fn new(cluster_id: String, consensus: Consensus, batcher: BatcherHandle, replies: Arc<Replies>) -> Self {
-        let (table, inputs) = (Mutex::default(), InputRows::default());
+    pub fn new(
+        cluster_id: String,
+        consensus: Consensus,
+        batcher: BatcherHandle,
+        replies: Arc<Replies>,
+        memory: Memory,
+    ) -> Self {
+        let (table, inputs) = (Mutex::default(), InputRows::new(memory.share(Share::Inputs)));
         Self { inner: Arc::new(Inner { cluster_id, consensus, batcher, replies, table, inputs }) }
     }
 
@@ -113,6 +120,12 @@ impl Hub {
     #[must_use]
     pub fn attached(&self) -> usize {
         self.table().leases.attached()
+    }
+
+    /// Bytes of inputs that are kept for the workers.
+    #[must_use]
+    pub fn input_bytes(&self) -> usize {
+        self.inner.inputs.bytes()
     }
 
     /// Proposals for the leases that have run out; each lease is proposed once.

@@ -109,6 +109,7 @@ impl Inner {
             (Share::Waiting, load.waiting_bytes as f64),
             (Share::Results, events.results_waiting() as f64),
             (Share::Messages, gateway.message_bytes_waiting() as f64),
+            (Share::Inputs, hub.input_bytes() as f64),
         ] {
             gauges.node.show_memory(share, bytes);
         }

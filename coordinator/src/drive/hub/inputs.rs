@@ -11,11 +11,8 @@ use flame_types::{Payload, SessionKey, TaskNo};
 
 use super::downlink::Failure;
 
-/// Most rows that are kept …
+/// Most rows that are kept; most bytes of them are given. The row in use is kept whatever its size.
 const ROWS_MAX: usize = 32;
-
-/// … and most bytes of them. The row in use is kept whatever its size.
-const BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of a key up to its task number: the table and the session.
 const SESSION_PREFIX_BYTES: usize = 9;
@@ -54,12 +51,17 @@ impl InputRow {
 }
 
 /// The rows that were used last, the newest first.
-#[derive(Default)]
 pub(super) struct InputRows {
     rows: Mutex<VecDeque<Arc<InputRow>>>,
+    bytes_max: usize,
 }
 
 impl InputRows {
+    /// Room for so many bytes.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { rows: Mutex::default(), bytes_max }
+    }
+
     /// The row with a task's input. `None` when its session was deleted.
     pub(super) fn of(
         &self,
@@ -75,11 +77,13 @@ impl InputRows {
             return Ok(Some(row));
         }
         let Some(row) = read(reader, session, task)?.map(Arc::new) else { return Ok(None) };
-        rows.push_front(row.clone());
-        while rows.len() > 1 && (rows.len() > ROWS_MAX || rows.iter().map(|row| row.bytes).sum::<usize>() > BYTES_MAX) {
-            rows.pop_back();
-        }
+        keep(&mut rows, row.clone(), self.bytes_max);
         Ok(Some(row))
+    }
+
+    /// Bytes of the rows that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        bytes_of(&self.rows())
     }
 
     /// Lets go of everything.
@@ -92,6 +96,18 @@ impl InputRows {
     }
 }
 
+/// Takes a row in, and lets go of the oldest ones that are too many or too much.
+fn keep(rows: &mut VecDeque<Arc<InputRow>>, row: Arc<InputRow>, bytes_max: usize) {
+    rows.push_front(row);
+    while rows.len() > 1 && (rows.len() > ROWS_MAX || bytes_of(rows) > bytes_max) {
+        rows.pop_back();
+    }
+}
+
+fn bytes_of(rows: &VecDeque<Arc<InputRow>>) -> usize {
+    rows.iter().map(|row| row.bytes).sum()
+}
+
 fn read(reader: &RowReader, session: SessionKey, task: TaskNo) -> Result<Option<InputRow>, Failure> {
     let key = RowKey::task(Table::Inputs, session, task);
     let found = reader.last_at_or_before(Space::Bulk, &key.0, SESSION_PREFIX_BYTES)?;
@@ -101,4 +117,36 @@ fn read(reader: &RowReader, session: SessionKey, task: TaskNo) -> Result<Option<
     let Row::Inputs(row) = codec::decode::<Row>(value)? else { return Ok(None) };
     let found = InputRow { session, first: TaskNo(first), row, bytes };
     Ok(found.holds(session, task).then_some(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use flame_types::{TaskOptions, WallMs};
+
+    use super::*;
+
+    fn row(first: u64, bytes: usize) -> Arc<InputRow> {
+        let inputs = Inputs::Array { count: 10, input: None };
+        let row = InputsRow { created: WallMs(0), inputs, options: TaskOptions::default() };
+        Arc::new(InputRow { session: SessionKey(1), first: TaskNo(first), row, bytes })
+    }
+
+    fn firsts(rows: &VecDeque<Arc<InputRow>>) -> Vec<u64> {
+        rows.iter().map(|row| row.first.0).collect()
+    }
+
+    #[test]
+    fn the_rows_that_were_used_last_are_kept_within_their_share() {
+        let mut rows = VecDeque::new();
+        for first in [1, 11, 21] {
+            keep(&mut rows, row(first, 40), 100);
+        }
+        assert_eq!((firsts(&rows), bytes_of(&rows)), (vec![21, 11], 80));
+        keep(&mut rows, row(31, 1_000), 100);
+        assert_eq!(firsts(&rows), [31], "the row in use is kept whatever its size");
+        for first in 0..2 * ROWS_MAX as u64 {
+            keep(&mut rows, row(100 + first, 0), 100);
+        }
+        assert_eq!(rows.len(), ROWS_MAX);
+    }
 }
