@@ -6,21 +6,16 @@
 //! the window of the connection lets through.
 
 use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use flame_listen::limited;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 
-use crate::consensus::{Audience, Seat};
+use crate::consensus::Audience;
 
 /// Most connections of one listener.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -51,6 +46,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::from_std(listener?)?;
+    let seat = move || audience.as_ref().map(Audience::enter);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
@@ -60,104 +56,7 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS_MAX)
         .concurrency_limit_per_connection(CALLS_MAX)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(limited(incoming, CONNECTIONS_MAX, audience), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(limited(incoming, CONNECTIONS_MAX, seat), stop.cancelled_owned())
         .await?;
     Ok(())
-}
-
-/// Connections as they come, as long as fewer than `max` are open.
-pub(crate) fn limited(
-    incoming: TcpIncoming,
-    max: usize,
-    audience: Option<Audience>,
-) -> impl Stream<Item = io::Result<Connection>> {
-    let room = Arc::new(Semaphore::new(max));
-    stream::unfold((incoming, room, audience), |(mut incoming, room, audience)| async move {
-        let place = room.clone().acquire_owned().await.ok()?;
-        let connection = incoming.next().await?;
-        let seat = audience.as_ref().map(Audience::enter);
-        let connection = connection.map(|stream| Connection { stream, _place: place, _seat: seat });
-        Some((connection, (incoming, room, audience)))
-    })
-}
-
-/// A connection that counts for as long as it is open.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-    _seat: Option<Seat>,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use futures::FutureExt;
-
-    use super::*;
-
-    async fn incoming(max: usize) -> (SocketAddr, Pin<Box<dyn Stream<Item = io::Result<Connection>>>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        (address, Box::pin(limited(TcpIncoming::from(listener), max, None)))
-    }
-
-    #[tokio::test]
-    async fn a_connection_beyond_the_limit_waits_until_another_one_ends() {
-        let (address, mut incoming) = incoming(2).await;
-        let mut clients = Vec::new();
-        let mut taken = Vec::new();
-        for _ in 0..2 {
-            clients.push(TcpStream::connect(address).await.unwrap());
-            taken.push(incoming.next().await.unwrap().unwrap());
-        }
-        clients.push(TcpStream::connect(address).await.unwrap());
-        assert!(incoming.next().now_or_never().is_none(), "the third one is not taken");
-        drop(taken.pop());
-        incoming.next().await.unwrap().unwrap();
-    }
 }

@@ -1,7 +1,6 @@
-//! What a worker tells over plain HTTP: its metrics. The server is tonic's, which takes HTTP/1 too.
+//! What a worker tells over plain HTTP: its metrics.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,14 +11,6 @@ use axum::routing::get;
 use flame_telemetry::{Exporter, ProcessGauges};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-
-/// Answers that one connection may wait for at a time.
-const REQUESTS_AT_ONCE_MAX: usize = 4;
-
-/// No answer takes longer.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 struct Shown {
@@ -36,13 +27,7 @@ pub(crate) async fn serve(listener: TcpListener, exporter: Exporter) {
         .route("/livez", get(livez))
         .fallback(elsewhere)
         .with_state(Shown { exporter: Arc::new(exporter), process });
-    let served = Server::builder()
-        .accept_http1(true)
-        .concurrency_limit_per_connection(REQUESTS_AT_ONCE_MAX)
-        .timeout(ANSWER_MAX)
-        .add_routes(Routes::from(routes))
-        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
-        .await;
+    let served = flame_listen::plain::serve(listener, Routes::from(routes), std::future::pending()).await;
     if let Err(error) = served {
         tracing::warn!(%error, "metrics are served no more; the worker goes on");
     }
