@@ -19,7 +19,7 @@ use flame_types::{AppName, AppSpec, Epoch, NodeName, Seq, Term};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::batcher::stamp::{Stamper, TICK};
+use super::batcher::stamp::tick_after;
 use super::batcher::{BatcherHandle, OnDrop, Parcel};
 use super::clients::{self, ClientLeases};
 use super::hub::Hub;
@@ -162,7 +162,8 @@ impl Leader {
                 continue;
             }
             tokio::time::sleep(PLAN_PAUSE.max(rest)).await;
-            let due = due_in.map(|ms| time_to_tick(self.batcher.stamper(), ms));
+            let owed = self.batcher.stamper().owed();
+            let due = due_in.map(|ms| tick_after(ms).saturating_sub(owed).max(TICK_MIN));
             tokio::select! {
                 () = self.dirty.notified() => {}
                 () = sleep_maybe(due) => { self.propose(Command::Tick).await?; }
@@ -258,11 +259,6 @@ async fn took_effect(command: &Command, reply: oneshot::Receiver<Reply>) -> bool
 fn known_nodes(state: &flame_machine::State) -> Vec<(NodeName, Epoch)> {
     let live = state.nodes().iter().filter(|(_, node)| node.row.expired.is_none());
     live.map(|(name, node)| (name.clone(), node.row.epoch)).collect()
-}
-
-/// When an entry should carry cluster time on: when the deadline is due, but never later than one tick.
-fn time_to_tick(stamper: &Stamper, due_in_ms: u64) -> Duration {
-    Duration::from_millis(due_in_ms).saturating_sub(stamper.elapsed()).clamp(TICK_MIN, TICK)
 }
 
 async fn sleep_maybe(duration: Option<Duration>) {

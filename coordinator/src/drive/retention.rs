@@ -5,7 +5,8 @@
 //! it against the state and refuses one that is out of date. A look costs as much as it finds, and the looks are paced.
 //!
 //! Ages are cluster time, which only entries carry on. So while something is kept that grows old and nobody else writes,
-//! this writes a `Tick` now and then.
+//! this writes a `Tick` when something is old enough, and now and then before. The looks also keep the leader's account
+//! of the time that passes meanwhile.
 //!
 //! **Invariant:** one plan for a session at a time, and none after leadership has ended: the loop ends with it.
 
@@ -19,7 +20,7 @@ use flame_machine::row::{DoneRow, Row, RowKey, Table};
 use flame_storage::{CodecError, RowReader, Space, codec};
 use flame_types::{Position, SessionKey, TaskNo};
 
-use super::batcher::stamp::ADVANCE_MAX;
+use super::batcher::stamp::{STRIDE_MAX, tick_after};
 use super::leader::{Leader, Over};
 
 /// Closed sessions that one command lets expire.
@@ -31,9 +32,10 @@ const SESSIONS_PER_LOOK: usize = 512;
 /// Wait before the next look while there is something to do or to look at.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Wait after all sessions have been looked at and nothing was left to do. Shorter than what one entry can advance
-/// cluster time by, so that no time is lost when nobody else writes.
+/// Wait after all sessions have been looked at and nothing was left to do. Short enough that all of it counts as cluster
+/// time when nobody else writes.
 const REST: Duration = Duration::from_millis(800);
+const _: () = assert!(REST.as_millis() < STRIDE_MAX.as_millis());
 
 /// Wait after rows could not be read. (The process is about to end then, unless it is a defect.)
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -44,22 +46,29 @@ struct Look {
     due: Vec<Due>,
     /// Where the next look begins; `None` after the last session.
     next: Option<SessionKey>,
-    /// Something is kept that grows old.
-    ages: bool,
+    /// In how many milliseconds the next of these is old enough.
+    due_in_ms: Option<u64>,
 }
 
 fn look(state: &State, above: Option<SessionKey>) -> Look {
     let (due, next) = retention::due_sessions(state, above, SESSIONS_PER_LOOK);
     let expired = retention::expired_sessions(state, EXPIRE_SESSIONS_MAX);
-    Look { expired, due, next, ages: state.kept_bytes() > 0 || !state.closed().is_empty() }
+    let later = retention::next_trim(state, above, SESSIONS_PER_LOOK);
+    let later = later.into_iter().chain(retention::next_expiry(state)).min();
+    Look { expired, due, next, due_in_ms: later.map(|at| at.since(state.now())) }
 }
 
 impl Leader {
     /// Lets go of what is kept for too long or is too much, for as long as this node leads.
     pub(super) async fn watch_retention(&self) -> Result<(), Over> {
         let mut above = None;
+        let mut due_in_ms: Option<u64> = None;
         loop {
+            if above.is_none() {
+                due_in_ms = None;
+            }
             let found = self.consensus.with_state(move |state| look(state, above)).await.map_err(|_| Over)?;
+            due_in_ms = due_in_ms.into_iter().chain(found.due_in_ms).min();
             above = found.next;
             let mut progress = above.is_some();
             if !found.expired.is_empty() {
@@ -71,8 +80,12 @@ impl Leader {
                 tokio::time::sleep(PACE).await;
             }
             tokio::time::sleep(if progress { PACE } else { REST }).await;
-            // By the next time, more would have passed than one entry can carry.
-            if found.ages && self.batcher.stamper().elapsed() + REST > ADVANCE_MAX {
+            let owed = self.batcher.stamper().owed();
+            if progress {
+                continue;
+            }
+            // All sessions were looked at.
+            if due_in_ms.is_some_and(|ms| owed >= tick_after(ms)) {
                 self.try_propose(Command::Tick).await;
             }
         }

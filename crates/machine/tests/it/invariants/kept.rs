@@ -135,6 +135,41 @@ proptest! {
         })?;
     }
 
+    /// The leader may let time stand still until then.
+    #[test]
+    fn nothing_leaves_for_its_age_before_the_time_that_is_named(steps in steps()) {
+        use flame_machine::retention::{due_sessions, expired_sessions, next_expiry, next_trim};
+        let is_due = |world: &World| {
+            !due_sessions(&world.state, None, usize::MAX).0.is_empty() || !expired_sessions(&world.state, 1).is_empty()
+        };
+        run(&steps, &mut |world, batch| {
+            world.apply_batch(batch);
+            if is_due(world) {
+                return Ok(());
+            }
+            let named = next_expiry(&world.state).into_iter().chain(next_trim(&world.state, None, usize::MAX)).min();
+            let left_ms = named.map(|at| at.since(world.state.now()));
+            prop_assert!(left_ms.is_none_or(|left| left > 0), "{:?} is due", named);
+            // Without an end it is the same for an hour, and with one just before it and then not.
+            let step = |left: u64| u32::try_from(left).unwrap_or(u32::MAX);
+            let mut later = world.clone();
+            later.apply(step(left_ms.map_or(3_600_000, |left| left - 1)), vec![Command::Tick]);
+            let same = |world: &World| {
+                next_expiry(&world.state).into_iter().chain(next_trim(&world.state, None, usize::MAX)).min()
+            };
+            // Deadlines that came meanwhile may have closed sessions or ended tasks: then there is another time.
+            if same(&later) != named {
+                return Ok(());
+            }
+            prop_assert!(!is_due(&later), "before {:?}", named);
+            if left_ms.is_some() {
+                later.apply(1, vec![Command::Tick]);
+                prop_assert!(is_due(&later), "at {:?}", named);
+            }
+            Ok(())
+        })?;
+    }
+
     /// A plan holds however long it takes: made in one state, it does in a later one what it says, or nothing.
     #[test]
     fn a_late_plan_does_what_it_says_or_nothing(steps in steps(), at in any::<prop::sample::Index>()) {
