@@ -25,9 +25,10 @@ use crate::wall;
 /// What a worker of this release understands.
 const FEATURE_LEVEL: u32 = 1;
 
-/// How often it says that it lives, and asks whether its connection still stands: as real workers do.
+/// How often it says that it lives, and after how much silence it asks whether its connection still stands: as real
+/// workers do.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
-const PING_EVERY: Duration = Duration::from_secs(1);
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// Longer than real workers wait: a thousand of them share one process on a machine that is busy on purpose.
 const PING_WITHIN: Duration = Duration::from_secs(20);
