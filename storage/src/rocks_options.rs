@@ -46,7 +46,9 @@ fn database(buffers: &Buffers) -> Options {
     options.set_max_log_file_size(DIARY_BYTES);
     options.set_log_level(LogLevel::Warn);
     options.set_recycle_log_file_num(0);
+    // Nobody reads these, and an idle process would wake up for them.
     options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
     // One flush takes all families, so that no family is ever behind another.
     options.set_atomic_flush(true);
     options.set_write_buffer_manager(&buffers.memtables);
@@ -97,6 +99,10 @@ pub(crate) fn state_families(memtable_bytes: usize, cache: &Cache) -> Vec<Column
         ColumnFamilyDescriptor::new(META, meta_family()),
     ]
 }
+
+/// What is set on the families of rows once they are open, since the binding knows no other way. Blocks of a file that is
+/// gone leave the cache with it: compaction replaces files all the time, and nobody asks for the old ones again.
+pub(crate) const ONCE_OPEN: &[(&str, &str)] = &[("uncache_aggressiveness", "1000")];
 
 fn live_family(memtable_bytes: usize, cache: &Cache) -> Options {
     let mut options = row_family(memtable_bytes);

@@ -86,6 +86,11 @@ impl Database {
         let families = rocks_options::state_families(memtable_bytes, &buffers.cache);
         let db = DB::open_cf_descriptors(&rocks_options::state_database(buffers), &dir, families)
             .map_err(|error| damaged(&dir, error.to_string()))?;
+        for name in [key_spaces::LIVE, key_spaces::BULK] {
+            let family = db.cf_handle(name).expect("opened with this column family");
+            db.set_options_cf(family, rocks_options::ONCE_OPEN)
+                .map_err(|error| Error::io("cannot set the options of the rows")(std::io::Error::other(error)))?;
+        }
         let database = Self { db, directory: Directory { path: dir, replaced: AtomicBool::new(false) } };
         let stored = database.meta(key_spaces::FORMAT)?;
         OnDiskVersion::check(stored.as_deref(), "the state", |why| database.damaged(why))?;

@@ -1,5 +1,7 @@
 //! What the databases say of themselves moves with what is done to them.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use flame_storage::{DatabaseFigures, Space, StateOptions, StateStore, Write};
 
@@ -47,4 +49,43 @@ fn the_rows_say_what_they_hold() {
     check_known(&flushed);
     assert!(flushed.files_at_level.iter().sum::<f64>() > before.files_at_level.iter().sum(), "{flushed:?}");
     assert!(flushed.file_bytes > before.file_bytes, "{flushed:?}");
+}
+
+/// Most time for RocksDB to merge four small files.
+const COMPACTION_LIMIT: Duration = Duration::from_secs(20);
+
+/// Otherwise the cache fills with blocks of files that compaction has replaced, for as long as a node works.
+#[test]
+fn blocks_of_files_that_are_gone_leave_the_cache() {
+    const ROWS: u64 = 2_000;
+    let root = scratch();
+    let store = StateStore::open(root.path(), StateOptions::default()).unwrap();
+    let mut index = 0;
+    let mut write_and_read_all = || {
+        index += 1;
+        // No two rounds are alike, nor can they be compressed to nothing.
+        let round = index;
+        let word = move |number: u64, at: u64| (number * at * round).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes();
+        let value = |number: u64| (0..125).flat_map(move |at| word(number, at));
+        let put = |number: u64| Write::Put {
+            space: Space::Bulk,
+            key: number.to_be_bytes().to_vec(),
+            value: value(number).collect::<Vec<u8>>().into(),
+        };
+        store.write(&(0..ROWS).map(put).collect::<Vec<_>>(), log_id(1, index), None).unwrap();
+        store.flush().unwrap();
+        assert_eq!(store.reader().scan(Space::Bulk, b"", b"", usize::MAX).unwrap().len() as u64, ROWS);
+    };
+    write_and_read_all();
+    let one_round = store.block_bytes();
+    assert!(one_round > 1_000_000, "what was read is in the cache: {one_round} bytes");
+    for _ in 1..8 {
+        write_and_read_all();
+    }
+    let until = Instant::now() + COMPACTION_LIMIT;
+    let files = || store.figures().files_at_level;
+    while files()[0] >= 4.0 || store.block_bytes() > 5 * one_round {
+        assert!(Instant::now() < until, "{} bytes of blocks, files {:?}", store.block_bytes(), files());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
