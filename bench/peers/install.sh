@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs one of the systems that benchmarks compare with: `install.sh ray|dask|celery|etcd FOLDER`.
+# Installs one of the systems that benchmarks compare with: `install.sh ray|dask|celery|etcd|bare FOLDER`.
 # Everything goes below FOLDER: Python packages, pinned with hashes, into a virtual environment; Debian packages, checked
 # by apt and unpacked without being installed, so that no service is started and nothing of the system changes.
 # Uses no network and takes a moment only, when it is there already. The stamp says what is there.
@@ -50,8 +50,8 @@ unpack_debian() {
 }
 
 case $FAMILY in
-    ray | dask | celery | etcd) ;;
-    *) fail "usage: install.sh ray|dask|celery|etcd FOLDER" ;;
+    ray | dask | celery | etcd | bare) ;;
+    *) fail "usage: install.sh ray|dask|celery|etcd|bare FOLDER" ;;
 esac
 [[ -n ${2:-} ]] || fail "name the folder"
 [[ $(cat "$STAMP" 2>/dev/null) == "$(wanted)" ]] && exit 0
@@ -66,6 +66,8 @@ case $FAMILY in
         unpack_debian redis-server redis-tools libatomic1 libjemalloc2 liblzf1
         ;;
     etcd) unpack_debian etcd-server etcd-client ;;
+    # Nothing but an interpreter.
+    bare) "$PYTHON" -m venv --without-pip "$FOLDER" >&2 || fail "no virtual environment could be made" ;;
 esac
 wanted >"$STAMP"
 say "$FAMILY is in $FOLDER"

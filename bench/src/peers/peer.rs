@@ -20,6 +20,8 @@ pub enum Product {
     Celery,
     /// Debian's etcd, three members.
     Etcd,
+    /// No product: what the disks and the network of this machine need for the two commits of a task.
+    Bare,
 }
 
 impl Product {
@@ -31,13 +33,14 @@ impl Product {
             Self::Dask => "dask",
             Self::Celery => "celery",
             Self::Etcd => "etcd",
+            Self::Bare => "bare",
         }
     }
 
     /// Whether what it has acknowledged survives the loss of a machine, as ours does.
     #[must_use]
     pub fn is_replicated(self) -> bool {
-        self == Self::Etcd
+        matches!(self, Self::Etcd | Self::Bare)
     }
 }
 
@@ -109,6 +112,7 @@ pub const ALL: &[Peer] = &[
     etcd("etcd-1", "etcd puts, 1 client", 2_000, 1),
     etcd("etcd-16", "etcd puts, 16 clients", 10_000, 16),
     etcd("etcd-256", "etcd puts, 256 clients", 30_000, 256),
+    script("bare", "bare commits, two per task", Product::Bare, 100_000, "bare_commits.py"),
 ];
 
 const fn script(name: &'static str, title: &'static str, product: Product, tasks: u64, file: &'static str) -> Peer {
@@ -178,7 +182,7 @@ mod tests {
     fn only_what_compares_is_run() {
         let names = |mode| ALL.iter().filter(|peer| peer.plays(mode)).map(|peer| peer.name).collect::<Vec<_>>();
         assert_eq!(names(Mode::Throughput).len(), ALL.len());
-        assert_eq!(names(Mode::Latency), ["ray-tasks", "ray-actors", "dask", "celery", "etcd-1"]);
+        assert_eq!(names(Mode::Latency), ["ray-tasks", "ray-actors", "dask", "celery", "etcd-1", "bare"]);
         assert_eq!(Mode::beside("failover"), None);
         assert_eq!(Mode::beside("throughput-unary"), Some(Mode::Throughput));
     }
