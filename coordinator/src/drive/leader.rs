@@ -36,6 +36,9 @@ const PLAN_REST: u32 = 4;
 /// How often leases are looked at.
 const LEASE_CHECK: Duration = Duration::from_millis(250);
 
+/// How often the next deadline is looked up while no plan is necessary.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Two ticks are never closer than this, whatever is due.
 const TICK_MIN: Duration = Duration::from_millis(5);
 
@@ -148,10 +151,9 @@ impl Leader {
         loop {
             let look = |state: &flame_machine::State| {
                 let begun = Instant::now();
-                let due_in = state.next_deadline().map(|deadline| deadline.since(state.now()));
-                (schedule::plan(state), due_in, begun.elapsed() * PLAN_REST)
+                (schedule::plan(state), begun.elapsed() * PLAN_REST)
             };
-            let (plan, due_in, rest) = self.consensus.with_state(look).await.map_err(|_| Over)?;
+            let (plan, rest) = self.consensus.with_state(look).await.map_err(|_| Over)?;
             if !plan.is_empty() {
                 if !self.propose_all(plan).await {
                     tokio::time::sleep(PAUSE).await;
@@ -162,11 +164,27 @@ impl Leader {
                 continue;
             }
             tokio::time::sleep(PLAN_PAUSE.max(rest)).await;
+            self.tick_until_dirty().await?;
+        }
+    }
+
+    /// Carries cluster time on while something waits for it. An entry that makes a new plan necessary says so, a tick
+    /// like any other: time alone is no reason to look.
+    async fn tick_until_dirty(&self) -> Result<(), Over> {
+        loop {
+            let due_in =
+                |state: &flame_machine::State| state.next_deadline().map(|deadline| deadline.since(state.now()));
+            let due_in = self.consensus.with_state(due_in).await.map_err(|_| Over)?;
             let owed = self.batcher.stamper().owed();
             let due = due_in.map(|ms| tick_after(ms).saturating_sub(owed).max(TICK_MIN));
+            // An earlier deadline may come up without making a plan necessary: nobody tells.
+            let pause = due.unwrap_or(LOOK).min(LOOK);
             tokio::select! {
-                () = self.dirty.notified() => {}
-                () = sleep_maybe(due) => { self.propose(Command::Tick).await?; }
+                () = self.dirty.notified() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+            if due.is_some_and(|due| due <= LOOK) {
+                self.propose(Command::Tick).await?;
             }
         }
     }
@@ -259,11 +277,4 @@ async fn took_effect(command: &Command, reply: oneshot::Receiver<Reply>) -> bool
 fn known_nodes(state: &flame_machine::State) -> Vec<(NodeName, Epoch)> {
     let live = state.nodes().iter().filter(|(_, node)| node.row.expired.is_none());
     live.map(|(name, node)| (name.clone(), node.row.epoch)).collect()
-}
-
-async fn sleep_maybe(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
-    }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flame_types::{ExecutorKey, ExecutorState, Resources, SessionState, TaskNo, Token};
 
+use crate::schedule;
 use crate::state::{Session, State};
 
 /// What an invariant says when it is broken.
@@ -320,6 +321,15 @@ pub fn memory(state: &State) -> Result<(), Broken> {
     if loaded == *state { Ok(()) } else { Err(difference(&loaded, state)) }
 }
 
+/// The planner leaves out whom it may leave out: it plans as if it had looked at everybody.
+///
+/// # Errors
+/// Shows both plans.
+pub fn planned(state: &State) -> Result<(), Broken> {
+    let (plan, thorough) = (schedule::plan(state), schedule::plan_thoroughly(state));
+    if plan == thorough { Ok(()) } else { Err(format!("planned {plan:?}\nand not {thorough:?}")) }
+}
+
 /// Names the first part in which two states differ.
 #[must_use]
 pub fn difference(left: &State, right: &State) -> Broken {
@@ -344,9 +354,11 @@ pub fn difference(left: &State, right: &State) -> Broken {
         open_kept_bytes,
         app_executors,
         active,
+        unsettled,
         short,
         capacity,
         unbinding,
+        leaving,
         nonces,
         gateways,
         timers

@@ -115,6 +115,7 @@ impl Apply<'_> {
                 (ExecutorState::Bound, false) => {
                     self.state.detach_executor(executor);
                     self.state.executors.get_mut(&executor).expect("it was found above").row.retiring = true;
+                    self.state.leaving.insert(executor);
                     self.changes.executors.insert(executor);
                 }
                 _ => self.stop(executor),

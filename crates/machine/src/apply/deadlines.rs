@@ -68,6 +68,7 @@ impl Apply<'_> {
             Timer::Placement(_) => self.placement_dirty = true,
             Timer::Idle(executor) => {
                 self.state.index_executor(executor);
+                self.touched.extend(self.state.executors.get(&executor).map(|found| found.row.session));
                 self.placement_dirty = true;
             }
         }

@@ -1,6 +1,6 @@
 //! What each session wants and may have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flame_types::{AppName, ClusterMs, ExecutorKey, Resources, SessionKey, SessionState, Shim, limits};
 
@@ -68,19 +68,26 @@ impl Claim<'_> {
         self.batch.saturating_sub(self.have + self.placed).max(1)
     }
 
+    /// What it may be given: what the workers could hold for it, and one that may not grow competes only for what it
+    /// has.
+    pub fn wanted(&self) -> u32 {
+        let most = if self.may_grow() { self.possible.max(self.have) } else { self.have };
+        self.demand.min(most)
+    }
+
     /// Whether it may take part in the sharing beyond what it has.
     pub fn may_grow(&self) -> bool {
         self.blocked.is_none() && !self.backing_off
     }
 }
 
-/// Claims of all sessions that want or hold executors, in order of their keys.
-pub(super) fn claims<'s>(state: &'s State, rooms: &Rooms<'s>) -> Vec<Claim<'s>> {
+/// Claims of these sessions, in order of their keys.
+pub(super) fn claims<'s>(state: &'s State, rooms: &Rooms<'s>, of: &BTreeSet<SessionKey>) -> Vec<Claim<'s>> {
     // Many sessions ask for the same: workers are counted once for each kind.
     let mut possible: BTreeMap<(Shim, Resources), u32> = BTreeMap::new();
     let mut unserved_kinds: BTreeMap<(Shim, Resources, u32), Option<WaitReason>> = BTreeMap::new();
-    let active = state.active.iter().filter_map(|key| state.sessions.get(key));
-    let claims = active.filter_map(|session| {
+    let sessions = of.iter().filter_map(|key| state.sessions.get(key));
+    let claims = sessions.filter_map(|session| {
         let mut claim = claim(state, session)?;
         let kind = (claim.shim, claim.resources);
         claim.possible = *possible.entry(kind).or_insert_with(|| rooms.capacity_for(kind.0, kind.1));

@@ -3,8 +3,9 @@
 //!
 //! **Invariant:** pure, and it never asks for what apply would refuse on the same state.
 //!
-//! **Invariant:** it costs as much as there are executors, workers and sessions that want, hold or wait for some; tasks
-//! are never looked at one by one.
+//! **Invariant:** it costs as much as there are workers and sessions that lack executors, have some to give or wait for
+//! something. Sessions that hold just what they want cost nothing while there is enough for everybody, and sessions that
+//! want and hold nothing never do. Tasks are never looked at one by one.
 //!
 //! **Invariant:** a session that cannot be served (too large, no shim, broken) takes nothing from the others.
 //!
@@ -26,5 +27,6 @@ mod release;
 mod rooms;
 mod shares;
 
+pub(crate) use plan::plan_thoroughly;
 pub use plan::{PLAN_COMMANDS_MAX, explain, plan};
 pub(crate) use reasons::unservable;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use flame_types::{AppName, Epoch, ExecutorKey, ExecutorState, NodeName, Resources, SessionKey};
+use flame_types::{AppName, Epoch, ExecutorKey, NodeName, Resources, SessionKey};
 
 use super::claims::Claim;
 use super::plan::PLAN_COMMANDS_MAX;
@@ -54,12 +54,8 @@ impl<'s, 'p> Placer<'s, 'p> {
         for (app, used) in &state.app_executors {
             apps.insert(app, AppUse { used: *used, leaving: 0 });
         }
-        for executor in state.executors.values() {
-            let leaving = executor.row.retiring
-                || matches!(executor.row.state, ExecutorState::Unbinding | ExecutorState::Releasing);
-            if let (true, Some(app)) = (leaving, &executor.row.app) {
-                apps.entry(app).or_default().leaving += 1;
-            }
+        for app in state.leaving.iter().filter_map(|key| state.executors[key].row.app.as_ref()) {
+            apps.entry(app).or_default().leaving += 1;
         }
         Self { rooms, victims, reusable, apps, placed: BTreeMap::new(), total }
     }

@@ -1,6 +1,8 @@
 //! The plan.
 
-use flame_types::{ExecutorKey, Resources, SessionKey, Token};
+use std::collections::BTreeMap;
+
+use flame_types::{AppName, ExecutorKey, Resources, SessionKey, Token};
 
 use super::claims::{Claim, claims};
 use super::place::Placer;
@@ -17,8 +19,26 @@ pub const PLAN_COMMANDS_MAX: usize = 1024;
 /// What the leader should propose about executors now, in this order. Empty when everything is as it should be.
 #[must_use]
 pub fn plan(state: &State) -> Vec<Command> {
+    plan_for(state, Look::Unsettled)
+}
+
+/// The same plan, found by looking at every session that holds or wants anything.
+pub(crate) fn plan_thoroughly(state: &State) -> Vec<Command> {
+    plan_for(state, Look::Everybody)
+}
+
+/// Whose claims are looked at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Sessions that hold just what they want are left out, if that makes no difference.
+    Unsettled,
+    /// All.
+    Everybody,
+}
+
+fn plan_for(state: &State, look: Look) -> Vec<Command> {
     let mut commands = Vec::new();
-    let (claims, releases) = decide(state, &mut commands);
+    let (claims, releases) = decide(state, look, &mut commands);
     commands.extend(releases.into_iter().map(|executor| {
         let epoch = state.executors[&executor].row.epoch;
         Command::Release { executor, epoch }
@@ -41,16 +61,22 @@ pub fn plan(state: &State) -> Vec<Command> {
 /// Why a session waits for executors now; `None` when it does not, or is not known.
 #[must_use]
 pub fn explain(state: &State, session: SessionKey) -> Option<WaitReason> {
-    let (claims, _) = decide(state, &mut Vec::new());
+    let (claims, _) = decide(state, Look::Unsettled, &mut Vec::new());
     let place = claims.iter().position(|claim| claim.key == session)?;
     reason(state, &claims[place], highest_served(&claims))
 }
 
 /// Decides who gets and who gives. Placements go into `commands`; executors to be released come back.
-fn decide<'s>(state: &'s State, commands: &mut Vec<Command>) -> (Vec<Claim<'s>>, Vec<ExecutorKey>) {
+fn decide<'s>(state: &'s State, look: Look, commands: &mut Vec<Command>) -> (Vec<Claim<'s>>, Vec<ExecutorKey>) {
     let mut rooms = Rooms::of(state);
-    let mut claims = claims(state, &rooms);
-    let total = to_be_shared(state, &rooms, &claims);
+    let total = to_be_shared(state, &rooms);
+    let mut claims = match look {
+        Look::Unsettled => claims(state, &rooms, &state.unsettled),
+        Look::Everybody => claims(state, &rooms, &state.active),
+    };
+    if look == Look::Unsettled && !is_enough_for_all(state, &claims, total) {
+        claims = super::claims::claims(state, &rooms, &state.active);
+    }
     set_targets(&mut claims, total);
     let mut victims = Victims::new(state, &claims, &rooms);
     let mut placer = Placer::new(state, &mut rooms, &mut victims, total);
@@ -62,11 +88,37 @@ fn decide<'s>(state: &'s State, commands: &mut Vec<Command>) -> (Vec<Claim<'s>>,
     (claims, releases)
 }
 
+/// Whether every session can be given what it wants, going by the sums. Then one that holds just that keeps it, gets no
+/// more, and so has no part in the plan.
+fn is_enough_for_all(state: &State, unsettled: &[Claim<'_>], total: Resources) -> bool {
+    if state.short.is_empty() {
+        return true;
+    }
+    let in_use = state.nodes.values().fold(Resources::ZERO, |sum, node| sum.plus(node.allocated));
+    let (mut asked, mut held) = (Resources::ZERO, Resources::ZERO);
+    let mut apps: BTreeMap<&AppName, (u32, u32, u32)> = BTreeMap::new();
+    for claim in unsettled {
+        asked = asked.plus(claim.resources.times(claim.wanted().into()));
+        held = held.plus(claim.resources.times(claim.held.into()));
+        let (asked, held, _) = apps.entry(claim.app).or_insert((0, 0, claim.app_max));
+        *asked = asked.saturating_add(claim.wanted());
+        *held = held.saturating_add(claim.held);
+    }
+    // What is in use and not held by these is held by settled sessions, or on its way out.
+    let is_within_limit = |(app, (asked, held, max)): (&&AppName, &(u32, u32, u32))| {
+        state.app_instances(app).saturating_sub(*held).saturating_add(*asked) <= *max
+    };
+    in_use.saturating_minus(held).plus(asked).fits(total) && apps.iter().all(is_within_limit)
+}
+
 /// What there is to share: workers that take executors, and what sessions hold elsewhere.
-fn to_be_shared(state: &State, rooms: &Rooms<'_>, claims: &[Claim<'_>]) -> Resources {
-    let held = claims.iter().flat_map(|claim| claim.session.executors.iter()).map(|key| &state.executors[key].row);
-    let elsewhere = held.filter(|row| rooms.find(&row.node).is_none());
-    elsewhere.fold(rooms.capacity(), |sum, row| sum.plus(row.resources))
+fn to_be_shared(state: &State, rooms: &Rooms<'_>) -> Resources {
+    let elsewhere = state.nodes.values().filter(|node| rooms.find(&node.row.name).is_none());
+    let rows = elsewhere.flat_map(|node| &node.executors).map(|key| &state.executors[key].row);
+    let held = rows.filter(|row| {
+        state.sessions.get(&row.session).is_some_and(|session| session.executors.contains(&row.key))
+    });
+    held.fold(rooms.capacity(), |sum, row| sum.plus(row.resources))
 }
 
 /// Tasks queued behind others while executors of the same session stand idle.

@@ -1,6 +1,6 @@
 //! Room on the workers that take executors.
 
-use flame_types::{ExecutorState, NodeName, Resources, Shim, limits};
+use flame_types::{NodeName, Resources, Shim, limits};
 
 use crate::state::{Node, State};
 
@@ -34,16 +34,17 @@ impl<'s> Rooms<'s> {
     pub fn of(state: &'s State) -> Self {
         let rooms = state.nodes.values().filter(|node| node.takes_executors()).map(|node| {
             let free = node.free();
-            let leaving = node.executors.iter().map(|key| &state.executors[key]);
-            let leaving = leaving.filter(|executor| {
-                executor.row.retiring
-                    || matches!(executor.row.state, ExecutorState::Unbinding | ExecutorState::Releasing)
-            });
-            let coming = leaving.fold(free, |sum, executor| sum.plus(executor.row.resources));
             let places = limits::NODE_EXECUTORS_MAX.saturating_sub(node.executors.len());
-            Room { name: &node.row.name, node, free, coming, places }
+            Room { name: &node.row.name, node, free, coming: free, places }
         });
-        Self { rooms: rooms.collect() }
+        let mut rooms = Self { rooms: rooms.collect() };
+        for key in &state.leaving {
+            let row = &state.executors[key].row;
+            if let Some(place) = rooms.find(&row.node) {
+                rooms.comes_free(place, row.resources);
+            }
+        }
+        rooms
     }
 
     /// What all of them can give when they are empty.

@@ -70,16 +70,10 @@ pub(super) fn set_targets(claims: &mut [Claim<'_>], total: Resources) {
     for tier in tiers.values() {
         for place in tier {
             let claim = &mut claims[*place];
-            while claim.target < wanted(claim).min(claim.min) && sharing.step(claim) {}
+            while claim.target < claim.wanted().min(claim.min) && sharing.step(claim) {}
         }
         sharing.fill(claims, tier);
     }
-}
-
-/// What a session may be given: what the workers could hold for it, and one that may not grow competes only for what
-/// it has.
-fn wanted(claim: &Claim<'_>) -> u32 {
-    if claim.may_grow() { claim.demand.min(claim.possible.max(claim.have)) } else { claim.demand.min(claim.have) }
 }
 
 struct Sharing<'s> {
@@ -96,7 +90,7 @@ impl<'s> Sharing<'s> {
             tier.iter().map(|place| self.entry(&claims[*place], *place)).collect();
         while let Some((_, _, place)) = queue.pop_first() {
             let claim = &mut claims[place];
-            if claim.target < wanted(claim) && self.step(claim) {
+            if claim.target < claim.wanted() && self.step(claim) {
                 queue.insert(self.entry(claim, place));
             }
         }
@@ -109,7 +103,7 @@ impl<'s> Sharing<'s> {
 
     /// One executor more, or all that a gang lacks, if they fit.
     fn step(&mut self, claim: &mut Claim<'s>) -> bool {
-        let wanted = wanted(claim);
+        let wanted = claim.wanted();
         let step = claim.batch.saturating_sub(claim.target).max(1).min(wanted.saturating_sub(claim.target));
         let in_app = self.apps.get(claim.app).copied().unwrap_or(0);
         if step == 0 || in_app.saturating_add(step) > claim.app_max {

@@ -38,14 +38,19 @@ pub struct State {
     pub(crate) open_kept_bytes: u64,
     /// Executors of each application that have not left.
     pub(crate) app_executors: BTreeMap<AppName, u32>,
-    /// Sessions that the planner has to look at.
+    /// Sessions that want, hold or wait for executors.
     pub(crate) active: BTreeSet<SessionKey>,
+    /// Those of them that do not hold just what they want: the planner looks at the others only when there is not enough
+    /// for everybody.
+    pub(crate) unsettled: BTreeSet<SessionKey>,
     /// Sessions that want more executors than they have.
     pub(crate) short: BTreeSet<SessionKey>,
     /// What the attached workers can give together.
     pub(crate) capacity: Resources,
     /// Executors that gave their session up and wait for another, or to be stopped.
     pub(crate) unbinding: BTreeSet<ExecutorKey>,
+    /// Executors whose resources come free: retiring, unbinding or being stopped.
+    pub(crate) leaving: BTreeSet<ExecutorKey>,
     /// Clients by the nonce they registered with.
     pub(crate) nonces: BTreeMap<u128, ClientId>,
     /// Clients of gateways.

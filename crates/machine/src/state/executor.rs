@@ -85,6 +85,12 @@ impl Executor {
         matches!(self.row.state, ExecutorState::Void | ExecutorState::Binding | ExecutorState::Bound)
     }
 
+    /// Whether it gives its resources back as soon as it can.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.row.retiring || matches!(self.row.state, ExecutorState::Unbinding | ExecutorState::Releasing)
+    }
+
     /// Whether it serves a session and has nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {

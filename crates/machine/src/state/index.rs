@@ -2,6 +2,7 @@
 //! so what is derived cannot depend on how the state came about.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use flame_types::{AppName, ClusterMs, ExecutorKey, ExecutorState, NodeName, Resources, SessionKey, SessionState};
 
@@ -47,11 +48,8 @@ impl State {
     pub(crate) fn index_executor(&mut self, key: ExecutorKey) {
         let now = self.cluster.time;
         let Some(executor) = self.executors.get_mut(&key) else { return };
-        if executor.row.state == ExecutorState::Unbinding {
-            self.unbinding.insert(key);
-        } else {
-            self.unbinding.remove(&key);
-        }
+        set_member(&mut self.unbinding, key, executor.row.state == ExecutorState::Unbinding);
+        set_member(&mut self.leaving, key, executor.is_leaving());
         let serves = executor.row.state == ExecutorState::Bound && !executor.row.retiring;
         let takes_tasks = self.nodes.get(&executor.row.node).is_some_and(super::Node::takes_tasks);
         let ready = serves && takes_tasks;
@@ -107,6 +105,7 @@ impl State {
             self.timers.remove(at, Timer::Idle(key));
         }
         self.unbinding.remove(&key);
+        self.leaving.remove(&key);
     }
 
     /// Sets what is derived from a session as a whole. Says whether the planner should look again.
@@ -115,16 +114,13 @@ impl State {
         let gang_patience_ms = self.cluster.config.gang_patience_ms;
         let Some(session) = self.sessions.get_mut(&key) else {
             self.short.remove(&key);
+            self.unsettled.remove(&key);
             return self.active.remove(&key);
         };
         let (wanted, have) = (session.wanted(), session.staying());
         let fitting = u32::try_from(session.asked.spec.resources.count_in(capacity)).unwrap_or(u32::MAX);
         let (before, useful) = (session.useful, wanted.min(fitting.max(have.saturating_add(1))));
-        if useful > have {
-            self.short.insert(key);
-        } else {
-            self.short.remove(&key);
-        }
+        set_member(&mut self.short, key, useful > have);
         // More matters when it is more than there is. Less matters to those who wait, to what was kept for this
         // session, and where executors are kept although they have been idle for long.
         let look = match useful.cmp(&before) {
@@ -132,20 +128,17 @@ impl State {
             Ordering::Greater => useful > have,
             Ordering::Less => before > have || !self.short.is_empty() || session.overdue > 0,
         };
-        let look = look || session.has_stuck_tasks();
+        let stuck = session.has_stuck_tasks();
         session.useful = useful;
         session.demand = wanted;
         let placement = Some(session.row.not_before);
         let gang = session.row.gang_short_since.map(|since| since.plus(gang_patience_ms));
         self.timers.replace(Timer::Placement(key), &mut session.placement_timer, placement, now);
         self.timers.replace(Timer::Gang(key), &mut session.gang_timer, gang, now);
-        let active = wanted > 0 || !session.executors.is_empty() || session.row.wait.is_some();
-        if active {
-            self.active.insert(key);
-        } else {
-            self.active.remove(&key);
-        }
-        look
+        let waits = session.row.wait.is_some();
+        set_member(&mut self.active, key, wanted > 0 || !session.executors.is_empty() || waits);
+        set_member(&mut self.unsettled, key, wanted != have || waits || session.overdue > 0 || stuck);
+        look || stuck
     }
 
     /// Sets what a node adds to the capacity of the cluster. Sessions are to be indexed again when that changes.
@@ -162,6 +155,7 @@ impl State {
         let now = self.cluster.time;
         self.active.remove(&key);
         self.short.remove(&key);
+        self.unsettled.remove(&key);
         let Some(session) = self.sessions.get_mut(&key) else { return };
         self.timers.replace(Timer::Placement(key), &mut session.placement_timer, None, now);
         self.timers.replace(Timer::Gang(key), &mut session.gang_timer, None, now);
@@ -198,5 +192,14 @@ impl State {
         self.sessions.get(&key).is_some_and(|session| {
             session.row.state == SessionState::Open && session.ready >= session.batch_size() && !session.free.is_empty()
         })
+    }
+}
+
+/// Makes a key a member of a set, or not.
+fn set_member<K: Ord>(set: &mut BTreeSet<K>, key: K, is_member: bool) {
+    if is_member {
+        set.insert(key);
+    } else {
+        set.remove(&key);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 
 use flame_machine::command::WaitReason;
-use flame_machine::{Command, Reply, State, schedule, view};
+use flame_machine::{Command, Reply, State, invariants, schedule, view};
 use flame_types::{NodeState, SessionKey};
 use proptest::prelude::*;
 
@@ -101,6 +101,20 @@ proptest! {
             for (command, (_, _, reply)) in plan.iter().zip(replies) {
                 prop_assert!(!matches!(reply, Reply::Refused(_)), "{}: {:?}", print::command(command), reply);
             }
+            Ok(())
+        })?;
+    }
+
+    /// Sessions that hold just what they want are not looked at while there is enough for everybody: that changes no
+    /// plan, neither the first nor any that follows from it.
+    #[test]
+    fn leaving_settled_sessions_out_changes_no_plan(steps in steps()) {
+        run(&steps, &mut |world, batch| {
+            world.apply_batch(batch);
+            invariants::planned(&world.state).map_err(TestCaseError::fail)?;
+            let mut copy = world.clone();
+            copy.apply(0, schedule::plan(&copy.state));
+            invariants::planned(&copy.state).map_err(TestCaseError::fail)?;
             Ok(())
         })?;
     }
