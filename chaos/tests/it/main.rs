@@ -8,6 +8,7 @@ mod lease;
 mod metrics;
 mod power_cut;
 mod programs;
+mod published_watch;
 mod refusals;
 mod retention;
 mod scenes;

@@ -4,15 +4,27 @@
 //! them itself, which is what the published watches do; [`Results`](super::results::Results) come with what ended
 //! tasks gave, for our own stream. In both, changes gather while the reader is busy, and a mailbox that would grow
 //! beyond its limit is emptied and says so: then its reader looks for itself.
+//!
+//! The end of a task is told at once. That it has begun to run, or waits again, is told with the next end or after
+//! [`MOVES_LINGER`], whichever is first: most tasks are short, and of those a reader then looks once and not twice.
 
 use flame_machine::event::Event;
+use std::time::Duration;
+
 use flame_types::{Generation, LogIndex, SessionKey, TaskNo};
+use tokio::time::Instant;
 
 use super::mailbox::{Mailboxes, Reader};
 use super::results::{Following, Results, ResultsRoom, publish_results};
 
 /// Most task ranges that wait in one inbox.
 pub const INBOX_RANGES_MAX: usize = 65_536;
+
+/// How long a task's new state may stay untold while it is not its last.
+pub const MOVES_LINGER: Duration = Duration::from_millis(5);
+
+/// Tasks `first ..= last`.
+pub type TaskRange = (TaskNo, TaskNo);
 
 /// All subscriptions of this node.
 #[derive(Clone)]
@@ -24,7 +36,8 @@ pub struct EventHub {
 
 #[derive(Default)]
 struct Changes {
-    tasks: Vec<(TaskNo, TaskNo)>,
+    ended: Vec<TaskRange>,
+    moved: Vec<TaskRange>,
     session: bool,
     gone: bool,
     resync: bool,
@@ -34,8 +47,13 @@ struct Changes {
 /// What happened in a session since the reader last looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionChange {
-    /// Tasks `first ..= last` of each range may have a new state.
-    Tasks(Vec<(TaskNo, TaskNo)>),
+    /// Tasks have a new state.
+    Tasks {
+        /// These have ended: their rows say how.
+        ended: Vec<TaskRange>,
+        /// These may have moved on, and may have ended since.
+        moved: Vec<TaskRange>,
+    },
     /// The session itself changed: its state or its events.
     Session,
     /// The session and its tasks are gone.
@@ -47,7 +65,11 @@ pub enum SessionChange {
 }
 
 /// The changes of one session from the moment of subscribing. Unsubscribes when dropped.
-pub struct Subscription(Reader<Changes>);
+pub struct Subscription {
+    reader: Reader<Changes>,
+    /// When moves are told that wait.
+    moves_due: Option<Instant>,
+}
 
 impl EventHub {
     /// A hub that nobody follows yet. So many bytes of results may wait for all readers together.
@@ -60,7 +82,7 @@ impl EventHub {
     /// Subscribes to a session. Read its state *after* subscribing: then nothing falls between.
     #[must_use]
     pub fn subscribe(&self, session: SessionKey) -> Subscription {
-        Subscription(self.changes.open(session, Changes::default()))
+        Subscription { reader: self.changes.open(session, Changes::default()), moves_due: None }
     }
 
     /// Follows the results of a session. Read what was recorded before *after* this: then nothing falls between.
@@ -104,54 +126,100 @@ impl EventHub {
 impl Changes {
     fn add(&mut self, event: &Event) {
         match event {
-            Event::Task { task, .. } | Event::Ended { task, .. } => self.add_tasks(*task, *task),
-            Event::Tasks { first, last, .. } => self.add_tasks(*first, *last),
+            Event::Task { task, state, .. } | Event::Ended { task, state, .. } => {
+                self.add_tasks((*task, *task), state.is_terminal());
+            }
+            Event::Tasks { first, last, state, .. } => self.add_tasks((*first, *last), state.is_terminal()),
             Event::Session { .. } => self.session = true,
             Event::SessionGone { .. } => self.gone = true,
         }
     }
 
-    fn add_tasks(&mut self, first: TaskNo, last: TaskNo) {
+    fn add_tasks(&mut self, tasks: TaskRange, have_ended: bool) {
         if self.resync {
             return;
         }
-        if self.tasks.len() == INBOX_RANGES_MAX {
-            self.tasks = Vec::new();
+        if self.ended.len() + self.moved.len() == INBOX_RANGES_MAX {
+            (self.ended, self.moved) = (Vec::new(), Vec::new());
             self.resync = true;
             return;
         }
-        self.tasks.push((first, last));
+        if have_ended { &mut self.ended } else { &mut self.moved }.push(tasks);
     }
 
-    /// The most urgent change, taken out.
+    /// The most urgent change, taken out. Moves alone are not urgent.
     fn take(&mut self) -> Option<SessionChange> {
         if std::mem::take(&mut self.resync) {
-            self.tasks.clear();
+            self.take_tasks();
             return Some(SessionChange::Resync);
         }
-        if !self.tasks.is_empty() {
-            return Some(SessionChange::Tasks(std::mem::take(&mut self.tasks)));
+        if !self.ended.is_empty() {
+            return Some(self.take_tasks());
         }
-        if std::mem::take(&mut self.session) {
-            return Some(SessionChange::Session);
+        if self.session || self.gone || self.stopped {
+            // What is told next must not overtake the tasks.
+            if !self.moved.is_empty() {
+                return Some(self.take_tasks());
+            }
+            if std::mem::take(&mut self.session) {
+                return Some(SessionChange::Session);
+            }
+            return Some(if self.gone { SessionChange::Gone } else { SessionChange::Stopped });
         }
-        if self.gone {
-            return Some(SessionChange::Gone);
-        }
-        self.stopped.then_some(SessionChange::Stopped)
+        None
     }
+
+    /// The same, or that there are moves.
+    fn find(&mut self) -> Option<Found> {
+        let urgent = self.take().map(Found::Change);
+        urgent.or_else(|| (!self.moved.is_empty()).then_some(Found::Moves))
+    }
+
+    fn take_tasks(&mut self) -> SessionChange {
+        SessionChange::Tasks { ended: std::mem::take(&mut self.ended), moved: std::mem::take(&mut self.moved) }
+    }
+}
+
+/// What a subscription finds in its mailbox.
+enum Found {
+    Change(SessionChange),
+    /// Nothing but moves, which can wait.
+    Moves,
 }
 
 impl Subscription {
     /// The next change. [`SessionChange::Gone`] and [`SessionChange::Stopped`] come again with every call.
     pub async fn next(&mut self) -> SessionChange {
-        self.0.next(Changes::take).await
+        let change = match self.moves_due {
+            Some(due) => self.next_until(due).await,
+            None => match self.reader.next(Changes::find).await {
+                Found::Change(change) => change,
+                Found::Moves => {
+                    let due = Instant::now() + MOVES_LINGER;
+                    self.moves_due = Some(due);
+                    self.next_until(due).await
+                }
+            },
+        };
+        self.moves_due = None;
+        change
+    }
+
+    /// The next change that is urgent, or the moves that wait.
+    async fn next_until(&mut self, due: Instant) -> SessionChange {
+        tokio::select! {
+            biased;
+            change = self.reader.next(Changes::take) => return change,
+            () = tokio::time::sleep_until(due) => {}
+        }
+        self.reader.next(|changes| Some(changes.take().unwrap_or_else(|| changes.take_tasks()))).await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use flame_types::TaskState;
+    use futures::FutureExt;
 
     use super::*;
 
@@ -159,6 +227,18 @@ mod tests {
 
     fn task_event(session: SessionKey, task: u64) -> Event {
         Event::Task { session, task: TaskNo(task), state: TaskState::Running, attempt: 1 }
+    }
+
+    fn ended_event(task: u64) -> Event {
+        Event::Task { session: SESSION, task: TaskNo(task), state: TaskState::Cancelled, attempt: 1 }
+    }
+
+    fn range(task: u64) -> TaskRange {
+        (TaskNo(task), TaskNo(task))
+    }
+
+    fn moved(tasks: &[u64]) -> SessionChange {
+        SessionChange::Tasks { ended: Vec::new(), moved: tasks.iter().map(|task| range(*task)).collect() }
     }
 
     fn publish(hub: &EventHub, events: &[Event]) {
@@ -170,8 +250,7 @@ mod tests {
         let hub = EventHub::new(1 << 20);
         let mut subscription = hub.subscribe(SESSION);
         publish(&hub, &[task_event(SessionKey(8), 1), task_event(SESSION, 2), task_event(SESSION, 3)]);
-        let both = SessionChange::Tasks(vec![(TaskNo(2), TaskNo(2)), (TaskNo(3), TaskNo(3))]);
-        assert_eq!(subscription.next().await, both);
+        assert_eq!(subscription.next().await, moved(&[2, 3]));
     }
 
     #[tokio::test]
@@ -183,7 +262,32 @@ mod tests {
         }
         assert_eq!(subscription.next().await, SessionChange::Resync);
         publish(&hub, &[task_event(SESSION, 5)]);
-        assert_eq!(subscription.next().await, SessionChange::Tasks(vec![(TaskNo(5), TaskNo(5))]));
+        assert_eq!(subscription.next().await, moved(&[5]));
+    }
+
+    #[tokio::test]
+    async fn an_end_is_told_at_once_and_takes_the_moves_along() {
+        let hub = EventHub::new(1 << 20);
+        let mut subscription = hub.subscribe(SESSION);
+        publish(&hub, &[task_event(SESSION, 1), task_event(SESSION, 2)]);
+        assert!(subscription.next().now_or_never().is_none(), "moves alone can wait");
+        publish(&hub, &[ended_event(1)]);
+        let both = SessionChange::Tasks { ended: vec![range(1)], moved: vec![range(1), range(2)] };
+        assert_eq!(subscription.next().now_or_never(), Some(both));
+        assert!(subscription.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_move_is_told_in_the_end_however_often_its_reader_is_interrupted() {
+        let hub = EventHub::new(1 << 20);
+        let mut subscription = hub.subscribe(SESSION);
+        publish(&hub, &[task_event(SESSION, 1)]);
+        for _ in 0..1000 {
+            if let Ok(told) = tokio::time::timeout(MOVES_LINGER / 3, subscription.next()).await {
+                return assert_eq!(told, moved(&[1]));
+            }
+        }
+        panic!("interruptions put it off for ever");
     }
 
     #[tokio::test]
@@ -191,7 +295,7 @@ mod tests {
         let hub = EventHub::new(1 << 20);
         let mut subscription = hub.subscribe(SESSION);
         publish(&hub, &[task_event(SESSION, 1), Event::SessionGone { session: SESSION }]);
-        assert!(matches!(subscription.next().await, SessionChange::Tasks(_)));
+        assert_eq!(subscription.next().now_or_never(), Some(moved(&[1])));
         assert_eq!(subscription.next().await, SessionChange::Gone);
         assert_eq!(subscription.next().await, SessionChange::Gone);
     }

@@ -28,8 +28,8 @@ use super::watch::stopping;
 use crate::api::call::Call;
 use crate::api::errors::invalid;
 use crate::api::outbox::{Gone, Messages, Outbox, outbox};
-use crate::api::read::{self, TASKS_PER_READ_MAX};
-use crate::drive::events::{SessionChange, Subscription};
+use crate::api::read::{self, Standing, TASKS_PER_READ_MAX};
+use crate::drive::events::{SessionChange, Subscription, TaskRange};
 use crate::drive::gateway::Gateway;
 
 /// Most tasks that one stream follows at a time.
@@ -204,14 +204,12 @@ impl Watch<'_> {
 
     async fn on_change(&mut self, change: SessionChange) -> Result<(), End> {
         match change {
-            SessionChange::Tasks(ranges) => {
-                let touched = |(first, last): (TaskNo, TaskNo)| self.followed.range(first..=last);
-                let ranges = ranges.into_iter().filter(|(first, last)| first <= last);
-                let numbers: BTreeSet<TaskNo> = ranges.flat_map(touched).map(|(number, _)| *number).collect();
-                self.refresh(numbers.into_iter().collect()).await
+            SessionChange::Tasks { ended, moved } => {
+                self.refresh(self.followed_in(&ended), Answer::Ended).await?;
+                self.refresh(self.followed_in(&moved), Answer::WhenChanged).await
             }
             SessionChange::Resync => {
-                self.refresh(self.followed.keys().copied().collect()).await?;
+                self.refresh(self.followed.keys().copied().collect(), Answer::WhenChanged).await?;
                 self.look_whether_closed().await
             }
             SessionChange::Session => self.look_whether_closed().await,
@@ -220,9 +218,17 @@ impl Watch<'_> {
         }
     }
 
+    /// The tasks of these ranges that are followed, each once.
+    fn followed_in(&self, ranges: &[TaskRange]) -> Vec<TaskNo> {
+        let ranges = ranges.iter().filter(|(first, last)| first <= last);
+        let numbers = ranges.flat_map(|(first, last)| self.followed.range(*first..=*last));
+        let numbers: BTreeSet<TaskNo> = numbers.map(|(number, _)| *number).collect();
+        numbers.into_iter().collect()
+    }
+
     /// Sends the tasks that have another state than was sent last.
-    async fn refresh(&mut self, numbers: Vec<TaskNo>) -> Result<(), End> {
-        for number in self.show(&numbers, Answer::WhenChanged).await? {
+    async fn refresh(&mut self, numbers: Vec<TaskNo>, answer: Answer) -> Result<(), End> {
+        for number in self.show(&numbers, answer).await? {
             // A task that was there is not there any more: its session, or the task alone.
             if !has_left(self.gateway, self.key, number).await? {
                 return Err(End::Error(deleted(&self.session)));
@@ -236,25 +242,37 @@ impl Watch<'_> {
     /// Looks at tasks and sends them. Returns the numbers of which there is no task.
     async fn show(&mut self, numbers: &[TaskNo], answer: Answer) -> Result<Vec<TaskNo>, End> {
         let mut unknown = Vec::new();
-        let mut rest = numbers;
-        while !rest.is_empty() {
-            let some = rest[..rest.len().min(TASKS_PER_READ_MAX)].to_vec();
-            let found = read::tasks(self.gateway, self.key, some).await?;
-            rest = &rest[found.len().max(1).min(rest.len())..];
-            for (number, task) in found {
-                let Some(task) = task else {
-                    unknown.push(number);
-                    continue;
-                };
-                let state = task.state;
-                if answer == Answer::WhenChanged && self.followed.get(&number) == Some(&state) {
-                    continue;
+        for some in numbers.chunks(TASKS_PER_READ_MAX) {
+            let mut standings = self.standings(some, answer).await?;
+            while !standings.is_empty() {
+                let (found, rest) = read::tasks_that_stand(self.gateway, self.key, standings).await?;
+                standings = rest;
+                for (number, task) in found {
+                    let Some(task) = task else {
+                        unknown.push(number);
+                        continue;
+                    };
+                    self.follow(number, task.state)?;
+                    self.outbox.send(shown(&self.session, task, self.call.dialect)).await?;
                 }
-                self.follow(number, state)?;
-                self.outbox.send(shown(&self.session, task, self.call.dialect)).await?;
             }
         }
         Ok(unknown)
+    }
+
+    /// How those of these tasks stand that are to be sent.
+    async fn standings(&self, numbers: &[TaskNo], answer: Answer) -> Result<Vec<(TaskNo, Standing)>, Status> {
+        if answer == Answer::Ended {
+            return Ok(numbers.iter().map(|number| (*number, Standing::Ended)).collect());
+        }
+        let mut standings = read::standings(self.gateway, self.key, numbers.to_vec()).await?;
+        if answer == Answer::WhenChanged {
+            standings.retain(|(number, now)| match now {
+                Standing::Live { state, .. } => self.followed.get(number) != Some(state),
+                Standing::Ended | Standing::Unknown => true,
+            });
+        }
+        Ok(standings)
     }
 
     fn follow(&mut self, number: TaskNo, state: TaskState) -> Result<(), End> {
@@ -296,6 +314,8 @@ enum Answer {
     Always,
     /// It may have changed.
     WhenChanged,
+    /// It has ended, and apply has said so: its rows tell all.
+    Ended,
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -15,6 +15,10 @@ pub const TASKS_PER_READ_MAX: usize = 256;
 /// A go ends early once it has read this many bytes of inputs and outputs.
 const BYTES_PER_READ: usize = 4 << 20;
 
+/// So few tasks are read where the call is: their rows are nearly always still in memory, and a thread more on the way
+/// costs as much as ten of them.
+const READ_HERE_MAX: usize = 8;
+
 /// A task, or `None` where there is none of this number.
 pub type Found = (TaskNo, Option<TaskSnapshot>);
 
@@ -32,12 +36,38 @@ pub async fn task(gateway: &Gateway, session: SessionKey, number: TaskNo) -> Res
 ///
 /// # Errors
 /// As for [`task`].
-pub async fn tasks(gateway: &Gateway, session: SessionKey, mut numbers: Vec<TaskNo>) -> Result<Vec<Found>, Status> {
+pub async fn tasks(gateway: &Gateway, session: SessionKey, numbers: Vec<TaskNo>) -> Result<Vec<Found>, Status> {
+    let standings = standings(gateway, session, numbers).await?;
+    tasks_that_stand(gateway, session, standings).await.map(|(found, _)| found)
+}
+
+/// One task of which it is known how it stands.
+///
+/// # Errors
+/// INTERNAL when its rows are damaged.
+pub async fn task_that_stands(
+    gateway: &Gateway,
+    session: SessionKey,
+    number: TaskNo,
+    standing: Standing,
+) -> Result<Option<TaskSnapshot>, Status> {
+    let (found, _) = tasks_that_stand(gateway, session, vec![(number, standing)]).await?;
+    Ok(found.into_iter().next().and_then(|(_, task)| task))
+}
+
+/// How tasks stand in memory: of the first [`TASKS_PER_READ_MAX`] of these numbers.
+///
+/// # Errors
+/// UNAVAILABLE when the node stops.
+pub async fn standings(
+    gateway: &Gateway,
+    session: SessionKey,
+    mut numbers: Vec<TaskNo>,
+) -> Result<Vec<(TaskNo, Standing)>, Status> {
     numbers.truncate(TASKS_PER_READ_MAX);
     let look =
         move |state: &State| numbers.into_iter().map(|number| (number, standing(state, session, number))).collect();
-    let standings: Vec<(TaskNo, Standing)> = gateway.with_state(look).await?;
-    read_rows(gateway, session, standings).await
+    Ok(gateway.with_state(look).await?)
 }
 
 /// The tasks of a session above `after`, in the order of their numbers: as many as one go takes; an empty list at the
@@ -88,7 +118,7 @@ async fn page_above(gateway: &Gateway, session: SessionKey, after: TaskNo) -> Re
     };
     let standings: Option<Vec<(TaskNo, Standing)>> = gateway.with_state(look).await?;
     let Some(standings) = standings else { return Ok(None) };
-    read_rows(gateway, session, standings).await.map(Some)
+    tasks_that_stand(gateway, session, standings).await.map(|(found, _)| Some(found))
 }
 
 /// When a task was submitted that was applied here a moment ago: its row is still in memory.
@@ -100,27 +130,35 @@ pub fn created(gateway: &Gateway, session: SessionKey, number: TaskNo) -> Result
     Ok(rows.inputs_of(number)?.map(|(_, row)| row.created))
 }
 
-async fn read_rows(
+/// Tasks of which it is known how they stand, in this order: as many of them from the front as one go takes, at least
+/// one, and the others as they came.
+///
+/// # Errors
+/// INTERNAL when their rows are damaged.
+pub async fn tasks_that_stand(
     gateway: &Gateway,
     session: SessionKey,
     standings: Vec<(TaskNo, Standing)>,
-) -> Result<Vec<Found>, Status> {
-    let reader = gateway.rows();
-    let read = move || -> Result<Vec<Found>, ReadError> {
-        let mut rows = TaskRows::new(reader, session);
+) -> Result<(Vec<Found>, Vec<(TaskNo, Standing)>), Status> {
+    let are_few = standings.len() <= READ_HERE_MAX;
+    let mut rows = TaskRows::new(gateway.rows(), session);
+    let read = move || -> Result<_, ReadError> {
         let mut found = Vec::with_capacity(standings.len());
         let mut bytes = 0;
-        for (number, standing) in standings {
+        let mut standings = standings.into_iter();
+        while bytes < BYTES_PER_READ
+            && let Some((number, standing)) = standings.next()
+        {
             let task = rows.task(number, standing)?;
             let payloads = task.iter().flat_map(|task| [&task.input, &task.output]).flatten();
             bytes += payloads.map(flame_types::Payload::len).sum::<usize>();
             found.push((number, task));
-            if bytes >= BYTES_PER_READ {
-                break;
-            }
         }
-        Ok(found)
+        Ok((found, standings.collect()))
     };
+    if are_few {
+        return Ok(read()?);
+    }
     let joined = tokio::task::spawn_blocking(read).await;
     Ok(joined.map_err(|error| Status::internal(format!("a read ended early: {error}")))??)
 }
