@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use flame_listen::limited;
+use futures::StreamExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -16,6 +17,11 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::consensus::Audience;
+
+mod connection;
+
+use connection::Connection;
+pub use connection::Writes;
 
 /// Most connections of one listener.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -42,12 +48,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub async fn serve(
     listener: io::Result<std::net::TcpListener>,
     routes: Routes,
+    writes: Writes,
     audience: Option<Audience>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::from_std(listener?)?;
     let seat = move || audience.as_ref().map(Audience::enter);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let connections = limited(incoming, CONNECTIONS_MAX, seat)
+        .map(move |connection| connection.map(|stream| Connection::new(stream, writes)));
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
@@ -56,7 +65,7 @@ pub async fn serve(
         .max_concurrent_streams(STREAMS_MAX)
         .concurrency_limit_per_connection(CALLS_MAX)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(limited(incoming, CONNECTIONS_MAX, seat), stop.cancelled_owned())
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await?;
     Ok(())
 }

@@ -30,6 +30,7 @@ use crate::drive::replies::Replies;
 use crate::drive::sink::{Sink, Targets};
 use crate::exit::Exit;
 use crate::http::scrape::{Scraper, Watched};
+use crate::listener::Writes;
 use crate::memory::{Memory, Share};
 use crate::metrics::handles::ConsensusMetrics;
 use crate::metrics::{self, Metrics};
@@ -298,11 +299,11 @@ fn spawn_servers(
     let audience = parts.consensus.audience();
     let servers = Servers {
         callers: [
-            tokio::spawn(listener::serve(listeners.client.into_std(), client, Some(audience), stop.clone())),
-            tokio::spawn(listener::serve(listeners.worker.into_std(), worker, None, stop.clone())),
+            tokio::spawn(listener::serve(listeners.client.into_std(), client, Writes::Together, Some(audience), stop.clone())),
+            tokio::spawn(listener::serve(listeners.worker.into_std(), worker, Writes::AtOnce, None, stop.clone())),
         ],
         // On consensus' own runtime, down to the socket: load on the other one must not delay heartbeats.
-        peers: parts.consensus.runtime().spawn(listener::serve(listeners.peer.into_std(), peer, None, until_cut_off)),
+        peers: parts.consensus.runtime().spawn(listener::serve(listeners.peer.into_std(), peer, Writes::AtOnce, None, until_cut_off)),
         watchers: watchers(listeners.metrics, parts.scraper.clone(), stop),
     };
     println!("{ready}");
