@@ -1,8 +1,8 @@
 //! The leader's batcher: packs the commands that have come in into one Raft entry after another.
 //!
-//! There is no timer. While [`ENTRIES_IN_FLIGHT_MAX`] entries are under way, what comes in gathers; when one is
-//! settled, all that has gathered (up to the limits of an entry) is the next. An idle cluster therefore commits a
-//! lone command at once, and a busy one commits large entries.
+//! There is no timer. While entries are under way, what comes in gathers; when they are settled, all that has gathered
+//! (up to the limits of an entry) is the next one. An idle cluster therefore commits a lone command at once, and a busy
+//! one commits large entries. What is worth an entry of its own does not wait for the ones before: [`intake`] says when.
 //!
 //! The batcher is *open* only for a term whose `LeaderStart` has been applied here; otherwise, and whenever an entry
 //! does not make it, the senders are told that their parcel was *dropped*. They keep their commands and send them
@@ -17,12 +17,14 @@ use bytes::Bytes;
 use flame_types::{Seq, Term};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use self::intake::Intake;
 use self::stamp::Stamper;
 use super::replies::Replies;
 use crate::consensus::{Consensus, Proposal};
 use crate::memory::{Memory, Share};
 use crate::metrics::handles::{BatcherMetrics, EntryWatch};
 
+mod intake;
 pub mod stamp;
 
 /// Most entries that are proposed and not yet settled.
@@ -101,9 +103,8 @@ impl BatcherHandle {
         let (open, is_open) = watch::channel(None);
         let stamper = Stamper::default();
         let batcher = Batcher {
-            incoming,
+            intake: Intake::new(incoming),
             is_open,
-            in_flight: Arc::new(Semaphore::new(ENTRIES_IN_FLIGHT_MAX)),
             stamper: stamper.clone(),
             consensus: consensus.clone(),
             replies: replies.clone(),
@@ -169,9 +170,8 @@ impl BatcherHandle {
 }
 
 struct Batcher {
-    incoming: mpsc::Receiver<Waiting>,
+    intake: Intake,
     is_open: watch::Receiver<Option<Term>>,
-    in_flight: Arc<Semaphore>,
     stamper: Stamper,
     consensus: Consensus,
     replies: Arc<Replies>,
@@ -180,38 +180,9 @@ struct Batcher {
 
 impl Batcher {
     async fn run(mut self) {
-        let mut carried: Option<Waiting> = None;
-        loop {
-            let first = match carried.take() {
-                Some(waiting) => waiting,
-                None => match self.incoming.recv().await {
-                    Some(waiting) => waiting,
-                    None => return,
-                },
-            };
-            let permit = self.in_flight.clone().acquire_owned().await.expect("nobody closes this semaphore");
-            let (gathered, rest) = self.gather(first);
-            carried = rest;
+        while let Some((gathered, permit)) = self.intake.next().await {
             self.propose(gathered, permit).await;
         }
-    }
-
-    /// Takes what is there, up to the limits of an entry; the parcel that did not fit any more comes back.
-    fn gather(&mut self, first: Waiting) -> (Vec<Waiting>, Option<Waiting>) {
-        let mut commands = first.parcel.items.len();
-        let mut bytes = first.parcel.bytes();
-        let mut gathered = vec![first];
-        while commands < ENTRY_COMMANDS_MAX && bytes < ENTRY_BYTES_MAX {
-            let Ok(next) = self.incoming.try_recv() else { break };
-            let (next_commands, next_bytes) = (next.parcel.items.len(), next.parcel.bytes());
-            if commands + next_commands > ENTRY_COMMANDS_MAX || bytes + next_bytes > ENTRY_BYTES_MAX {
-                return (gathered, Some(next));
-            }
-            commands += next_commands;
-            bytes += next_bytes;
-            gathered.push(next);
-        }
-        (gathered, None)
     }
 
     async fn propose(&self, gathered: Vec<Waiting>, permit: OwnedSemaphorePermit) {
