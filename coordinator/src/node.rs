@@ -299,11 +299,23 @@ fn spawn_servers(
     let audience = parts.consensus.audience();
     let servers = Servers {
         callers: [
-            tokio::spawn(listener::serve(listeners.client.into_std(), client, Writes::Together, Some(audience), stop.clone())),
+            tokio::spawn(listener::serve(
+                listeners.client.into_std(),
+                client,
+                Writes::Together,
+                Some(audience),
+                stop.clone(),
+            )),
             tokio::spawn(listener::serve(listeners.worker.into_std(), worker, Writes::AtOnce, None, stop.clone())),
         ],
         // On consensus' own runtime, down to the socket: load on the other one must not delay heartbeats.
-        peers: parts.consensus.runtime().spawn(listener::serve(listeners.peer.into_std(), peer, Writes::AtOnce, None, until_cut_off)),
+        peers: parts.consensus.runtime().spawn(listener::serve(
+            listeners.peer.into_std(),
+            peer,
+            Writes::AtOnce,
+            None,
+            until_cut_off,
+        )),
         watchers: watchers(listeners.metrics, parts.scraper.clone(), stop),
     };
     println!("{ready}");

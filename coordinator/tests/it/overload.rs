@@ -7,14 +7,14 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
+use flame_coordinator::api;
 use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
 use flame_coordinator::consensus::Profile;
 use flame_coordinator::drive::gateway::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 use flame_coordinator::drive::leader::Defaults;
+use flame_coordinator::listener::{self, Writes};
 use flame_coordinator::memory::{MEMORY_MIN, Memory, Share};
 use flame_coordinator::node::{Listen, Options, Parts};
-use flame_coordinator::listener::{self, Writes};
-use flame_coordinator::api;
 use flame_machine::ClusterConfig;
 use flame_machine::command::{Command, Inputs, Submit};
 use flame_machine::event::Event;

@@ -115,9 +115,8 @@ fn is_enough_for_all(state: &State, unsettled: &[Claim<'_>], total: Resources) -
 fn to_be_shared(state: &State, rooms: &Rooms<'_>) -> Resources {
     let elsewhere = state.nodes.values().filter(|node| rooms.find(&node.row.name).is_none());
     let rows = elsewhere.flat_map(|node| &node.executors).map(|key| &state.executors[key].row);
-    let held = rows.filter(|row| {
-        state.sessions.get(&row.session).is_some_and(|session| session.executors.contains(&row.key))
-    });
+    let held =
+        rows.filter(|row| state.sessions.get(&row.session).is_some_and(|session| session.executors.contains(&row.key)));
     held.fold(rooms.capacity(), |sum, row| sum.plus(row.resources))
 }
 
