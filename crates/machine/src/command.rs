@@ -80,7 +80,7 @@ pub enum Command {
     Return { node: NodeName, epoch: Epoch, tokens: Vec<Token> },
     /// A recall came too late: these tasks have started, their results will come.
     Started { node: NodeName, epoch: Epoch, tokens: Vec<Token> },
-    /// The service of an executor has entered its session.
+    /// The service of an executor has entered its session. A result of a task of that session says the same.
     ExecutorReady { node: NodeName, epoch: Epoch, executor: ExecutorKey, session: SessionKey, attributes: Attributes },
     /// The service of an executor could not be started, or died; the executor is gone.
     ExecutorFailed { node: NodeName, epoch: Epoch, executor: ExecutorKey, started: Vec<Token>, cause: FailureCause },

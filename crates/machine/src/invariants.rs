@@ -100,7 +100,8 @@ pub fn one_place(state: &State) -> Result<(), Broken> {
     Ok(())
 }
 
-/// An assignment's executor is bound to the task's session and has it in its queue.
+/// An assignment's executor is bound to the task's session, or about to enter it and then nothing is shown as Running,
+/// and has it in its queue.
 ///
 /// # Errors
 /// Names the assignment.
@@ -115,7 +116,8 @@ pub fn bound(state: &State) -> Result<(), Broken> {
     }
     for (token, row) in &state.assignments {
         let executor = state.executors.get(&row.executor).ok_or_else(|| format!("token {token}: no executor"))?;
-        let serves = executor.row.state == ExecutorState::Bound || executor.row.gone;
+        let enters = executor.row.state == ExecutorState::Binding && row.started.is_none();
+        let serves = executor.row.state == ExecutorState::Bound || enters || executor.row.gone;
         if executor.row.session != row.session || !serves {
             return Err(format!("token {token}: executor {} does not serve session {}", row.executor, row.session));
         }
@@ -356,6 +358,9 @@ pub fn difference(left: &State, right: &State) -> Broken {
         active,
         unsettled,
         short,
+        in_line,
+        rivals,
+        spare,
         capacity,
         unbinding,
         leaving,

@@ -109,7 +109,10 @@ impl Frames<'_> {
             return Ok(None);
         };
         let Some(Row::App(app)) = self.live(&RowKey::app(&row.spec.application))? else { return Ok(None) };
-        let common_data = self.bulk(&RowKey::session(Table::CommonData, session))?;
+        let common_data = match row.common_data_bytes {
+            Some(_) => self.bulk(&RowKey::session(Table::CommonData, session))?,
+            None => None,
+        };
         let common_data = match common_data {
             Some(Row::CommonData(payload)) => Some(payload.0),
             _ => None,

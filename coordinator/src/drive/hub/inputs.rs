@@ -110,9 +110,15 @@ fn bytes_of(rows: &VecDeque<Arc<InputRow>>) -> usize {
 
 fn read(reader: &RowReader, session: SessionKey, task: TaskNo) -> Result<Option<InputRow>, Failure> {
     let key = RowKey::task(Table::Inputs, session, task);
-    let found = reader.last_at_or_before(Space::Bulk, &key.0, SESSION_PREFIX_BYTES)?;
-    let Some((key, value)) = found else { return Ok(None) };
-    let first = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    // The first task of a submit, and the only one of many, names its row: that is a look-up and no search.
+    let (first, value) = match reader.get(Space::Bulk, &key.0)? {
+        Some(value) => (task.0, value),
+        None => {
+            let found = reader.last_at_or_before(Space::Bulk, &key.0, SESSION_PREFIX_BYTES)?;
+            let Some((key, value)) = found else { return Ok(None) };
+            (key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes)), value)
+        }
+    };
     let bytes = value.len();
     let Row::Inputs(row) = codec::decode::<Row>(value)? else { return Ok(None) };
     let found = InputRow { session, first: TaskNo(first), row, bytes };

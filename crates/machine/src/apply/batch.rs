@@ -1,11 +1,12 @@
 //! The way of a batch: time advances, what became due happens, the commands take effect one after the other, and the
 //! rows of everything touched are written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use flame_types::{ClientId, ExecutorKey, LogIndex, NodeName, Seq, SessionKey, TaskNo, TaskState, Term, Token, WallMs};
 
 use super::changes::Changes;
+use super::hand_over::Chance;
 use crate::command::{Batch, Command};
 use crate::effect::{Effect, Order};
 use crate::event::Event;
@@ -53,6 +54,8 @@ pub(crate) struct Apply<'s> {
     pub placement_dirty: bool,
     /// Sessions to be given out from, and to be indexed, after this command.
     pub touched: BTreeSet<SessionKey>,
+    /// What may have made it possible that an executor changes its session.
+    pub chances: VecDeque<Chance>,
     /// What workers can give has changed: every session that wants something is to be indexed.
     pub capacity_changed: bool,
     /// Whether the entry holds exactly one command.
@@ -78,6 +81,7 @@ impl State {
             effects: Vec::new(),
             placement_dirty: false,
             touched: BTreeSet::new(),
+            chances: VecDeque::new(),
             capacity_changed: false,
             alone: batch.items.len() == 1,
         };
@@ -152,11 +156,16 @@ impl Apply<'_> {
         }
     }
 
-    /// Gives out tasks and indexes every session that the last step touched.
+    /// Gives out tasks and indexes every session that the last step touched; then idle executors go to sessions that wait.
     pub fn settle(&mut self) {
-        while let Some(key) = self.touched.pop_first() {
-            self.dispatch(key);
-            self.settle_session(key);
+        loop {
+            while let Some(key) = self.touched.pop_first() {
+                self.dispatch(key);
+                self.settle_session(key);
+            }
+            // What every session has and wants is known by now.
+            let Some(chance) = self.chances.pop_front() else { break };
+            self.take_chance(chance);
         }
         if std::mem::take(&mut self.capacity_changed) {
             let active: Vec<SessionKey> = self.state.active.iter().copied().collect();

@@ -112,7 +112,7 @@ impl Apply<'_> {
             let found = &self.state.executors[&executor];
             match (found.row.state, found.queue.is_empty()) {
                 (ExecutorState::Bound, true) => self.unbind(executor),
-                (ExecutorState::Bound, false) => {
+                (ExecutorState::Bound | ExecutorState::Binding, false) => {
                     self.state.detach_executor(executor);
                     self.state.executors.get_mut(&executor).expect("it was found above").row.retiring = true;
                     self.state.leaving.insert(executor);

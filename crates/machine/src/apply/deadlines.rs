@@ -65,7 +65,10 @@ impl Apply<'_> {
                     self.give_gang_back(session);
                 }
             }
-            Timer::Placement(_) => self.placement_dirty = true,
+            Timer::Placement(session) => {
+                self.touched.insert(session);
+                self.placement_dirty = true;
+            }
             Timer::Idle(executor) => {
                 self.state.index_executor(executor);
                 self.touched.extend(self.state.executors.get(&executor).map(|found| found.row.session));

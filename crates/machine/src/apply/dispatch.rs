@@ -1,9 +1,10 @@
 //! Pending tasks to executors with room.
 //!
 //! **Invariant:** only here is a task assigned: its session open, not suspended and with a whole gang ready, the
-//! executor bound to that session on an attached node that is not drained.
+//! executor bound to that session on an attached node that is not drained. One task may ride behind the order to enter
+//! the session (`hand_over.rs`).
 
-use flame_types::{ExecutorKey, SessionKey, TaskNo, TaskState, Token};
+use flame_types::{ExecutorKey, ExecutorState, SessionKey, TaskNo, TaskState, Token};
 
 use super::batch::Apply;
 use crate::effect::Order;
@@ -22,7 +23,7 @@ impl Apply<'_> {
         self.touched.remove(&key);
     }
 
-    fn assign(&mut self, key: SessionKey, task: TaskNo, executor: ExecutorKey) {
+    pub(super) fn assign(&mut self, key: SessionKey, task: TaskNo, executor: ExecutorKey) {
         let session = self.state.sessions.get_mut(&key).expect("dispatch has found it");
         let story = match session.pending.remove(task) {
             Some(pending) => {
@@ -64,9 +65,13 @@ impl Apply<'_> {
         self.executor_changed(executor);
     }
 
-    /// The first `slots` tasks of a queue run: those that have just come so far are shown as Running.
+    /// The first `slots` tasks of a queue run: those that have just come so far are shown as Running. Nothing runs in an
+    /// executor that has not entered its session.
     pub(super) fn promote(&mut self, key: ExecutorKey) {
         let executor = &self.state.executors[&key];
+        if executor.row.state == ExecutorState::Binding {
+            return;
+        }
         let front = executor.queue.len().min(executor.row.slots as usize);
         for place in 0..front {
             let token = self.state.executors[&key].queue[place];

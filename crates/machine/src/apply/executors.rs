@@ -8,6 +8,7 @@ use flame_types::{ExecutorKey, ExecutorState, NodeName, SessionKey, Token, kept_
 
 use super::batch::Apply;
 use super::ending::Loss;
+use super::hand_over::Chance;
 use crate::command::{Attributes, FailureCause};
 use crate::effect::Order;
 use crate::state::doubled;
@@ -30,17 +31,23 @@ impl Apply<'_> {
         executor.row.epoch = executor.row.epoch.next();
         executor.row.idle_since = now;
         let (node, session) = (executor.row.node.clone(), executor.row.session);
+        let mut news = executor.queue.is_empty();
         if let Some(found) = self.state.nodes.get_mut(&node)
             && found.row.bind_failures > 0
         {
             found.row.bind_failures = 0;
             self.changes.nodes.insert(node);
+            news = true;
         }
         if let Some(found) = self.state.sessions.get_mut(&session) {
+            news |= found.row.bind_failures > 0;
             found.row.bind_failures = 0;
         }
+        // What rode behind the order to enter runs now.
+        self.promote(key);
         self.executor_changed(key);
-        self.placement_dirty = true;
+        // With a task to run everything is as it was planned.
+        self.placement_dirty |= news;
     }
 
     /// A bound executor without tasks gives its session up. It may serve another one of the same application.
@@ -68,11 +75,12 @@ impl Apply<'_> {
         self.placement_dirty = true;
     }
 
-    /// A busy executor gets nothing new and gives its session up when it is done.
+    /// An executor gets nothing new and gives its session up when it has nothing to do any more. One that has not
+    /// entered its session is stopped then.
     pub(super) fn retire(&mut self, key: ExecutorKey) {
         let executor = self.state.executors.get_mut(&key).expect("the caller has found it");
         if executor.queue.is_empty() {
-            return self.unbind(key);
+            return if executor.row.state == ExecutorState::Bound { self.unbind(key) } else { self.stop(key) };
         }
         if executor.row.retiring {
             return;
@@ -116,8 +124,8 @@ impl Apply<'_> {
             return self.remove_executor(key);
         }
         executor.row.idle_since = now;
-        if executor.row.retiring && executor.row.state == ExecutorState::Bound {
-            return self.unbind(key);
+        if executor.row.retiring {
+            return self.retire(key);
         }
         self.executor_changed(key);
     }
@@ -187,6 +195,9 @@ impl Apply<'_> {
         executor.row.state = state;
         executor.row.epoch = executor.row.epoch.next();
         self.executor_changed(key);
+        if state == ExecutorState::Unbinding {
+            self.chances.push_back(Chance::Unbound(key));
+        }
         self.placement_dirty = true;
     }
 

@@ -78,7 +78,7 @@ impl Apply<'_> {
         match plan.reuse {
             Some((executor, epoch)) => {
                 self.check_reuse(plan, executor, epoch, &app, edition)?;
-                self.rebind(executor, plan);
+                self.hand_over(executor, plan.session);
             }
             None => {
                 self.check_room(plan, &app)?;
@@ -109,8 +109,8 @@ impl Apply<'_> {
             }
         }
         match state {
-            ExecutorState::Bound => self.retire(key),
-            ExecutorState::Void | ExecutorState::Binding | ExecutorState::Unbinding => self.stop(key),
+            ExecutorState::Bound | ExecutorState::Void | ExecutorState::Binding => self.retire(key),
+            ExecutorState::Unbinding => self.stop(key),
             other => return Err(Refusal::ExecutorState(other)),
         }
         Ok(Reply::Done)
@@ -122,10 +122,12 @@ impl Apply<'_> {
     }
 
     pub(super) fn waiting(&mut self, key: SessionKey, reason: Option<WaitReason>) -> Outcome {
-        if !self.state.sessions.contains_key(&key) {
+        let Some(session) = self.state.sessions.get(&key) else {
             return Err(Refusal::SessionNotFound(key.to_string()));
-        }
-        self.set_wait(key, reason);
+        };
+        // It may have been given executors since this was planned.
+        let is_served = session.staying() >= session.batch_size();
+        self.set_wait(key, reason.filter(|_| !is_served));
         Ok(Reply::Done)
     }
 
@@ -260,24 +262,9 @@ impl Apply<'_> {
         };
         self.state.executors.insert(key, Executor::new(row));
         self.state.count_executor(key);
-        self.start_executor(key, plan);
-    }
-
-    fn rebind(&mut self, key: ExecutorKey, plan: &Placement) {
-        self.state.detach_executor(key);
-        let executor = self.state.executors.get_mut(&key).expect("it was checked");
-        executor.row.session = plan.session;
-        executor.row.state = ExecutorState::Binding;
-        executor.row.epoch = executor.row.epoch.next();
-        executor.row.ran_us_mean = 0;
-        executor.row.completed = 0;
-        self.start_executor(key, plan);
-    }
-
-    fn start_executor(&mut self, executor: ExecutorKey, plan: &Placement) {
-        self.executor_changed(executor);
+        self.executor_changed(key);
         let (session, resources) = (plan.session, plan.resources);
-        self.order(&plan.node, Order::Start { executor, session, resources });
+        self.order(&plan.node, Order::Start { executor: key, session, resources });
     }
 }
 

@@ -15,6 +15,7 @@
 //! | `leader.rs`, `upkeep.rs` | commands of the leader |
 //! | `retention.rs` | limits of what is kept, and how finished tasks leave |
 //! | `executors.rs` | the life of an executor |
+//! | `hand_over.rs` | idle executors to sessions that wait |
 //! | `dispatch.rs` | pending tasks to executors with room |
 //! | `ending.rs` | **the** place where a task reaches its end; lost attempts |
 //! | `deadlines.rs` | what happens when a deadline passes |
@@ -28,6 +29,7 @@ mod dedup;
 mod dispatch;
 mod ending;
 mod executors;
+mod hand_over;
 mod hello;
 mod leader;
 mod results;

@@ -1,6 +1,6 @@
 //! What workers say of tasks: results, tasks given back, recalls that came too late.
 
-use flame_types::{Epoch, NodeName, TaskState, Token};
+use flame_types::{Epoch, ExecutorState, NodeName, TaskState, Token};
 
 use super::batch::{Apply, Outcome};
 use super::ending::Ending;
@@ -83,8 +83,17 @@ impl Apply<'_> {
         Some(AttemptRow { attempt: row.attempt, started: row.started.unwrap_or(self.wall), node, lost: None })
     }
 
+    /// A result proves that its executor has entered its session, if that was not said before.
+    fn entered_by_result(&mut self, token: Token) {
+        let executor = self.state.assignments.get(&token).and_then(|row| self.state.executors.get(&row.executor));
+        if let Some(executor) = executor.filter(|executor| executor.row.state == ExecutorState::Binding) {
+            self.bound(executor.row.key);
+        }
+    }
+
     fn record(&mut self, completion: Completion) {
         let token = completion.token;
+        self.entered_by_result(token);
         let Some(attempt) = self.completed_attempt(token) else { return };
         let Some(row) = self.free_place(token) else { return };
         self.publish(row.executor, &completion.attributes);

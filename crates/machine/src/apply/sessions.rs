@@ -3,11 +3,12 @@
 use flame_types::{AppState, ExecutorState, Resources, SessionId, SessionKey, SessionSpec, SessionState, limits};
 
 use super::batch::{Apply, Outcome};
+use super::hand_over::Chance;
 use crate::event::Event;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::row::{Row, RowKey, Table};
-use crate::state::{App, Session, SessionEvent, SessionRow, SessionSpecRow};
+use crate::state::{App, News, Session, SessionEvent, SessionRow, SessionSpecRow};
 
 impl Apply<'_> {
     pub(super) fn create(&mut self, id: SessionId, spec: SessionSpec) -> Outcome {
@@ -102,6 +103,11 @@ impl Apply<'_> {
                 (false, Some(_)) => session.row.gang_short_since = None,
                 _ => {}
             }
+            let waits = session.row.state == SessionState::Open && session.work() > 0 && session.executors.is_empty();
+            if waits != session.row.waits_since.is_some() {
+                session.row.waits_since = waits.then_some(now);
+                self.changes.sessions.insert(key);
+            }
             if session.ready >= session.batch_size() {
                 session.row.gang_failures = 0;
             }
@@ -110,7 +116,15 @@ impl Apply<'_> {
                 self.events.push(Event::Session { session: key, state: SessionState::Suspended });
             }
         }
-        self.placement_dirty |= self.state.index_session(key);
+        let News { look, spares, waits } = self.state.index_session(key);
+        if waits {
+            self.chances.push_back(Chance::Waits(key));
+        }
+        if spares {
+            self.chances.push_back(Chance::Spare(key, look));
+        } else {
+            self.placement_dirty |= look;
+        }
     }
 
     /// A gang has waited long enough for its missing executors: it gives back what it has and tries again later.

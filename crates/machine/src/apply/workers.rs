@@ -78,8 +78,8 @@ impl Apply<'_> {
         let executors: Vec<ExecutorKey> = node.executors.iter().copied().collect();
         for key in executors {
             match self.state.executors[&key].row.state {
-                ExecutorState::Bound => self.retire(key),
-                ExecutorState::Void | ExecutorState::Binding | ExecutorState::Unbinding => self.stop(key),
+                ExecutorState::Bound | ExecutorState::Void | ExecutorState::Binding => self.retire(key),
+                ExecutorState::Unbinding => self.stop(key),
                 _ => {}
             }
         }

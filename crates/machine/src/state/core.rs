@@ -7,7 +7,9 @@ use flame_types::{
     Token,
 };
 
-use super::{App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Executor, Node, Session, Timers};
+use super::{
+    App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Executor, Node, Rival, Session, Spare, Timers, Turn,
+};
 
 /// Everything that is live. Two states with the same rows are equal, field by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,12 @@ pub struct State {
     pub(crate) unsettled: BTreeSet<SessionKey>,
     /// Sessions that want more executors than they have.
     pub(crate) short: BTreeSet<SessionKey>,
+    /// Sessions that a single executor would help at once, in the order in which they get one.
+    pub(crate) in_line: BTreeSet<Turn>,
+    /// Other sessions that want more executors.
+    pub(crate) rivals: BTreeSet<Rival>,
+    /// Sessions that have idle executors to spare.
+    pub(crate) spare: BTreeSet<Spare>,
     /// What the attached workers can give together.
     pub(crate) capacity: Resources,
     /// Executors that gave their session up and wait for another, or to be stopped.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use flame_types::{AppName, ClusterMs, ExecutorKey, ExecutorState, NodeName, Resources, SessionKey, SessionState};
 
-use super::{State, Timer};
+use super::{News, State, Timer};
 
 impl State {
     /// Adds a new executor to the counts of its node and application.
@@ -108,14 +108,14 @@ impl State {
         self.leaving.remove(&key);
     }
 
-    /// Sets what is derived from a session as a whole. Says whether the planner should look again.
-    pub(crate) fn index_session(&mut self, key: SessionKey) -> bool {
+    /// Sets what is derived from a session as a whole. Says what is new in that.
+    pub(crate) fn index_session(&mut self, key: SessionKey) -> News {
         let (now, capacity) = (self.cluster.time, self.capacity);
         let gang_patience_ms = self.cluster.config.gang_patience_ms;
         let Some(session) = self.sessions.get_mut(&key) else {
             self.short.remove(&key);
             self.unsettled.remove(&key);
-            return self.active.remove(&key);
+            return News { look: self.active.remove(&key), ..News::default() };
         };
         let (wanted, have) = (session.wanted(), session.staying());
         let fitting = u32::try_from(session.asked.spec.resources.count_in(capacity)).unwrap_or(u32::MAX);
@@ -138,7 +138,8 @@ impl State {
         let waits = session.row.wait.is_some();
         set_member(&mut self.active, key, wanted > 0 || !session.executors.is_empty() || waits);
         set_member(&mut self.unsettled, key, wanted != have || waits || session.overdue > 0 || stuck);
-        look || stuck
+        let (spares, waits) = self.index_line(key);
+        News { look: look || stuck, spares, waits }
     }
 
     /// Sets what a node adds to the capacity of the cluster. Sessions are to be indexed again when that changes.
@@ -156,6 +157,7 @@ impl State {
         self.active.remove(&key);
         self.short.remove(&key);
         self.unsettled.remove(&key);
+        self.unindex_line(key);
         let Some(session) = self.sessions.get_mut(&key) else { return };
         self.timers.replace(Timer::Placement(key), &mut session.placement_timer, None, now);
         self.timers.replace(Timer::Gang(key), &mut session.gang_timer, None, now);

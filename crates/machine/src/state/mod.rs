@@ -14,6 +14,7 @@
 //! | `pending.rs` | the pending tasks of a session: ranges and single tasks |
 //! | `assignment.rs` | a task given to an executor, and the story of its attempts |
 //! | `index.rs` | keeps derived fields true after a change |
+//! | `line.rs` | who waits for an executor of another session, and who has one to spare |
 //! | `load.rs` | rows into memory and back |
 //! | `timers.rs` | deadlines in cluster time |
 
@@ -25,6 +26,7 @@ mod cluster;
 mod core;
 mod executor;
 mod index;
+mod line;
 mod load;
 mod node;
 mod pending;
@@ -38,6 +40,7 @@ pub use closed::{ClosedGroup, ClosedIndex, ClosedOfApp};
 pub use cluster::ClusterRow;
 pub use core::State;
 pub use executor::{Executor, ExecutorRow};
+pub use line::{News, Rival, Spare, Turn};
 pub use load::LoadError;
 pub use node::{Node, NodeRow};
 pub use pending::{Drained, PENDING_ENTRIES_MAX, Pending, PendingTask};

@@ -8,7 +8,7 @@ use flame_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Pending;
+use super::{Pending, Rival, Turn};
 use crate::command::WaitReason;
 use crate::row::IdempotencyRow;
 
@@ -48,6 +48,8 @@ pub struct SessionRow {
     pub not_before: ClusterMs,
     /// Why it waits for executors, as the leader found last.
     pub wait: Option<WaitReason>,
+    /// Since when it has tasks that have not ended and no executor at all.
+    pub waits_since: Option<ClusterMs>,
     /// Since when it holds some executors, but fewer than its gang needs.
     pub gang_short_since: Option<ClusterMs>,
     /// Times its gang was given back since it was last complete.
@@ -146,6 +148,12 @@ pub struct Session {
     /// The same, without what the attached workers could not hold anyway: the planner runs again when this moves, and
     /// not with each of a million tasks. Derived.
     pub useful: u32,
+    /// Its place among those that wait for a single executor. Derived.
+    pub turn: Option<Turn>,
+    /// Its place among those that only the planner can help. Derived.
+    pub rival: Option<Rival>,
+    /// Whether it is listed as having executors to spare. Derived.
+    pub is_spare: bool,
     /// When it may get executors again. Derived.
     pub placement_timer: Option<ClusterMs>,
     /// When its gang gives up waiting. Derived.
@@ -167,6 +175,7 @@ impl SessionRow {
             crashes: 0,
             not_before: ClusterMs(0),
             wait: None,
+            waits_since: None,
             gang_short_since: None,
             gang_failures: 0,
             done_from: Position::START,
@@ -217,6 +226,9 @@ impl Session {
             max_instances,
             demand: 0,
             useful: 0,
+            turn: None,
+            rival: None,
+            is_spare: false,
             placement_timer: None,
             gang_timer: None,
         }

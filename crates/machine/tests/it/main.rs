@@ -5,9 +5,11 @@
 //! * `replicas.rs`: copies that restart at different points agree.
 //! * `loading.rs`: rows that do not belong together are refused.
 //! * `scheduling.rs`: what the planner promises.
+//! * `changing.rs`: executors that change their sessions, with a worker that does what it is told.
 //! * `digest.rs`, `views.rs`: digests, fingerprints, ids that are shown.
 //! * `limits.rs`: what is too large is cut or refused.
 
+mod changing;
 mod digest;
 mod generate;
 mod invariants;
