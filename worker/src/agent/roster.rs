@@ -52,6 +52,8 @@ pub(crate) struct Roster<S: Starts> {
     /// Given back since the last Hello, which named them, while there was no stream. A Hello that does not name them
     /// says it too; saying it again later would give back a task that was assigned here once more.
     unsaid: Answers,
+    /// Executors that are ready with a task at hand: its result will say so, if it comes soon.
+    ready_later: BTreeSet<ExecutorKey>,
     seen: Token,
     is_attached: bool,
     is_stopping: bool,
@@ -65,6 +67,8 @@ struct Entry<E> {
     is_ready: bool,
     /// Whether the leader has heard that it is ready.
     is_told: bool,
+    /// Whether a task came before it was ready.
+    has_first_task: bool,
     attributes: BTreeSet<Bytes>,
     ending: Option<Ending>,
 }
@@ -92,6 +96,7 @@ impl<S: Starts> Roster<S> {
             working: HashMap::new(),
             held,
             unsaid: Answers::default(),
+            ready_later: BTreeSet::new(),
             seen: Token(0),
             is_attached: false,
             is_stopping: false,
@@ -157,6 +162,23 @@ impl<S: Starts> Roster<S> {
     /// The stream broke.
     pub(crate) fn on_detached(&mut self) {
         self.is_attached = false;
+        // The next Hello says it.
+        self.ready_later.clear();
+    }
+
+    /// Whether something waits for [`Roster::tell_ready`].
+    pub(crate) fn has_ready_later(&self) -> bool {
+        !self.ready_later.is_empty()
+    }
+
+    /// The first tasks take longer: says that their executors are ready.
+    pub(crate) fn tell_ready(&mut self, outbox: &mut Outbox) {
+        for executor in std::mem::take(&mut self.ready_later) {
+            if let Some(entry) = self.executors.get_mut(&executor).filter(|entry| entry.is_ready && !entry.is_told) {
+                entry.is_told = true;
+                outbox.push_frame(entry.ready_frame(executor));
+            }
+        }
     }
 
     /// The leader has read everything up to this heartbeat: ends told before it are done with.
@@ -190,9 +212,12 @@ impl<S: Starts> Roster<S> {
             } else if entry.session != session {
                 entry.session = session;
                 entry.is_ready = false;
+                entry.is_told = false;
+                entry.has_first_task = false;
                 let returned = entry.handle.rebind(start);
                 self.on_returned(returned, outbox);
             } else if entry.is_ready {
+                self.ready_later.remove(&key);
                 entry.is_told = true;
                 outbox.push_frame(entry.ready_frame(key));
             }
@@ -216,6 +241,7 @@ impl<S: Starts> Roster<S> {
             resources,
             is_ready: false,
             is_told: false,
+            has_first_task: false,
             attributes: BTreeSet::new(),
             ending: None,
         };
@@ -240,8 +266,11 @@ impl<S: Starts> Roster<S> {
             batches.entry(executor).or_default().push(task);
         }
         for (executor, tasks) in batches {
-            let refused = match self.executors.get(&executor) {
-                Some(entry) if entry.ending.is_none() => entry.handle.push(tasks),
+            let refused = match self.executors.get_mut(&executor) {
+                Some(entry) if entry.ending.is_none() => {
+                    entry.has_first_task |= !entry.is_ready;
+                    entry.handle.push(tasks)
+                }
                 Some(_) | None => tasks.iter().map(|task| Token(task.token)).collect(),
             };
             for token in refused {
@@ -296,6 +325,8 @@ impl<S: Starts> Roster<S> {
             Report::Done { executor, completions } => self.on_done(executor, completions, outbox),
             Report::Returned { tokens } => self.on_returned(tokens, outbox),
             Report::Ended { executor, end } => {
+                // How it ended depends on whether it had entered.
+                self.tell_ready(outbox);
                 if let Some(entry) = self.executors.get_mut(&executor) {
                     entry.ending = Some(Ending { end, sent_after: None });
                     if self.is_attached {
@@ -319,6 +350,12 @@ impl<S: Starts> Roster<S> {
         // It may have been told to enter another session meanwhile: then it is not ready at all.
         if entry.session == session {
             entry.is_ready = true;
+            // What it publishes is said at once; only the bare news can wait for a result that proves it.
+            let is_bare = reported.is_none_or(|reported| reported.publish.is_empty() && reported.retract.is_empty());
+            if is_attached && is_bare && entry.has_first_task {
+                self.ready_later.insert(executor);
+                return;
+            }
             entry.is_told = is_attached;
             if is_attached {
                 outbox.push_frame(entry.ready_frame(executor));
@@ -336,6 +373,11 @@ impl<S: Starts> Roster<S> {
             // A token that the leader called settled meanwhile is of no use to anybody.
             if self.working.remove(&token).is_some() {
                 self.held.insert(completion);
+                if let Some(entry) = &mut entry
+                    && self.ready_later.remove(&executor)
+                {
+                    entry.is_told = true;
+                }
                 if self.is_attached {
                     outbox.push(Item::Result(token));
                 }

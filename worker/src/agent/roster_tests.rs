@@ -228,6 +228,67 @@ fn what_happens_between_hello_and_welcome_is_told_after_it() {
     assert!(matches!(&bench.sent()[..], [Frame::Ready(ready)] if ready.session == 11));
 }
 
+/// Told to enter session 11, with a task of it right behind.
+fn entering() -> Bench {
+    let mut bench = Bench::new();
+    bench.start(SessionKey(11));
+    bench.assign(&[1]);
+    bench
+}
+
+fn entered(attributes: Option<ha::Attributes>) -> Report {
+    Report::Ready { executor: EXECUTOR, session: SessionKey(11), attributes }
+}
+
+#[test]
+fn a_result_that_comes_at_once_says_that_its_executor_is_ready() {
+    let mut bench = entering();
+    bench.report(entered(None));
+    assert_eq!(bench.sent(), []);
+    bench.done(1);
+    let sent = bench.sent();
+    assert!(matches!(&sent[..], [Frame::Complete(_)]), "{sent:?}");
+    bench.roster.tell_ready(&mut bench.outbox);
+    assert_eq!(bench.sent(), [], "nothing is left to be said");
+    bench.start(SessionKey(11));
+    assert!(matches!(&bench.sent()[..], [Frame::Ready(_)]), "who asks is answered");
+}
+
+#[test]
+fn a_task_that_takes_longer_does_not_hide_that_its_executor_is_ready() {
+    let mut bench = entering();
+    bench.report(entered(None));
+    assert!(bench.roster.has_ready_later());
+    bench.roster.tell_ready(&mut bench.outbox);
+    assert!(matches!(&bench.sent()[..], [Frame::Ready(ready)] if ready.session == 11));
+    assert!(!bench.roster.has_ready_later());
+    bench.done(1);
+    assert!(matches!(&bench.sent()[..], [Frame::Complete(_)]));
+
+    // What it publishes is of use to others at once.
+    let mut bench = entering();
+    let publish = vec![Bytes::from_static(b"model")];
+    bench.report(entered(Some(ha::Attributes { publish, retract: Vec::new() })));
+    assert!(matches!(&bench.sent()[..], [Frame::Ready(_)]));
+}
+
+#[test]
+fn that_an_executor_was_ready_is_told_before_its_end_and_with_the_next_hello() {
+    let mut bench = entering();
+    bench.report(entered(None));
+    let end = End::Crashed { started: vec![Token(1)], message: "it broke".into() };
+    bench.report(Report::Ended { executor: EXECUTOR, end });
+    let sent = bench.sent();
+    assert!(matches!(&sent[..], [Frame::Ready(_), Frame::Failed(_)]), "{sent:?}");
+
+    let mut bench = entering();
+    bench.report(entered(None));
+    let hello = bench.reattach(&[]);
+    assert_eq!((hello.executors[0].session, hello.executors[0].ready), (11, true));
+    assert!(!bench.roster.has_ready_later());
+    assert_eq!(bench.sent(), []);
+}
+
 #[test]
 fn what_a_service_gives_back_is_told_once() {
     let mut bench = Bench::new();
