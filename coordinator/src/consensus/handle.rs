@@ -171,7 +171,8 @@ impl Consensus {
         let linearizer =
             self.inner.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|error| match error {
                 RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
-                    ReadError::NotLeader { leader: leader_of(&forward) }
+                    // For a moment the library may not know any more, or not yet, whom this node has seen lead.
+                    ReadError::NotLeader { leader: leader_of(&forward).or_else(|| self.other_leader()) }
                 }
                 RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => ReadError::NoQuorum,
                 RaftError::Fatal(_) => ReadError::Stopped,
@@ -183,6 +184,12 @@ impl Consensus {
             Ok(Err(_)) => Err(ReadError::Stopped),
             Err(_elapsed) => Err(ReadError::NoQuorum),
         }
+    }
+
+    /// Who leads as far as this node knows, if it is another one.
+    fn other_leader(&self) -> Option<CoordinatorId> {
+        let seen = *self.inner.leadership.borrow();
+        seen.leader.filter(|_| !seen.is_self)
     }
 
     /// Runs a short closure on the state, between two groups of entries. Apply waits for it.
