@@ -80,6 +80,7 @@ impl Connection {
             room: Arc::clone(&room),
             open: BTreeSet::new(),
             more_to_come: true,
+            has_heard: false,
         };
         tokio::spawn(watch.run());
         (TaskWatcher { registrations, room }, TaskUpdates { updates: outgoing })
@@ -97,6 +98,8 @@ struct Watch {
     open: BTreeSet<TaskNo>,
     /// Whether a [`TaskWatcher`] is left.
     more_to_come: bool,
+    /// Whether a coordinator has said something since the last failure.
+    has_heard: bool,
 }
 
 /// A stream to one coordinator.
@@ -123,7 +126,6 @@ impl Watch {
         let mut backoff = self.connection.backoff();
         let mut deadline: Option<Pin<Box<Sleep>>> = None;
         loop {
-            let told = self.open.len();
             let leave = self.follow(&mut backoff).await;
             let (at, trouble) = match leave {
                 Leave::Done => break,
@@ -133,12 +135,12 @@ impl Watch {
                 }
                 Leave::Broken { at, trouble } => (at, trouble),
             };
-            if self.open.len() < told {
+            if std::mem::take(&mut self.has_heard) {
                 deadline = None;
             }
             tracing::debug!(session = self.session, why = trouble.why, "watch broke; trying the next coordinator");
             self.connection.leave(at);
-            // Time without progress: it runs from the first failure until a task has ended.
+            // Time without a word: it runs from the first failure until a coordinator says something.
             let limit = self.connection.options().deadline;
             let late = deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
             tokio::select! {
@@ -190,6 +192,7 @@ impl Watch {
                 message = link.replies.message() => match message {
                     Ok(Some(task)) => {
                         backoff.reset();
+                        self.has_heard = true;
                         if let Some(leave) = self.tell(task).await {
                             return leave;
                         }

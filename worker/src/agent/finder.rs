@@ -7,8 +7,15 @@ use std::time::Duration;
 /// Wait before the second try; it grows with each further one.
 const BACKOFF: Duration = Duration::from_millis(20);
 
-/// Longest wait between two tries.
+/// Longest wait between two tries …
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// … and among the first: while the coordinators elect a leader, which takes about a second, nobody can say who it will
+/// be, and what is lost by asking too late is lost by every task.
+const BACKOFF_SOON_MAX: Duration = Duration::from_millis(300);
+
+/// How many are the first: some four seconds' worth.
+const SOON_TRIES: u32 = 30;
 
 /// Most coordinators that are remembered beside the configured ones.
 const LEARNED_MAX: usize = 32;
@@ -24,6 +31,8 @@ pub(crate) struct Finder {
     hint: Option<String>,
     next: usize,
     backoff: Duration,
+    /// Waits since a leader has kept us.
+    waits: u32,
     hints_followed: u32,
 }
 
@@ -37,7 +46,15 @@ pub(crate) struct Try {
 impl Finder {
     /// `configured` must not be empty.
     pub(crate) fn new(configured: Vec<String>) -> Self {
-        Self { configured, learned: Vec::new(), hint: None, next: 0, backoff: Duration::ZERO, hints_followed: 0 }
+        Self {
+            configured,
+            learned: Vec::new(),
+            hint: None,
+            next: 0,
+            backoff: Duration::ZERO,
+            waits: 0,
+            hints_followed: 0,
+        }
     }
 
     /// What to try next.
@@ -82,6 +99,7 @@ impl Finder {
     /// at once does not spin us.
     pub(crate) fn on_settled(&mut self) {
         self.backoff = BACKOFF;
+        self.waits = 0;
     }
 
     /// The leader asked us to come again at once.
@@ -98,7 +116,9 @@ impl Finder {
 
     fn grow(&mut self) -> Duration {
         let wait = self.backoff;
-        self.backoff = (self.backoff * 3 / 2).clamp(BACKOFF, BACKOFF_MAX);
+        self.waits = self.waits.saturating_add(1);
+        let max = if self.waits < SOON_TRIES { BACKOFF_SOON_MAX } else { BACKOFF_MAX };
+        self.backoff = (self.backoff * 3 / 2).clamp(BACKOFF, max);
         wait
     }
 
@@ -135,10 +155,11 @@ mod tests {
     #[test]
     fn everybody_is_asked_in_turn_with_growing_waits() {
         let mut finder = finder();
-        let waits: Vec<Duration> = (0..20).map(|_| finder.next_try().wait_max).collect();
+        let waits: Vec<Duration> = (0..40).map(|_| finder.next_try().wait_max).collect();
         assert_eq!(waits[0], Duration::ZERO);
         assert_eq!(waits[1], BACKOFF);
-        assert!(waits.is_sorted() && waits[19] == BACKOFF_MAX);
+        assert!(waits.is_sorted() && waits[39] == BACKOFF_MAX);
+        assert_eq!(waits[SOON_TRIES as usize - 1], BACKOFF_SOON_MAX);
         assert_eq!(endpoints(&mut finder, 4), ["a", "b", "a", "b"]);
     }
 
@@ -160,6 +181,8 @@ mod tests {
         finder.on_welcome("b", &["a".into(), "b".into(), "c".into()]);
         assert_eq!(finder.another_than("b").as_deref(), Some("c"));
         assert_eq!(finder.another_than("c").as_deref(), Some("a"));
+        endpoints(&mut finder, 40);
+        finder.on_welcome("b", &["a".into(), "b".into(), "c".into()]);
         finder.on_settled();
         assert_eq!(finder.next_try(), Try { endpoint: "c".into(), wait_max: BACKOFF });
         assert_eq!(endpoints(&mut finder, 2), ["a", "b"]);

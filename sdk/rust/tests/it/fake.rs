@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flame_proto::v1;
 use flame_proto::v1::frontend_server::{Frontend, FrontendServer};
@@ -95,6 +96,11 @@ impl Fake {
     /// Breaks every watch and answers nothing any more.
     pub fn go_away(&self) {
         self.script(|script| script.away = true);
+        self.break_watches();
+    }
+
+    /// Breaks every watch, and goes on serving.
+    pub fn break_watches(&self) {
         let _nobody_listens = self.updates.send(None);
     }
 
@@ -105,8 +111,12 @@ impl Fake {
 
 /// A client of these servers that gives up soon.
 pub fn connect(addresses: &[SocketAddr]) -> Connection {
+    connect_for(addresses, Duration::from_secs(20))
+}
+
+/// One that gives up after this time.
+pub fn connect_for(addresses: &[SocketAddr], deadline: Duration) -> Connection {
     let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    let deadline = std::time::Duration::from_secs(20);
     Connection::open(Endpoints::parse(&texts).unwrap(), Options { deadline, ..Options::default() }).unwrap()
 }
 

@@ -1,11 +1,14 @@
 //! Watches outlive the node they began on.
 
+use std::time::Duration;
+
 use flame_proto::v1::TaskState;
 use flame_sdk::types::TaskNo;
 use futures::{StreamExt, TryStreamExt};
+use tokio::time::Instant;
 use tonic::Status;
 
-use crate::fake::{Fake, Script, connect};
+use crate::fake::{Fake, Script, connect, connect_for};
 
 #[tokio::test]
 async fn many_tasks_share_one_stream_and_end() {
@@ -51,6 +54,23 @@ async fn a_watch_goes_on_at_another_node_with_what_is_left() {
     drop(watcher);
     let rest: Vec<_> = updates.map_ok(|task| task.number().unwrap().0).try_collect().await.unwrap();
     assert_eq!(rest, [2, 3]);
+}
+
+/// The deadline is for one stretch without an answer, not for all of them together, however many tasks there are by then.
+#[tokio::test]
+async fn a_watch_that_breaks_now_and_then_goes_on_beyond_its_deadline() {
+    const DEADLINE: Duration = Duration::from_millis(1500);
+    let fake = Fake::start(Script::default()).await;
+    let (watcher, mut updates) = connect_for(&[fake.address], DEADLINE).watch_tasks("s");
+    let begun = Instant::now();
+    for number in 1.. {
+        watcher.add(TaskNo(number)).await.unwrap();
+        while updates.try_next().await.unwrap().unwrap().number().unwrap() != TaskNo(number) {}
+        if begun.elapsed() > 2 * DEADLINE {
+            break;
+        }
+        fake.break_watches();
+    }
 }
 
 #[tokio::test]
