@@ -1,7 +1,8 @@
 """Callers on the published flamepy, each in a thread: every one runs a task, waits for its result, and runs the next.
 
 Usage: callers.py ENDPOINT APPLICATION CALLERS TASKS. Says `ready` when it is warm, starts when it reads a line,
-prints one line of JSON at the end, and closes its session when it is told nothing more. Every output is compared with its input; a wrong one ends it with an error.
+prints one line of JSON at the end, and closes its session when it is told nothing more. Every output is compared with
+its input; a wrong one ends it with an error.
 """
 
 import json

@@ -1,7 +1,7 @@
 //! The one handle through which the rest of the coordinator uses consensus. Cheap to clone.
 //!
-//! Everything behind it runs on a small runtime of its own, and the state on a thread of its own, so that load
-//! elsewhere in the process cannot delay heartbeats.
+//! Everything behind it runs on a runtime of its own, and what may take long with the state on one more thread, so that
+//! load elsewhere in the process cannot delay heartbeats.
 
 use std::sync::Arc;
 use std::time::Duration;
