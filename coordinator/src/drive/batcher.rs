@@ -110,7 +110,8 @@ impl BatcherHandle {
             replies: replies.clone(),
             metrics: metrics.clone(),
         };
-        tokio::spawn(batcher.run());
+        // Where Raft runs: there commands of other nodes arrive, and there entries go.
+        consensus.runtime().spawn(batcher.run());
         let room = Arc::new(Semaphore::new(room_bytes as usize));
         Self { parcels, room, room_bytes, open, stamper, consensus, replies, metrics }
     }
