@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flame_proto::ha::cluster_client::ClusterClient;
@@ -63,6 +63,8 @@ struct Shared {
     channels: Vec<Channel>,
     /// Index of the endpoint that answered last.
     current: AtomicUsize,
+    /// The leader was found, and no coordinator was left since.
+    knows_leader: AtomicBool,
     options: Options,
     keys: Keys,
     /// Whether an attempt that failed is followed by another.
@@ -103,8 +105,9 @@ impl Connection {
         let channels =
             endpoints.urls().iter().map(|url| channel(url, &endpoints, &options)).collect::<Result<_, _>>()?;
         let current = AtomicUsize::new(0);
-        let keys = Keys::default();
-        Ok(Self { shared: Arc::new(Shared { endpoints, channels, current, options, keys, tries_again }) })
+        let (keys, knows_leader) = (Keys::default(), AtomicBool::new(false));
+        let shared = Shared { endpoints, channels, current, knows_leader, options, keys, tries_again };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Where the coordinators are.
@@ -147,6 +150,21 @@ impl Connection {
     pub(crate) fn leave(&self, at: usize) {
         let next = (at + 1) % self.shared.channels.len();
         let _moved = self.shared.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+        self.shared.knows_leader.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the leader was found, and no coordinator was left since.
+    pub(crate) fn knows_leader(&self) -> bool {
+        self.shared.knows_leader.load(Ordering::Relaxed)
+    }
+
+    /// The leader was found while the coordinator was `at`; its place, if it is among the endpoints.
+    pub(crate) fn found_leader(&self, at: usize, leader: Option<usize>) {
+        self.shared.knows_leader.store(true, Ordering::Relaxed);
+        if let Some(leader) = leader {
+            // Unless another call has gone on meanwhile.
+            let _turned = self.shared.current.compare_exchange(at, leader, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// Tries a call until it is answered, or must not be tried again, or the deadline is reached.

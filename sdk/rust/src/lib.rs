@@ -30,6 +30,7 @@ pub mod endpoints;
 pub mod error;
 mod fate;
 mod key;
+mod leader;
 pub mod model;
 pub mod nodes;
 pub mod repeats;

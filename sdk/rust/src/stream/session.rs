@@ -23,13 +23,14 @@ pub struct SessionStream {
 }
 
 impl Connection {
-    /// Opens a stream for the tasks of `session`.
+    /// Opens a stream for the tasks of `session`. It goes to the leader, if that is among the endpoints.
     ///
     /// # Errors
     /// [`FlameError::NotFound`] when there is no such session; [`FlameError::Unavailable`] when no coordinator answers
     /// until the deadline; [`FlameError::Unimplemented`] when the coordinators do not have this stream: use
     /// [`Connection::create_task`] there.
     pub async fn open_stream(&self, session: &str) -> Result<SessionStream, FlameError> {
+        self.turn_to_leader().await;
         let queue = Queue::new();
         let stream = SessionStream { queue: queue.submitter() };
         Driver::start(self, session, queue).await.map_err(|_| abandoned())??;

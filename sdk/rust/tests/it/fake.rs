@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flame_proto::v1;
+use flame_proto::ha::cluster_server::{Cluster, ClusterServer};
 use flame_proto::v1::frontend_server::{Frontend, FrontendServer};
+use flame_proto::{ha, v1};
 use flame_sdk::{Connection, Endpoints, Options};
 use futures::Stream;
 use tokio::net::TcpListener;
@@ -47,6 +48,8 @@ pub struct Script {
     pub watched: Vec<String>,
     /// How GetTask answers, by number; the others are unknown.
     pub states: HashMap<u64, v1::TaskState>,
+    /// Who leads, as this node knows it, and its address.
+    pub leader: Option<SocketAddr>,
 }
 
 /// A running fake server.
@@ -77,6 +80,7 @@ impl Fake {
         let (sessions, streams) = sessions();
         let serving = tonic::transport::Server::builder()
             .add_service(FrontendServer::new(server))
+            .add_service(ClusterServer::new(Knowing(Arc::clone(&script))))
             .add_optional_service(has_streams.then_some(sessions))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(serving);
@@ -184,6 +188,54 @@ impl Server {
             return Err(Status::deadline_exceeded("no answer within the deadline; the outcome is unknown"));
         }
         Ok(Response::new(value))
+    }
+}
+
+/// Knows who leads.
+struct Knowing(Arc<Mutex<Script>>);
+
+#[async_trait]
+impl Cluster for Knowing {
+    async fn members(&self, _request: Request<ha::MembersRequest>) -> Result<Response<ha::MembersReply>, Status> {
+        let leader = self.0.lock().unwrap().leader;
+        let member = |address: SocketAddr| ha::Member { id: 7, client_endpoint: address.to_string(), ..<_>::default() };
+        let members = leader.map(member).into_iter().collect();
+        Ok(Response::new(ha::MembersReply { leader: leader.map_or(0, |_| 7), members, ..ha::MembersReply::default() }))
+    }
+
+    async fn member_status(
+        &self,
+        _request: Request<ha::MemberStatusRequest>,
+    ) -> Result<Response<ha::MemberStatusReply>, Status> {
+        Err(Status::unimplemented("member_status"))
+    }
+
+    async fn state_digest(
+        &self,
+        _request: Request<ha::StateDigestRequest>,
+    ) -> Result<Response<ha::StateDigestReply>, Status> {
+        Err(Status::unimplemented("state_digest"))
+    }
+
+    async fn cancel_task(
+        &self,
+        _request: Request<ha::CancelTaskRequest>,
+    ) -> Result<Response<ha::CancelTaskReply>, Status> {
+        Err(Status::unimplemented("cancel_task"))
+    }
+
+    async fn force_close_session(
+        &self,
+        _request: Request<ha::ForceCloseSessionRequest>,
+    ) -> Result<Response<ha::ForceCloseSessionReply>, Status> {
+        Err(Status::unimplemented("force_close_session"))
+    }
+
+    async fn transfer_leader(
+        &self,
+        _request: Request<ha::TransferLeaderRequest>,
+    ) -> Result<Response<ha::TransferLeaderReply>, Status> {
+        Err(Status::unimplemented("transfer_leader"))
     }
 }
 

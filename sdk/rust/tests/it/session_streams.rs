@@ -64,6 +64,54 @@ async fn a_task_is_accepted_and_then_ends() {
     assert!(end.succeeded() && end.task == TaskNo(5) && end.output.as_deref() == Some(b"out"), "{end:?}");
 }
 
+/// Three nodes that name the second as the leader, and a client of all of them.
+async fn three_nodes() -> (Connection, [Fake; 3]) {
+    let mut fakes = Vec::new();
+    for _ in 0..3 {
+        fakes.push(Fake::start(Script::default()).await);
+    }
+    let leader = fakes[1].address;
+    fakes.iter().for_each(|fake| fake.script(|script| script.leader = Some(leader)));
+    let fakes: [Fake; 3] = fakes.try_into().ok().expect("three");
+    (connect(&[fakes[0].address, leader, fakes[2].address]), fakes)
+}
+
+#[tokio::test]
+async fn a_stream_goes_to_the_leader() {
+    let (connection, mut fakes) = three_nodes().await;
+    open(&connection, &mut fakes[1]).await;
+    // It is not asked for again.
+    fakes[1].script(|script| script.leader = None);
+    open(&connection, &mut fakes[1]).await;
+}
+
+#[tokio::test]
+async fn when_a_coordinator_was_left_the_leader_is_looked_for_again() {
+    let (connection, mut fakes) = three_nodes().await;
+    let (stream, peer) = open(&connection, &mut fakes[1]).await;
+    let first = fakes[0].address;
+    fakes.iter().for_each(|fake| fake.script(|script| script.leader = Some(first)));
+    let mut task = submit(&stream, "a").await;
+    peer.end(Status::unavailable("this node stops")).await;
+    // An open stream goes on at the next node …
+    let mut next = fakes[2].stream().await;
+    next.open(CLIENT).await;
+    next.submit().await;
+    next.accept(1, 3, 1).await;
+    assert_eq!(task.accepted().await, Ok(TaskNo(3)));
+    // … the next one at the leader.
+    open(&connection, &mut fakes[0]).await;
+}
+
+#[tokio::test]
+async fn a_stream_stays_where_it_is_when_the_leader_is_unknown_or_elsewhere() {
+    for leader in [None, Some(crate::fake::nobody().await)] {
+        let (connection, mut fakes) = three_nodes().await;
+        fakes[0].script(|script| script.leader = leader);
+        open(&connection, &mut fakes[0]).await;
+    }
+}
+
 #[tokio::test]
 async fn what_gathers_while_a_few_frames_are_under_way_travels_together() {
     let (stream, mut peer, _fake) = one_node().await;
