@@ -1,7 +1,7 @@
 //! A cluster, an application on it, and a client on one of its nodes.
 //!
-//! **Invariant:** which node the client is on is left to chance, so that a series of runs sees leaders and followers;
-//! the seed is printed, and the same seed gives the same node.
+//! **Invariant:** at which node the client begins is left to chance, so that a series of runs sees leaders and followers;
+//! the seed is printed, and the same seed gives the same node. Calls stay there; streams go to the leader by themselves.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,7 +69,7 @@ impl Scene {
         endpoints.rotate_left(position);
         let connection = Connection::open(Endpoints::parse(&endpoints)?, Options::default())?;
         let role = if node == leader.id { "leader" } else { "follower" };
-        eprintln!("    the client is on node {node}, a {role} (seed {})", settings.seed);
+        eprintln!("    the client begins at node {node}, a {role} (seed {})", settings.seed);
         Ok(Self { cluster, leader, node, connection, others: BTreeMap::new() })
     }
 
