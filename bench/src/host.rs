@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::wake;
+
 /// The machine a report was made on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Machine {
@@ -14,6 +16,10 @@ pub struct Machine {
     pub kernel: String,
     /// Memory.
     pub memory_mb: u64,
+    /// See [`wake::wake_us`].
+    pub wake_us: f64,
+    /// See [`wake::guest_halt_poll_ns`].
+    pub guest_halt_poll_ns: Option<u64>,
     /// Load averages of 1, 5 and 15 minutes before the first workload.
     pub load_before: Vec<f64>,
 }
@@ -30,7 +36,9 @@ impl Machine {
             .and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok())
             .map_or(0, |kib| kib / 1024);
         let cpu = value_of(&read("/proc/cpuinfo")?, "model name").unwrap_or_else(|| "unknown".to_owned());
-        Ok(Self { cores, cpu, kernel, memory_mb, load_before: load()? })
+        let load_before = load()?;
+        let (wake_us, guest_halt_poll_ns) = (wake::wake_us()?, wake::guest_halt_poll_ns());
+        Ok(Self { cores, cpu, kernel, memory_mb, wake_us, guest_halt_poll_ns, load_before })
     }
 }
 

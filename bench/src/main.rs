@@ -18,7 +18,7 @@
 //! | [`charts`], [`bars`] | a report as pictures |
 //! | [`profile`], [`stacks`] | which functions cost it |
 //! | [`figures`], [`statistics`], [`report`] | numbers, medians, JSON and Markdown |
-//! | [`host`], [`settings`], [`arguments`] | the machine, how a run is to go, the command line |
+//! | [`host`], [`wake`], [`settings`], [`arguments`] | the machine, what waking its processors takes, how a run is to go, the command line |
 
 mod accounting;
 mod arguments;
@@ -43,6 +43,7 @@ mod settings;
 mod simulated;
 mod stacks;
 mod statistics;
+mod wake;
 mod wall;
 mod watcher;
 mod workloads;

@@ -68,10 +68,14 @@ impl Report {
     /// The table that people read, with the rest of the figures below it.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let Machine { cores, cpu, kernel, memory_mb, load_before } = &self.machine;
+        let Machine { cores, cpu, kernel, memory_mb, wake_us, guest_halt_poll_ns, load_before } = &self.machine;
         let load: Vec<_> = load_before.iter().map(|load| format!("{load:.2}")).collect();
-        let mut text =
-            format!("{cores} processors ({cpu}), {memory_mb} MiB, Linux {kernel}, load before {}\n\n", load.join(" "));
+        let poll = guest_halt_poll_ns.map_or_else(String::new, |poll| format!(" (guest_halt_poll_ns {poll})"));
+        let mut text = format!(
+            "{cores} processors ({cpu}), {memory_mb} MiB, Linux {kernel}, waking takes {wake_us:.0} us{poll}, load before \
+             {}\n\n",
+            load.join(" ")
+        );
         text.push_str(TABLE_HEAD);
         for result in &self.results {
             text.push_str(&result.row());
@@ -222,6 +226,8 @@ mod tests {
             cpu: "C".to_owned(),
             kernel: "6".to_owned(),
             memory_mb: 1024,
+            wake_us: 45.0,
+            guest_halt_poll_ns: Some(0),
             load_before: vec![0.5, 0.25, 0.0],
         };
         let run = |rate: f64| {
