@@ -290,7 +290,7 @@ fn spawn_servers(
 ) -> Result<Servers, Exit> {
     let ready = ready_line(options, &listeners)?;
     let client = api::routes(parts.gateway.clone(), parts.hub.clone(), options.data_dir.clone(), stop.clone());
-    let worker = tonic::service::Routes::new(parts.hub.server());
+    let worker = tonic::service::Routes::new(parts.hub.server()).add_service(parts.hub.news_server(stop.clone()));
     let peer = tonic::service::Routes::new(parts.consensus.raft_service())
         .add_service(parts.consensus.bootstrap_service())
         .add_service(ForwardService::server(parts.consensus.clone(), parts.batcher.clone(), parts.clients.clone()));

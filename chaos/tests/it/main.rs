@@ -4,6 +4,7 @@ mod all_at_once;
 mod disks;
 mod flmctl;
 mod goodbye;
+mod leader_news;
 mod lease;
 mod metrics;
 mod power_cut;

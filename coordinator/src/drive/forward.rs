@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::batcher::{BatcherHandle, DropSignal, OnDrop, Parcel};
 use super::clients::ClientLeases;
+use super::opening;
 use crate::consensus::Consensus;
 
 /// Frames down that wait for the connection; none is large.
@@ -71,6 +72,8 @@ struct LinkServer {
 
 impl LinkServer {
     async fn run(self, mut up: Streaming<ha::ForwardUp>) {
+        // Told of this leader while it still begins, another node's link comes a moment early.
+        opening::awaited(&self.batcher, &self.consensus).await;
         let mut open = self.batcher.watch_open();
         let term = *open.borrow_and_update();
         if term.is_none() {

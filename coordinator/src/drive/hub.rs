@@ -2,6 +2,7 @@
 //! time.
 //!
 //! * [`attach`]: the Hello of a worker, and the answer to one that came to the wrong node.
+//! * [`news`]: who leads, for workers of other leaders: the only part that is open on every node.
 //! * [`uplink`]: what a worker reports, turned into commands.
 //! * [`downlink`]: what the machine tells a worker, turned into frames.
 //! * [`inputs`]: inputs on their way to workers.
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use flame_machine::command::Command;
 use flame_machine::effect::{Effect, Order};
 use flame_machine::reply::Reply;
-use flame_types::{ClientId, Epoch, NodeName, Seq};
+use flame_types::{ClientId, CoordinatorId, Epoch, NodeName, Seq, Term};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ pub mod attach;
 mod downlink;
 mod inputs;
 pub mod leases;
+pub mod news;
 mod uplink;
 
 use inputs::InputRows;
@@ -61,8 +63,15 @@ struct Table {
     /// Hellos that are proposed and not applied.
     greeting: HashMap<Seq, Greeting>,
     leases: Leases,
+    open: Option<Open>,
+}
+
+/// The hub is open.
+struct Open {
+    /// The term in which this node leads.
+    term: Term,
     /// Cancelled when the hub closes: ends all streams.
-    open: Option<CancellationToken>,
+    end: CancellationToken,
 }
 
 struct Greeting {
@@ -97,19 +106,19 @@ impl Hub {
         Self { inner: Arc::new(Inner { cluster_id, consensus, batcher, replies, table, inputs }) }
     }
 
-    /// Opens the hub: this node leads. `known` are the workers of the state, all of them detached by `LeaderStart`;
+    /// Opens the hub: this node leads in this term. `known` are the workers of the state, all of them detached by `LeaderStart`;
     /// each has a full period to say Hello.
-    pub fn open(&self, known: Vec<(NodeName, Epoch)>) {
+    pub fn open(&self, term: Term, known: Vec<(NodeName, Epoch)>) {
         let mut table = self.table();
         table.leases = Leases::begin(known);
-        table.open = Some(CancellationToken::new());
+        table.open = Some(Open { term, end: CancellationToken::new() });
     }
 
     /// Closes the hub and ends all streams: this node leads no more.
     pub fn close(&self) {
         let mut table = self.table();
         if let Some(open) = table.open.take() {
-            open.cancel();
+            open.end.cancel();
         }
         table.greeting.clear();
         table.leases = Leases::default();
@@ -178,6 +187,11 @@ impl Hub {
         self.inner.table.lock().expect("no code panics while it holds this lock")
     }
 
+    /// The term in which this node leads; none once it does not, which ends all streams.
+    fn term(&self) -> Option<Term> {
+        self.table().open.as_ref().map(|open| open.term)
+    }
+
     /// `http://host:port` of all coordinators' worker listeners.
     fn worker_endpoints(&self) -> Vec<String> {
         self.inner.consensus.members().into_iter().map(|(_, node, _)| format!("http://{}", node.worker)).collect()
@@ -186,8 +200,11 @@ impl Hub {
     /// The leader's worker endpoint; empty when nobody is known to lead.
     fn leader_endpoint(&self) -> String {
         let leader = self.inner.consensus.leadership().borrow().leader;
-        let members = self.inner.consensus.members();
-        let leader = members.into_iter().find(|(id, ..)| Some(*id) == leader);
-        leader.map(|(_, node, _)| format!("http://{}", node.worker)).unwrap_or_default()
+        leader.and_then(|leader| self.worker_endpoint(leader)).unwrap_or_default()
+    }
+
+    fn worker_endpoint(&self, id: CoordinatorId) -> Option<String> {
+        let mut members = self.inner.consensus.members().into_iter();
+        members.find(|(member, ..)| *member == id).map(|(_, node, _)| format!("http://{}", node.worker))
     }
 }

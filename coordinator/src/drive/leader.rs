@@ -106,7 +106,7 @@ impl Leader {
         // Before anybody's command: the first client of a cluster finds the applications that ship with it.
         self.configure(term).await?;
         let known = self.consensus.with_state(known_nodes).await.map_err(|_| Over)?;
-        self.hub.open(known);
+        self.hub.open(term, known);
         self.clients.begin();
         self.batcher.set_open(Some(term));
         tracing::info!(%term, "this node leads");

@@ -14,6 +14,7 @@
 //! * [`forward`]: the leader's end of the links of other nodes.
 //! * [`leader`]: what only a leader does: open its term, tick, plan placements.
 //! * [`hub`]: the workers' streams, their leases, and the effects they are sent.
+//! * `opening`: whoever comes to a leader that is just beginning waits a moment.
 //! * `retention`: what the leader lets go of, so that only so much is kept.
 //! * [`clients`]: which clients with windows of their own are still there.
 //! * [`events`]: changes of sessions for the watches served by this node; [`results`]: what ended tasks gave.
@@ -30,6 +31,7 @@ pub mod hub;
 pub mod leader;
 pub mod link;
 mod mailbox;
+mod opening;
 pub mod read_index;
 pub mod replies;
 pub mod results;

@@ -156,6 +156,15 @@ impl Cluster {
         format!("http://{}", self.coordinator(id).addresses.client)
     }
 
+    /// Where workers reach a coordinator.
+    ///
+    /// # Panics
+    /// If there is no coordinator with this id.
+    #[must_use]
+    pub fn worker_endpoint(&self, id: CoordinatorId) -> String {
+        format!("http://{}", self.coordinator(id).addresses.worker)
+    }
+
     /// Where clients reach the coordinators, all of them.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {

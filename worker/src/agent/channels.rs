@@ -1,4 +1,4 @@
-//! Connections to coordinators. One per endpoint is kept, so that a second coordinator can stand ready.
+//! Connections to coordinators. One per endpoint is kept: who tells of a new leader may become it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,35 +37,17 @@ impl Channels {
             return Ok(channel.clone());
         }
         let channel = configure(endpoint)?.connect_lazy();
-        insert(&mut open, endpoint, channel.clone());
+        if open.len() >= CHANNELS_MAX {
+            open.clear();
+        }
+        open.insert(endpoint.to_owned(), channel.clone());
         Ok(channel)
-    }
-
-    /// Makes a connection in the background, so that it stands when it is needed. A failure is found again on use.
-    pub(crate) fn warm(&self, endpoint: String) {
-        let channels = self.clone();
-        tokio::spawn(async move {
-            let connected = async { configure(&endpoint)?.connect().await }.await;
-            match connected {
-                Ok(channel) => {
-                    insert(&mut channels.open.lock().unwrap_or_else(PoisonError::into_inner), &endpoint, channel);
-                }
-                Err(error) => tracing::debug!(endpoint, %error, "no second coordinator stands ready"),
-            }
-        });
     }
 
     /// Forgets a connection that failed: the next use makes a new one.
     pub(crate) fn forget(&self, endpoint: &str) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(endpoint);
     }
-}
-
-fn insert(open: &mut BTreeMap<String, Channel>, endpoint: &str, channel: Channel) {
-    if open.len() >= CHANNELS_MAX {
-        open.clear();
-    }
-    open.insert(endpoint.to_owned(), channel);
 }
 
 fn configure(endpoint: &str) -> Result<Endpoint, tonic::transport::Error> {

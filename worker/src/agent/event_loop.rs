@@ -7,7 +7,7 @@ use flame_proto::ha;
 use flame_proto::ha::refused::Reason;
 use flame_proto::ha::worker_down::Frame as Down;
 use flame_proto::ha::worker_up::Frame as Up;
-use flame_types::{ExecutorKey, HelloNo, Incarnation, NodeName, Resources, Shim};
+use flame_types::{ExecutorKey, HelloNo, Incarnation, NodeName, Resources, Shim, Term};
 use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep};
@@ -16,6 +16,7 @@ use super::channels::Channels;
 use super::finder::Finder;
 use super::held::Held;
 use super::link::{Link, Setback, Wire, WireEvent};
+use super::news::{Leading, News};
 use super::outbox::{Outbox, Outgoing};
 use super::roster::Roster;
 use crate::announce;
@@ -59,6 +60,7 @@ pub enum Farewell {
 /// Everything that can happen.
 enum Event {
     Wire(WireEvent),
+    News(Leading),
     Report(Report),
     ReadyDue,
     StopRequested,
@@ -75,6 +77,7 @@ pub(crate) struct Agent {
     first_heartbeat_of_link: u64,
     wire: Wire,
     finder: Finder,
+    news: News,
     channels: Channels,
     outbox: Outbox,
     roster: Roster<Parts>,
@@ -113,6 +116,7 @@ impl Agent {
             first_heartbeat_of_link: 0,
             wire: Wire::waiting(first.endpoint, first.wait_max),
             finder,
+            news: News::default(),
             channels: Channels::default(),
             outbox: Outbox::default(),
             roster: Roster::new(parts, options.limits, held),
@@ -130,6 +134,7 @@ impl Agent {
         loop {
             match self.next(&mut stop).await {
                 Event::Wire(event) => self.on_wire(event),
+                Event::News(leading) => self.on_news(&leading),
                 Event::Report(report) => self.on_reports(report),
                 Event::ReadyDue => self.roster.tell_ready(&mut self.outbox),
                 Event::StopRequested => {
@@ -158,6 +163,7 @@ impl Agent {
         let ready_due = self.ready_due.as_mut();
         tokio::select! {
             event = self.wire.next(wants_to_send) => Event::Wire(event),
+            leading = self.news.next() => Event::News(leading),
             report = self.reports.recv() => {
                 Event::Report(report.expect("the roster itself holds a sender of reports"))
             }
@@ -216,10 +222,9 @@ impl Agent {
     fn on_attached(&mut self, link: Box<Link>, welcome: ha::Welcome) {
         tracing::info!(leader = link.endpoint, epoch = welcome.epoch, hello = %self.hello, "attached to the leader");
         self.metrics.attached();
-        self.finder.on_welcome(&link.endpoint, &welcome.endpoints);
-        if let Some(second) = self.finder.another_than(&link.endpoint) {
-            self.channels.warm(second);
-        }
+        self.finder.on_welcome(&link.endpoint, Term(welcome.term), &welcome.endpoints);
+        let others = self.finder.others_than(&link.endpoint);
+        self.news = News::follow(self.channels.clone(), welcome.cluster_id.clone(), others);
         if !self.is_announced {
             announce::attached(&self.identity.node, &link.endpoint);
             self.is_announced = true;
@@ -252,7 +257,7 @@ impl Agent {
         let reason = refused.reason();
         let message = refused.message;
         match reason {
-            Reason::StaleHello => self.finder.on_come_again(endpoint),
+            Reason::StaleHello => self.finder.on_come(endpoint),
             Reason::Superseded => self.stop(Farewell::Superseded(message), Duration::ZERO),
             Reason::NameInUse | Reason::OtherCluster | Reason::Invalid => {
                 self.stop(Farewell::Refused(message), Duration::ZERO);
@@ -270,6 +275,20 @@ impl Agent {
         self.outbox.clear();
         self.roster.on_detached();
         self.look_on();
+    }
+
+    /// Somebody has told who leads. A leader that was replaced may not know it yet, or be gone without a word; what is
+    /// tried meanwhile is somebody else.
+    fn on_news(&mut self, leading: &Leading) {
+        if !self.finder.on_news(leading.term) || self.wire.is_with(&leading.endpoint) {
+            return;
+        }
+        tracing::info!(leader = leading.endpoint, term = %leading.term, "told of a new leader");
+        self.finder.on_come(&leading.endpoint);
+        match &self.wire {
+            Wire::Up(_) => self.on_broken("another coordinator leads now"),
+            Wire::Waiting { .. } | Wire::Dialing { .. } => self.look_on(),
+        }
     }
 
     fn look_on(&mut self) {

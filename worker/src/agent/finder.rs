@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use flame_types::Term;
+
 /// Wait before the second try; it grows with each further one.
 const BACKOFF: Duration = Duration::from_millis(20);
 
@@ -29,6 +31,8 @@ pub(crate) struct Finder {
     configured: Vec<String>,
     learned: Vec<String>,
     hint: Option<String>,
+    /// Of the newest leader that is known.
+    term: Term,
     next: usize,
     backoff: Duration,
     /// Waits since a leader has kept us.
@@ -50,6 +54,7 @@ impl Finder {
             configured,
             learned: Vec::new(),
             hint: None,
+            term: Term::default(),
             next: 0,
             backoff: Duration::ZERO,
             waits: 0,
@@ -85,9 +90,21 @@ impl Finder {
         self.hint = (!leader.is_empty()).then(|| leader.to_owned());
     }
 
-    /// The leader took us.
-    pub(crate) fn on_welcome(&mut self, endpoint: &str, endpoints: &[String]) {
+    /// Somebody has told who leads. Whether that is news: only the leader of a later term is.
+    pub(crate) fn on_news(&mut self, term: Term) -> bool {
+        let is_later = term > self.term;
+        if is_later {
+            self.term = term;
+            // No circle: terms grow.
+            self.hints_followed = 0;
+        }
+        is_later
+    }
+
+    /// The leader of this term took us.
+    pub(crate) fn on_welcome(&mut self, endpoint: &str, term: Term, endpoints: &[String]) {
         self.learn(endpoints);
+        self.term = self.term.max(term);
         self.hint = None;
         self.hints_followed = 0;
         // When this one goes, another one leads: look there first.
@@ -102,16 +119,18 @@ impl Finder {
         self.waits = 0;
     }
 
-    /// The leader asked us to come again at once.
-    pub(crate) fn on_come_again(&mut self, endpoint: &str) {
+    /// This one is to be tried at once.
+    pub(crate) fn on_come(&mut self, endpoint: &str) {
         self.hint = Some(endpoint.to_owned());
     }
 
-    /// A coordinator other than `endpoint`, for a connection that stands ready.
-    pub(crate) fn another_than(&self, endpoint: &str) -> Option<String> {
-        let known = self.known();
-        let at = known.iter().position(|known| known == endpoint).map_or(0, |at| at + 1);
-        (0..known.len()).map(|step| &known[(at + step) % known.len()]).find(|known| *known != endpoint).cloned()
+    /// The coordinators other than `endpoint`, those behind it first.
+    pub(crate) fn others_than(&self, endpoint: &str) -> Vec<String> {
+        let mut others = self.known();
+        let at = others.iter().position(|known| known == endpoint).map_or(0, |at| at + 1);
+        others.rotate_left(at);
+        others.retain(|known| known != endpoint);
+        others
     }
 
     fn grow(&mut self) -> Duration {
@@ -178,11 +197,11 @@ mod tests {
     #[test]
     fn others_are_learned_and_the_next_one_is_asked_after_a_loss() {
         let mut finder = finder();
-        finder.on_welcome("b", &["a".into(), "b".into(), "c".into()]);
-        assert_eq!(finder.another_than("b").as_deref(), Some("c"));
-        assert_eq!(finder.another_than("c").as_deref(), Some("a"));
+        finder.on_welcome("b", Term(1), &["a".into(), "b".into(), "c".into()]);
+        assert_eq!(finder.others_than("b"), ["c", "a"]);
+        assert_eq!(finder.others_than("c"), ["a", "b"]);
         endpoints(&mut finder, 40);
-        finder.on_welcome("b", &["a".into(), "b".into(), "c".into()]);
+        finder.on_welcome("b", Term(1), &["a".into(), "b".into(), "c".into()]);
         finder.on_settled();
         assert_eq!(finder.next_try(), Try { endpoint: "c".into(), wait_max: BACKOFF });
         assert_eq!(endpoints(&mut finder, 2), ["a", "b"]);
@@ -192,6 +211,17 @@ mod tests {
 
     #[test]
     fn alone_there_is_no_other() {
-        assert_eq!(Finder::new(vec!["a".into()]).another_than("a"), None);
+        assert!(Finder::new(vec!["a".into()]).others_than("a").is_empty());
+    }
+
+    #[test]
+    fn only_the_leader_of_a_later_term_is_news() {
+        let mut finder = finder();
+        finder.on_welcome("a", Term(3), &[]);
+        assert!(!finder.on_news(Term(2)) && !finder.on_news(Term(3)), "it has been there");
+        assert!(finder.on_news(Term(4)));
+        assert!(!finder.on_news(Term(4)), "told twice");
+        finder.on_come("b");
+        assert_eq!(finder.next_try(), Try { endpoint: "b".into(), wait_max: Duration::ZERO });
     }
 }

@@ -106,6 +106,15 @@ impl Wire {
         }
     }
 
+    /// Whether this coordinator has said Welcome or is just being asked.
+    pub(crate) fn is_with(&self, coordinator: &str) -> bool {
+        match self {
+            Self::Waiting { .. } => false,
+            Self::Dialing { endpoint, .. } => endpoint == coordinator,
+            Self::Up(link) => link.endpoint == coordinator,
+        }
+    }
+
     /// Hands a frame to the stream, if there is one with room.
     pub(crate) fn has_room(&self) -> bool {
         matches!(self, Self::Up(link) if link.up.capacity() > 0 && !link.up.is_closed())

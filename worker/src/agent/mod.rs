@@ -21,12 +21,14 @@
 //! | [`finder`] | where the leader may be, and when to try |
 //! | [`channels`] | connections to coordinators |
 //! | [`link`] | one attach stream |
+//! | [`news`] | who leads, as a coordinator tells that does not |
 
 mod channels;
 mod event_loop;
 mod finder;
 mod held;
 mod link;
+mod news;
 mod outbox;
 mod roster;
 

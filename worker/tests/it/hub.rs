@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flame_proto::ha;
+use flame_proto::ha::leader_news_server::{LeaderNews, LeaderNewsServer};
 use flame_proto::ha::worker_down::Frame as Down;
 use flame_proto::ha::worker_hub_server::{WorkerHub, WorkerHubServer};
 use flame_proto::ha::worker_up::Frame as Up;
@@ -26,6 +27,7 @@ pub const SESSION: u64 = 10;
 pub struct Hub {
     pub endpoint: String,
     links: mpsc::Receiver<Link>,
+    followers: mpsc::Receiver<Follower>,
     answers: Arc<Mutex<VecDeque<Down>>>,
 }
 
@@ -36,16 +38,32 @@ pub struct Link {
     up: mpsc::Receiver<Up>,
 }
 
+/// A worker that wants to be told who leads.
+pub struct Follower {
+    pub asked: ha::FollowLeader,
+    tell: mpsc::Sender<Result<ha::Leading, Status>>,
+}
+
+impl Follower {
+    pub async fn tell(&self, term: u64, leader: &Hub) {
+        let leader = leader.endpoint.clone();
+        self.tell.send(Ok(ha::Leading { term, leader })).await.expect("the worker listens");
+    }
+}
+
 impl Hub {
     pub async fn start() -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let (attached, links) = mpsc::channel(16);
+        let (following, followers) = mpsc::channel(16);
         let answers = Arc::new(Mutex::new(VecDeque::new()));
         let service = Service { attached, answers: Arc::clone(&answers) };
-        let server = tonic::transport::Server::builder().add_service(WorkerHubServer::new(service));
+        let server = tonic::transport::Server::builder()
+            .add_service(WorkerHubServer::new(service))
+            .add_service(LeaderNewsServer::new(News { following }));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
-        Self { endpoint, links, answers }
+        Self { endpoint, links, followers, answers }
     }
 
     /// The next Hello gets this answer, which is not Welcome. Several are given in order.
@@ -64,9 +82,25 @@ impl Hub {
 
     /// The same, and says Welcome.
     pub async fn attach(&mut self) -> Link {
+        self.attach_in(1).await
+    }
+
+    /// The same, as the leader of this term.
+    pub async fn attach_in(&mut self, term: u64) -> Link {
         let link = self.hello().await;
-        link.send(Down::Welcome(ha::Welcome { cluster_id: "c-1".into(), epoch: 1, ..ha::Welcome::default() })).await;
+        let welcome = ha::Welcome { cluster_id: "c-1".into(), epoch: term, term, ..ha::Welcome::default() };
+        link.send(Down::Welcome(welcome)).await;
         link
+    }
+
+    /// Whether no Hello has come that nobody has looked at.
+    pub fn is_left_alone(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// The next worker that wants to be told who leads.
+    pub async fn follower(&mut self) -> Follower {
+        soon("a follower", self.followers.recv()).await.expect("the server lives as long as the test")
     }
 }
 
@@ -83,6 +117,11 @@ impl Link {
                 frame => return frame,
             }
         }
+    }
+
+    /// Waits until the worker has left this stream.
+    pub async fn is_left(mut self) {
+        soon("the end of the stream", async { while self.up.recv().await.is_some() {} }).await;
     }
 
     pub async fn start(&self, application: ha::Application) {
@@ -226,5 +265,20 @@ impl WorkerHub for Service {
             }
         }
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+struct News {
+    following: mpsc::Sender<Follower>,
+}
+
+#[tonic::async_trait]
+impl LeaderNews for News {
+    type FollowStream = ReceiverStream<Result<ha::Leading, Status>>;
+
+    async fn follow(&self, request: Request<ha::FollowLeader>) -> Result<Response<Self::FollowStream>, Status> {
+        let (tell, told) = mpsc::channel(16);
+        let _ = self.following.send(Follower { asked: request.into_inner(), tell }).await;
+        Ok(Response::new(ReceiverStream::new(told)))
     }
 }

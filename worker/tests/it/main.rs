@@ -4,6 +4,7 @@ mod bind;
 mod cost;
 mod hub;
 mod metrics;
+mod news;
 mod reattach;
 mod serve;
 mod stop;

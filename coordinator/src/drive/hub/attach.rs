@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::uplink::Ended;
 use super::{Greeting, Hub, ORDER_BATCHES_MAX, WorkerStream, downlink, uplink};
 use crate::drive::batcher::{OnDrop, Parcel};
+use crate::drive::opening;
 use crate::drive::replies::{NOBODY_WAITS, unnumbered};
 
 /// A Hello that is not applied by then is given up; the worker says it again.
@@ -40,7 +41,7 @@ impl Hub {
 
     /// `Some` while the hub is open; cancelled when it closes.
     fn opened(&self) -> Option<CancellationToken> {
-        self.table().open.clone()
+        self.table().open.as_ref().map(|open| open.end.clone())
     }
 
     fn not_leader(&self) -> ha::worker_down::Frame {
@@ -155,6 +156,8 @@ impl Hub {
             let message = format!("this is cluster {:?}, not {:?}", self.inner.cluster_id, hello.cluster_id);
             return Err(Ok(refused(ha::refused::Reason::OtherCluster, message)));
         }
+        // Told of this leader while it still begins, a worker comes a moment early.
+        opening::awaited(&self.inner.batcher, &self.inner.consensus).await;
         let Some(open) = self.opened() else { return Err(Ok(self.not_leader())) };
         let hello = uplink::hello(hello).map_err(|why| Ok(refused(ha::refused::Reason::Invalid, why)))?;
         Ok((hello, open))

@@ -87,6 +87,7 @@ impl Frames<'_> {
                 epoch: epoch.0,
                 settled: numbers(settled),
                 endpoints: self.hub.worker_endpoints(),
+                term: self.hub.term().unwrap_or_default().0,
             })),
             Order::Start { executor, session, resources } => self.start(executor, session, resources)?,
             Order::Recall { tokens } => Some(Frame::Recall(ha::Recall { tokens: numbers(tokens) })),
