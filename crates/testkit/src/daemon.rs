@@ -1,6 +1,8 @@
 //! One coordinator or worker: its process, the events it prints, its log.
 //!
 //! **Invariant:** at most one process of a daemon runs at a time, and its pid is the one the kernel gave us at the start.
+//!
+//! **Invariant:** a process that has been seen to end has no pid any more: the kernel may have given it to somebody else.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -37,7 +39,22 @@ pub(crate) struct Daemon {
 
 struct Process {
     child: Child,
+    /// How it ended, once that has been seen.
+    ended: Option<ExitStatus>,
     events: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Process {
+    /// Looks whether it has ended.
+    fn look(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        self.ended = self.child.try_wait()?;
+        Ok(self.ended)
+    }
+
+    /// `None` once it has been seen to end.
+    fn pid(&self) -> Option<u32> {
+        self.ended.is_none().then(|| self.child.id())
+    }
 }
 
 impl Daemon {
@@ -61,16 +78,17 @@ impl Daemon {
 
     /// Whether a process was started and has not been seen to end.
     pub(crate) fn is_started(&self) -> bool {
-        self.process.is_some()
+        self.pid().is_some()
     }
 
+    /// Of a process that runs, as far as is known.
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(|process| process.child.id())
+        self.process.as_ref().and_then(Process::pid)
     }
 
     /// Starts the process. Returns before it is ready.
     pub(crate) fn spawn(&mut self) -> Result<()> {
-        assert!(self.process.is_none(), "{} runs already", self.name);
+        assert!(!self.is_started(), "{} runs already", self.name);
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("open {}", self.log.display()))?;
         let mut command = nursery::command(&self.binary);
@@ -84,7 +102,7 @@ impl Daemon {
             .stderr(log);
         let mut child = nursery::spawn(command).with_context(|| format!("start {}", self.binary.display()))?;
         let stdout = child.stdout.take().context("the process has no stdout")?;
-        self.process = Some(Process { child, events: collect_events(stdout) });
+        self.process = Some(Process { child, ended: None, events: collect_events(stdout) });
         Ok(())
     }
 
@@ -95,7 +113,7 @@ impl Daemon {
         let outcome = wait_until(limit, &what, || {
             let found = self.find_event(name);
             // A process that has ended says nothing more: the wait ends with what it left.
-            let ended = self.process.as_mut().and_then(|process| process.child.try_wait().ok().flatten());
+            let ended = self.process.as_mut().and_then(|process| process.look().ok().flatten());
             async move {
                 match (found, ended) {
                     (Some(event), _) => Ok(Ok(event)),
@@ -115,10 +133,10 @@ impl Daemon {
 
     /// The exit code, if the process has ended by itself.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
-        self.process.as_mut()?.child.try_wait().ok()??.code()
+        self.process.as_mut()?.look().ok()??.code()
     }
 
-    /// SIGKILL to the process, without waiting for its end.
+    /// SIGKILL to the process, unless it has ended, without waiting for its end.
     pub(crate) fn signal_kill(&self) -> Result<()> {
         let Some(pid) = self.kernel_pid() else { return Ok(()) };
         kill_process(pid, Signal::KILL).with_context(|| format!("kill {} ({})", self.name, pid.as_raw_nonzero()))
@@ -136,7 +154,7 @@ impl Daemon {
         let Some(mut process) = self.process.take() else { return Err(anyhow!("{} does not run", self.name)) };
         let what = format!("the end of {}", self.name);
         let ended = wait_until(limit, &what, || {
-            let ended = process.child.try_wait();
+            let ended = process.look();
             async move { ended?.ok_or_else(|| anyhow!("it still runs")) }
         })
         .await;
@@ -247,6 +265,23 @@ mod tests {
         let text = daemon.event("ready", LIMIT).await.expect_err("it ended").to_string();
         assert!(text.contains("no such luck") && text.contains("12"), "{text}");
         assert_eq!(daemon.exit_code(), Some(12));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn whoever_was_seen_to_end_is_signalled_no_more() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut daemon = shell(folder.path(), "exit 3", &RunId::new());
+        daemon.spawn()?;
+        wait_until(LIMIT, "the end", || {
+            let code = daemon.exit_code();
+            async move { code.ok_or_else(|| anyhow!("it still runs")) }
+        })
+        .await?;
+        assert_eq!((daemon.pid(), daemon.is_started()), (None, false));
+        assert!(daemon.signal_pause(true).is_err());
+        daemon.kill().await?;
+        assert_eq!(daemon.exit_code(), None, "it is forgotten");
         Ok(())
     }
 
