@@ -26,6 +26,8 @@ pub mod metric;
 pub mod page;
 pub mod register;
 pub mod roll;
+#[cfg(test)]
+mod sample;
 pub mod stopwatch;
 
 pub use family::Family;

@@ -115,35 +115,21 @@ fn keys<L: LabelSet>(metric: &'static Metric) -> impl Iterator<Item = Key> {
 mod tests {
     use super::*;
     use crate::Roll;
-
-    crate::labels! {
-        enum End: "end" {
-            Well = "well",
-            Badly = "badly",
-        }
-    }
-
-    static PLAIN: Metric = Metric::gauge("flame_plain", Unit::Count, "Help.");
-    static ENDS: Metric = Metric::counter("flame_ends_total", Unit::Count, "Help.").by(End::LABELS);
+    use crate::sample::{ENDS, LEVEL, both};
 
     #[test]
     fn every_series_is_registered_and_described() {
         let roll = Roll::default();
-        let registrar = Registrar::new(&roll);
-        let _gauge = registrar.gauge(&PLAIN);
-        let ends = registrar.counters::<End>(&ENDS);
-        for end in [End::Well, End::Badly] {
-            ends.of(end).increment(1);
-        }
-        assert_eq!(roll.described(), ["flame_ends_total", "flame_plain"]);
-        let series = ["flame_ends_total{end=badly}", "flame_ends_total{end=well}", "flame_plain"];
+        both(&Registrar::new(&roll));
+        assert_eq!(roll.described(), ["flame_ends_total", "flame_level"]);
+        let series = ["flame_ends_total{end=badly}", "flame_ends_total{end=well}", "flame_level"];
         assert_eq!(roll.registered(), series);
     }
 
     #[test]
-    #[should_panic(expected = "flame_plain is a gauge")]
+    #[should_panic(expected = "flame_level is a gauge")]
     fn a_constant_is_registered_as_what_it_is() {
-        let _ = Registrar::off().counter(&PLAIN);
+        let _ = Registrar::off().counter(&LEVEL);
     }
 
     #[test]

@@ -97,26 +97,7 @@ impl Recorder for Roll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metric::Unit as Measure;
-
-    crate::labels! {
-        enum End: "end" {
-            Well = "well",
-            Badly = "badly",
-        }
-    }
-
-    static LEVEL: Metric = Metric::gauge("flame_level", Measure::Count, "Help.");
-    static ENDS: Metric =
-        Metric::counter("flame_ends_total", Measure::Count, "Help.").by(<End as crate::LabelSet>::LABELS);
-
-    fn both(registrar: &Registrar<'_>) {
-        let _level = registrar.gauge(&LEVEL);
-        let ends = registrar.counters::<End>(&ENDS);
-        for end in [End::Well, End::Badly] {
-            ends.of(end).increment(1);
-        }
-    }
+    use crate::sample::{ENDS, LEVEL, both};
 
     #[test]
     fn tables_and_handles_that_agree_have_no_faults() {
