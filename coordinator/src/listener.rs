@@ -20,7 +20,6 @@ use crate::consensus::Audience;
 
 mod connection;
 
-use connection::Connection;
 pub use connection::Writes;
 
 /// Most connections of one listener.
@@ -56,7 +55,7 @@ pub async fn serve(
     let seat = move || audience.as_ref().map(Audience::enter);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let connections = limited(incoming, CONNECTIONS_MAX, seat)
-        .map(move |connection| connection.map(|stream| Connection::new(stream, writes)));
+        .map(move |connection| connection.map(|stream| connection::writing(writes, stream)));
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))

@@ -9,12 +9,9 @@
 //!
 //! **Invariant:** between two flushes it steps back at most once: what is to be sent is sent.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tonic::transport::server::Connected;
+use flame_listen::beside::{Beside, With};
 
 /// When what is to be sent goes to the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,19 +23,21 @@ pub enum Writes {
 }
 
 /// A connection with a way to write.
-pub(super) struct Connection<S> {
-    stream: S,
+pub(super) type Connection<S> = With<S, Turn>;
+
+/// Whose turn it is.
+pub(super) struct Turn {
     writes: Writes,
-    /// It has stepped back since it was last flushed.
+    /// The connection has stepped back since it was last flushed.
     has_stepped_back: bool,
 }
 
-impl<S> Connection<S> {
-    pub(super) fn new(stream: S, writes: Writes) -> Self {
-        Self { stream, writes, has_stepped_back: false }
-    }
+/// The connection, writing in this way.
+pub(super) fn writing<S>(writes: Writes, stream: S) -> Connection<S> {
+    With::new(stream, Turn { writes, has_stepped_back: false })
+}
 
-    /// Ready when it is this connection's turn to write.
+impl Beside for Turn {
     fn poll_turn(&mut self, context: &Context<'_>) -> Poll<()> {
         if self.writes == Writes::AtOnce || std::mem::replace(&mut self.has_stepped_back, true) {
             return Poll::Ready(());
@@ -47,52 +46,9 @@ impl<S> Connection<S> {
         context.waker().wake_by_ref();
         Poll::Pending
     }
-}
 
-impl<S: Connected> Connected for Connection<S> {
-    type ConnectInfo = S::ConnectInfo;
-
-    fn connect_info(&self) -> S::ConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(context));
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(context));
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn on_flush(&mut self) {
         self.has_stepped_back = false;
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -108,7 +64,7 @@ mod tests {
     async fn pair(writes: Writes) -> (Connection<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Connection::new(listener.accept().await.unwrap().0, writes), peer)
+        (writing(writes, listener.accept().await.unwrap().0), peer)
     }
 
     #[tokio::test]

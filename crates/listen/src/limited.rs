@@ -1,15 +1,14 @@
 //! A listener's connections, never more than so many at a time.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt, stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
+
+use crate::beside::{Beside, With};
 
 /// Connections as they come, as long as fewer than `max` are open. Each holds what `held` gives for as long as it is open.
 pub fn limited<T: Send>(
@@ -19,67 +18,29 @@ pub fn limited<T: Send>(
 ) -> impl Stream<Item = io::Result<Connection<T>>> {
     let room = Arc::new(Semaphore::new(max));
     stream::unfold((incoming, room, held), |(mut incoming, room, held)| async move {
-        let place = room.clone().acquire_owned().await.ok()?;
+        let counted = room.clone().acquire_owned().await.ok()?;
         let connection = incoming.next().await?;
-        Some((connection.map(|stream| Connection { stream, _place: place, _held: held() }), (incoming, room, held)))
+        let place = |stream| With::new(stream, Place { _counted: counted, _held: held() });
+        Some((connection.map(place), (incoming, room, held)))
     })
 }
 
 /// A connection that counts for as long as it is open.
+pub type Connection<T = ()> = With<TcpStream, Place<T>>;
+
+/// The place of a connection, and what it holds.
 #[derive(Debug)]
-pub struct Connection<T = ()> {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+pub struct Place<T> {
+    _counted: OwnedSemaphorePermit,
     _held: T,
 }
 
-impl<T> Connected for Connection<T> {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
-impl<T: Unpin> AsyncRead for Connection<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<T: Unpin> AsyncWrite for Connection<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
+impl<T> Beside for Place<T> {}
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::pin::Pin;
 
     use futures::FutureExt;
     use tokio::net::TcpListener;
