@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::middleware::Next;
 use bytes::Bytes;
 use flame_coordinator::consensus::{
     AppliedEntry, ApplySink, BatchHeader, Consensus, Leadership, Options, Profile, ProposeError, SnapshotLimits,
@@ -18,6 +19,7 @@ use flame_storage::{MemberNode, codec};
 use flame_types::{AppName, AppSpec, ClientId, CoordinatorId, LogIndex, Seq};
 use tempfile::TempDir;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 
 /// Far longer than anything here takes on a machine that is busy with other things.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -77,11 +79,20 @@ pub fn sink() -> Box<dyn ApplySink> {
 pub struct Node {
     pub consensus: Consensus,
     pub seen: Arc<Mutex<Seen>>,
+    calls: Calls,
 }
+
+/// How often each procedure of a node was called.
+type Calls = Arc<Mutex<BTreeMap<String, usize>>>;
 
 impl Node {
     pub fn leadership(&self) -> Leadership {
         *self.consensus.leadership().borrow()
+    }
+
+    /// How many calls have come for this procedure, or streams, if it is one.
+    pub fn calls(&self, procedure: &str) -> usize {
+        self.calls.lock().unwrap().get(procedure).copied().unwrap_or(0)
     }
 
     pub async fn digest(&self) -> u128 {
@@ -180,18 +191,18 @@ impl Cluster {
         })
         .await;
         let listener = self.listener(id).await;
-        let server = tonic::transport::Server::builder()
-            .add_service(consensus.raft_service())
-            .add_service(consensus.bootstrap_service());
+        let calls = Calls::default();
+        let services = Routes::new(consensus.raft_service()).add_service(consensus.bootstrap_service());
+        let server = tonic::transport::Server::builder().add_routes(counted(services, &calls));
         consensus.runtime().spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             server.serve_with_incoming(TcpListenerStream::new(listener)).await
         });
-        self.nodes.insert(id, Node { consensus, seen });
+        self.nodes.insert(id, Node { consensus, seen, calls });
     }
 
     /// Lets somebody else answer at the address of a node that does not run, until the test ends.
-    pub async fn impostor(&mut self, id: u64, routes: tonic::service::Routes) {
+    pub async fn impostor(&mut self, id: u64, routes: Routes) {
         let listener = tokio::net::TcpListener::from_std(self.listener(id).await).unwrap();
         let server = tonic::transport::Server::builder().add_routes(routes);
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
@@ -281,6 +292,16 @@ impl Drop for Cluster {
             assert!(closed || std::thread::panicking(), "{} stays locked", lock.display());
         }
     }
+}
+
+/// The same services, with their calls counted.
+fn counted(services: Routes, calls: &Calls) -> Routes {
+    let calls = calls.clone();
+    let count = move |request: axum::extract::Request, next: Next| {
+        *calls.lock().unwrap().entry(request.uri().path().to_owned()).or_default() += 1;
+        next.run(request)
+    };
+    Routes::from(services.into_axum_router().layer(axum::middleware::from_fn(count)))
 }
 
 /// An entry that registers one application.

@@ -2,6 +2,7 @@
 
 mod election;
 pub mod harness;
+mod heartbeats;
 mod meeting;
 mod replication;
 mod retention;

@@ -1,0 +1,45 @@
+//! Heartbeats go over a stream that stays open.
+
+use super::harness::{Cluster, Node, eventually};
+
+/// So many that a stream for each of them would be seen.
+const HEARTBEATS: usize = 40;
+
+/// A late answer on a busy machine ends a stream, and a change of leader opens others: a few are to be expected.
+const STREAMS_MAX: usize = HEARTBEATS / 4;
+
+/// Waits until whoever leads has heard so often from a follower, while there is nothing to say but heartbeats.
+async fn heard(cluster: &Cluster, follower: u64) {
+    let (mut times, mut last_heard) = (0, None);
+    eventually("the follower answers heartbeats", async || {
+        let peers = cluster.nodes.values().flat_map(|node| node.consensus.status().peers);
+        let heard = peers.filter(|peer| peer.id.0 == follower).find_map(|peer| peer.heard)?;
+        // A later answer is one that is not as long ago as the last one.
+        if last_heard.replace(heard).is_some_and(|last| heard < last) {
+            times += 1;
+        }
+        (times >= HEARTBEATS).then_some(())
+    })
+    .await;
+}
+
+fn streams(node: &Node) -> usize {
+    node.calls("/flame.ha.v1.Raft/Append")
+}
+
+#[tokio::test]
+async fn a_stream_serves_many_heartbeats_and_another_one_follows_it_when_it_breaks() {
+    let mut cluster = Cluster::new(3).running().await;
+    cluster.register("before").await;
+    let follower = cluster.follower().await;
+    let before = streams(&cluster.nodes[&follower]);
+    heard(&cluster, follower).await;
+    let opened = streams(&cluster.nodes[&follower]) - before;
+    assert!(opened <= STREAMS_MAX, "{opened} streams for {HEARTBEATS} heartbeats");
+
+    cluster.kill(follower);
+    cluster.start(follower).await;
+    heard(&cluster, follower).await;
+    let opened = streams(&cluster.nodes[&follower]);
+    assert!((1..=STREAMS_MAX).contains(&opened), "{opened} streams for {HEARTBEATS} heartbeats");
+}
