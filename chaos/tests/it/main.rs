@@ -1,6 +1,7 @@
 //! Crash tests over real processes: what was acknowledged is there afterwards, whatever died.
 
 mod all_at_once;
+mod changing;
 mod disks;
 mod flmctl;
 mod goodbye;
