@@ -109,7 +109,11 @@ impl<'s, 'p> Placer<'s, 'p> {
     fn place_one(&mut self, claim: &Claim<'s>) -> Option<Placed<'s>> {
         let kind = (claim.app, claim.edition, claim.resources);
         let app = self.apps.entry(claim.app).or_default();
-        if let Some((executor, epoch, room)) = self.reusable.get_mut(&kind).and_then(Vec::pop) {
+        // What an executor leaves behind may be kept for somebody whose turn comes before this claim's.
+        let is_unreserved = |(_, _, room): &(_, _, usize)| claim.resources.fits(self.rooms.coming(*room));
+        let reusable = self.reusable.get_mut(&kind);
+        let reuse = reusable.and_then(|all| Some(all.remove(all.iter().rposition(is_unreserved)?)));
+        if let Some((executor, epoch, room)) = reuse {
             app.leaving = app.leaving.saturating_sub(1);
             self.rooms.reserve(room, claim.resources);
             return Some(Placed { node: self.rooms.name(room), room, reuse: Some((executor, epoch)) });
