@@ -7,6 +7,7 @@
 //! Then it plans: whenever apply says that demand or supply changed, or a deadline of the state has passed, a pure
 //! function looks at the state and gives placements, which are proposed like anything else and checked again in apply.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use flame_machine::config::ClusterConfig;
 use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
 use flame_machine::schedule;
-use flame_types::{AppName, AppSpec, Epoch, NodeName, Seq, Term};
+use flame_types::{AppName, AppSpec, Epoch, NodeName, Seq, Term, Token};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -148,6 +149,7 @@ impl Leader {
     }
 
     async fn plan_for_ever(&self) -> Result<(), Over> {
+        let mut behind = LeftBehind::default();
         loop {
             let look = |state: &flame_machine::State| {
                 let begun = Instant::now();
@@ -164,17 +166,25 @@ impl Leader {
                 continue;
             }
             tokio::time::sleep(PLAN_PAUSE.max(rest)).await;
-            self.tick_until_dirty().await?;
+            self.tick_until_dirty(&mut behind).await?;
         }
     }
 
     /// Carries cluster time on while something waits for it. An entry that makes a new plan necessary says so, a tick
     /// like any other: time alone is no reason to look.
-    async fn tick_until_dirty(&self) -> Result<(), Over> {
+    async fn tick_until_dirty(&self, behind: &mut LeftBehind) -> Result<(), Over> {
         loop {
-            let due_in =
-                |state: &flame_machine::State| state.next_deadline().map(|deadline| deadline.since(state.now()));
-            let due_in = self.consensus.with_state(due_in).await.map_err(|_| Over)?;
+            let is_time = behind.is_time(Instant::now());
+            let look = move |state: &flame_machine::State| {
+                let due_in = state.next_deadline().map(|deadline| deadline.since(state.now()));
+                (due_in, is_time.then(|| schedule::left_behind(state)))
+            };
+            let (due_in, found) = self.consensus.with_state(look).await.map_err(|_| Over)?;
+            let tokens = found.map(|found| behind.found(found, Instant::now())).unwrap_or_default();
+            if !tokens.is_empty() {
+                // Dropped, they are found again.
+                self.try_propose(Command::Recall { tokens }).await;
+            }
             let owed = self.batcher.stamper().owed();
             let due = due_in.map(|ms| tick_after(ms).saturating_sub(owed).max(TICK_MIN));
             // An earlier deadline may come up without making a plan necessary: nobody tells.
@@ -259,6 +269,27 @@ impl Leader {
     }
 }
 
+/// Tasks that wait behind others although executors stand idle, as they were found last. Very short ones do so by
+/// intention, for a moment; the same one twice, a whole [`LOOK`] apart, is behind one that is not short at all.
+#[derive(Default)]
+struct LeftBehind {
+    tokens: BTreeSet<Token>,
+    at: Option<Instant>,
+}
+
+impl LeftBehind {
+    fn is_time(&self, now: Instant) -> bool {
+        self.at.is_none_or(|at| now.duration_since(at) >= LOOK)
+    }
+
+    /// Takes in what was found now. Returns what is to be asked back.
+    fn found(&mut self, tokens: Vec<Token>, now: Instant) -> Vec<Token> {
+        let again = tokens.iter().copied().filter(|token| self.tokens.contains(token)).collect();
+        (self.tokens, self.at) = (tokens.into_iter().collect(), Some(now));
+        again
+    }
+}
+
 async fn took_effect(command: &Command, reply: oneshot::Receiver<Reply>) -> bool {
     match reply.await {
         Ok(Reply::Refused(Refusal::StalePlan(why))) => {
@@ -277,4 +308,20 @@ async fn took_effect(command: &Command, reply: oneshot::Receiver<Reply>) -> bool
 fn known_nodes(state: &flame_machine::State) -> Vec<(NodeName, Epoch)> {
     let live = state.nodes().iter().filter(|(_, node)| node.row.expired.is_none());
     live.map(|(name, node)| (name.clone(), node.row.epoch)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_found_twice_in_a_row_is_asked_back() {
+        let (mut behind, now) = (LeftBehind::default(), Instant::now());
+        assert!(behind.is_time(now));
+        assert_eq!(behind.found(vec![Token(1), Token(2)], now), []);
+        assert!(!behind.is_time(now + LOOK / 2) && behind.is_time(now + LOOK));
+        assert_eq!(behind.found(vec![Token(2), Token(3)], now + LOOK), [Token(2)]);
+        assert_eq!(behind.found(Vec::new(), now + 2 * LOOK), []);
+        assert_eq!(behind.found(vec![Token(3)], now + 3 * LOOK), []);
+    }
 }

@@ -221,12 +221,16 @@ pub fn reachable(state: &State) -> Result<(), Broken> {
                 && node.row.attached
                 && !node.row.draining;
             ready += u32::from(takes);
-            let listed = session.free.contains(&(executor.queue.len() as u32, *key));
+            let listed = executor.listed.is_some_and(|place| session.free.contains(&place));
+            let place = executor.place(state.cluster.config.prefetch_max);
+            if listed != executor.listed.is_some() || listed && executor.listed != place {
+                return Err(format!("executor {key} stands at another place than {place:?}"));
+            }
             if listed && !takes {
                 return Err(format!("executor {key} would be given tasks"));
             }
         }
-        if session.free.iter().any(|(_, key)| !session.executors.contains(key)) || ready != session.ready {
+        if session.free.iter().any(|place| !session.executors.contains(&place.executor)) || ready != session.ready {
             return Err(format!("session {}: {ready} ready executors, counted {}", session.key, session.ready));
         }
         dispatched(state, session)?;

@@ -12,18 +12,35 @@ use crate::state::{AssignmentRow, Session, State, Story, Timer};
 
 impl Apply<'_> {
     /// Gives out tasks of a session while there are tasks and room: the first pending task to the least loaded
-    /// executor.
+    /// executor, and what follows it until that has a portion.
     pub(super) fn dispatch(&mut self, key: SessionKey) {
         while self.state.may_dispatch(key) {
             let session = &self.state.sessions[&key];
             let Some((task, story)) = session.pending.next(session.row.head) else { break };
             let executor = choose(self.state, session, story);
-            self.assign(key, task, executor);
+            let rest = self.state.executors[&executor].rest_of_portion(self.state.cluster.config.prefetch_max);
+            self.put_into_queue(key, task, executor);
+            for _ in 1..rest {
+                let session = &self.state.sessions[&key];
+                let Some((task, story)) = session.pending.next(session.row.head) else { break };
+                if !story.is_none_or(|story| story.options.affinity.is_empty()) {
+                    break;
+                }
+                self.put_into_queue(key, task, executor);
+            }
+            self.promote(executor);
+            self.executor_changed(executor);
         }
         self.touched.remove(&key);
     }
 
     pub(super) fn assign(&mut self, key: SessionKey, task: TaskNo, executor: ExecutorKey) {
+        self.put_into_queue(key, task, executor);
+        self.promote(executor);
+        self.executor_changed(executor);
+    }
+
+    fn put_into_queue(&mut self, key: SessionKey, task: TaskNo, executor: ExecutorKey) {
         let session = self.state.sessions.get_mut(&key).expect("dispatch has found it");
         let story = match session.pending.remove(task) {
             Some(pending) => {
@@ -61,8 +78,6 @@ impl Apply<'_> {
         found.row.epoch = found.row.epoch.next();
         let node = found.row.node.clone();
         self.order(&node, Order::Assign { executor, session: key, task, attempt, token });
-        self.promote(executor);
-        self.executor_changed(executor);
     }
 
     /// The first `slots` tasks of a queue run: those that have just come so far are shown as Running. Nothing runs in an
@@ -106,7 +121,7 @@ impl Apply<'_> {
 /// The least loaded executor with room; for a task with affinity the one among the first few that publishes most of
 /// its keys.
 fn choose(state: &State, session: &Session, story: Option<&Story>) -> ExecutorKey {
-    let mut candidates = session.free.iter().map(|(_, executor)| *executor);
+    let mut candidates = session.free.iter().map(|place| place.executor);
     let first = candidates.next().expect("dispatch has found room");
     let Some(keys) = story.map(|story| &story.options.affinity).filter(|keys| !keys.is_empty()) else { return first };
     let matching = |executor: ExecutorKey| {

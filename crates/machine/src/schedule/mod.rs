@@ -28,5 +28,5 @@ mod rooms;
 mod shares;
 
 pub(crate) use plan::plan_thoroughly;
-pub use plan::{PLAN_COMMANDS_MAX, explain, plan};
+pub use plan::{PLAN_COMMANDS_MAX, explain, left_behind, plan};
 pub(crate) use reasons::unservable;

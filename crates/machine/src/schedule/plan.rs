@@ -16,6 +16,10 @@ use crate::state::{Session, State};
 /// Most commands of one plan. What is left is planned when these have been applied.
 pub const PLAN_COMMANDS_MAX: usize = 1024;
 
+/// Most tasks that [`left_behind`] names, and most of one session that it looks at.
+const LEFT_BEHIND_MAX: usize = 1024;
+const LOOKED_AT_MAX: usize = 64;
+
 /// What the leader should propose about executors now, in this order. Empty when everything is as it should be.
 #[must_use]
 pub fn plan(state: &State) -> Vec<Command> {
@@ -120,15 +124,33 @@ fn to_be_shared(state: &State, rooms: &Rooms<'_>) -> Resources {
     held.fold(rooms.capacity(), |sum, row| sum.plus(row.resources))
 }
 
-/// Tasks queued behind others while executors of the same session stand idle.
+/// Tasks queued behind others while executors of the same session stand idle. Very short tasks wait for each other by
+/// intention: of a portion none is taken back here.
 fn stuck_behind_others(state: &State, session: &Session) -> Vec<Token> {
-    if !session.has_stuck_tasks() {
+    let stuck = usize::try_from(session.stuck_tasks()).unwrap_or(usize::MAX);
+    if stuck == 0 {
         return Vec::new();
     }
-    let queued = session.assigned.len() as u64 - session.running;
-    let idle = session.free.iter().take_while(|(load, _)| *load == 0).count();
-    let waiting =
-        |token: &&Token| state.assignments.get(token).is_some_and(|row| row.started.is_none() && !row.recalled);
-    let asked_already = queued.saturating_sub(session.assigned.values().filter(waiting).count() as u64) as usize;
-    session.assigned.values().rev().filter(waiting).take(idle.saturating_sub(asked_already)).copied().collect()
+    let waiting = |token: &&Token| is_waiting(state, **token);
+    let asked_already = session.queued().saturating_sub(session.assigned.values().filter(waiting).count() as u64);
+    let wanted = session.idle().count().saturating_sub(asked_already as usize).min(stuck);
+    session.assigned.values().rev().filter(waiting).take(wanted).copied().collect()
+}
+
+/// Tasks that wait behind others although executors of their sessions stand idle, those of a portion included; of each
+/// session some of the oldest. Who finds the same ones again after a while knows that the task before them is not as
+/// short as was thought.
+#[must_use]
+pub fn left_behind(state: &State) -> Vec<Token> {
+    let uneven = state.unsettled.iter().filter_map(|key| state.sessions.get(key)).filter(|session| session.is_uneven());
+    let oldest = |session: &Session| {
+        let looked_at = session.assigned.values().take(LOOKED_AT_MAX).copied();
+        let idle = session.idle().take(LOOKED_AT_MAX).count();
+        looked_at.filter(|token| is_waiting(state, *token)).take(idle).collect::<Vec<Token>>()
+    };
+    uneven.flat_map(oldest).take(LEFT_BEHIND_MAX).collect()
+}
+
+fn is_waiting(state: &State, token: Token) -> bool {
+    state.assignments.get(&token).is_some_and(|row| row.started.is_none() && !row.recalled)
 }

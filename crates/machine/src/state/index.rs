@@ -53,9 +53,10 @@ impl State {
         let serves = executor.row.state == ExecutorState::Bound && !executor.row.retiring;
         let takes_tasks = self.nodes.get(&executor.row.node).is_some_and(super::Node::takes_tasks);
         let ready = serves && takes_tasks;
-        let load = u32::try_from(executor.queue.len()).unwrap_or(u32::MAX);
-        let room = executor.row.slots.saturating_add(executor.prefetch(self.cluster.config.prefetch_max));
-        let listed = (ready && load < room).then_some(load);
+        let prefetch_max = self.cluster.config.prefetch_max;
+        let listed = if ready { executor.place(prefetch_max) } else { None };
+        let in_portion = executor.load().min(executor.portion(prefetch_max)).saturating_sub(executor.row.slots);
+        let portioned = if ready { in_portion } else { 0 };
 
         let session = self.sessions.get_mut(&executor.row.session);
         let mut idle_until = None;
@@ -63,15 +64,17 @@ impl State {
             if executor.is_attached() {
                 session.executors.insert(key);
             }
-            if let Some(old) = executor.listed.take() {
-                session.free.remove(&(old, key));
-            }
-            if let Some(load) = listed {
-                session.free.insert((load, key));
+            if executor.listed != listed {
+                if let Some(old) = executor.listed.take() {
+                    session.free.remove(&old);
+                }
+                session.free.extend(listed);
+                executor.listed = listed;
             }
             session.ready = session.ready + u32::from(ready) - u32::from(executor.ready);
-            executor.listed = listed;
             executor.ready = ready;
+            session.portioned = session.portioned + u64::from(portioned) - u64::from(executor.portioned);
+            executor.portioned = portioned;
             if serves && executor.queue.is_empty() {
                 let delay = self.apps.get(session.app()).map_or(0, |app| app.row.spec.delay_release_seconds);
                 idle_until = Some(executor.row.idle_since.plus(delay.saturating_mul(1000)));
@@ -88,10 +91,11 @@ impl State {
     pub(crate) fn detach_executor(&mut self, key: ExecutorKey) {
         let Some(executor) = self.executors.get_mut(&key) else { return };
         if let Some(session) = self.sessions.get_mut(&executor.row.session) {
-            if let Some(load) = executor.listed {
-                session.free.remove(&(load, key));
+            if let Some(place) = executor.listed {
+                session.free.remove(&place);
             }
             session.ready -= u32::from(executor.ready);
+            session.portioned -= u64::from(executor.portioned);
             session.overdue -= u32::from(executor.overdue);
             if session.executors.remove(&key) && executor.row.retiring {
                 session.retiring -= 1;
@@ -99,6 +103,7 @@ impl State {
         }
         executor.listed = None;
         executor.ready = false;
+        executor.portioned = 0;
         executor.overdue = false;
         executor.row.retiring = false;
         if let Some(at) = executor.idle_timer.take() {
@@ -128,7 +133,7 @@ impl State {
             Ordering::Greater => useful > have,
             Ordering::Less => before > have || !self.short.is_empty() || session.overdue > 0,
         };
-        let stuck = session.has_stuck_tasks();
+        let (uneven, stuck) = (session.is_uneven(), session.stuck_tasks() > 0);
         session.useful = useful;
         session.demand = wanted;
         let placement = Some(session.row.not_before);
@@ -137,7 +142,7 @@ impl State {
         self.timers.replace(Timer::Gang(key), &mut session.gang_timer, gang, now);
         let waits = session.row.wait.is_some();
         set_member(&mut self.active, key, wanted > 0 || !session.executors.is_empty() || waits);
-        set_member(&mut self.unsettled, key, wanted != have || waits || session.overdue > 0 || stuck);
+        set_member(&mut self.unsettled, key, wanted != have || waits || session.overdue > 0 || uneven);
         let (spares, waits) = self.index_line(key);
         News { look: look || stuck, spares, waits }
     }

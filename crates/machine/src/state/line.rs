@@ -126,8 +126,10 @@ impl State {
     /// The youngest idle executor of a session on a worker that takes executors, if the session has one to spare.
     pub(crate) fn spare_executor(&self, session: SessionKey) -> Option<ExecutorKey> {
         let session = self.sessions.get(&session).filter(|session| session.has_spare())?;
-        let idle = session.free.range(..(1, ExecutorKey(0))).rev().map(|(_, key)| *key);
-        idle.take(limits::NODE_EXECUTORS_MAX)
+        session
+            .idle()
+            .rev()
+            .take(limits::NODE_EXECUTORS_MAX)
             .find(|key| self.nodes.get(&self.executors[key].row.node).is_some_and(Node::takes_executors))
     }
 
@@ -154,7 +156,7 @@ impl Session {
 
     /// Whether it holds more executors than it wants, and one of them is idle.
     fn has_spare(&self) -> bool {
-        self.wanted() < self.staying() && self.free.first().is_some_and(|(load, _)| *load == 0)
+        self.wanted() < self.staying() && self.idle().next().is_some()
     }
 }
 

@@ -39,7 +39,7 @@ pub use client::{Client, ClientRow, KeptReply, RepliesRow};
 pub use closed::{ClosedGroup, ClosedIndex, ClosedOfApp};
 pub use cluster::ClusterRow;
 pub use core::State;
-pub use executor::{Executor, ExecutorRow};
+pub use executor::{Executor, ExecutorRow, Place};
 pub use line::{News, Rival, Spare, Turn};
 pub use load::LoadError;
 pub use node::{Node, NodeRow};

@@ -8,7 +8,7 @@ use flame_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Pending, Rival, Turn};
+use super::{Pending, Place, Rival, Turn};
 use crate::command::WaitReason;
 use crate::row::IdempotencyRow;
 
@@ -136,9 +136,11 @@ pub struct Session {
     /// Those of them that retire. Derived.
     pub retiring: u32,
     /// Ready executors with room, the least loaded first. Derived.
-    pub free: BTreeSet<(u32, ExecutorKey)>,
+    pub free: BTreeSet<Place>,
     /// Executors that could be given a task if they had room. Derived.
     pub ready: u32,
+    /// Tasks behind others that belong to the first portion of their executors. Derived.
+    pub portioned: u64,
     /// Executors that have been idle for longer than the delay of its application. Derived.
     pub overdue: u32,
     /// Most executors it may have: its own limit and that of its application. Derived.
@@ -222,6 +224,7 @@ impl Session {
             retiring: 0,
             free: BTreeSet::new(),
             ready: 0,
+            portioned: 0,
             overdue: 0,
             max_instances,
             demand: 0,
@@ -275,12 +278,28 @@ impl Session {
         if wanted == 0 { 0 } else { wanted.max(self.batch_size()) }
     }
 
+    /// Tasks with executors that are shown as Pending.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.assigned.len() as u64 - self.running
+    }
+
+    /// Executors with nothing to do that could be given a task.
+    pub fn idle(&self) -> impl DoubleEndedIterator<Item = ExecutorKey> + '_ {
+        self.free.range(..Place::FIRST_BUSY).map(|place| place.executor)
+    }
+
     /// Whether tasks are queued behind others while an executor is idle and nothing else waits for it.
     #[must_use]
-    pub fn has_stuck_tasks(&self) -> bool {
-        let queued = self.assigned.len() as u64 > self.running;
-        let idle = self.free.first().is_some_and(|(load, _)| *load == 0);
-        queued && idle && self.pending.count() == 0 && self.ready >= self.batch_size()
+    pub fn is_uneven(&self) -> bool {
+        let is_ready = self.pending.count() == 0 && self.ready >= self.batch_size();
+        is_ready && self.queued() > 0 && self.idle().next().is_some()
+    }
+
+    /// Of those tasks, how many more wait than those that came together with the one that runs before them.
+    #[must_use]
+    pub fn stuck_tasks(&self) -> u64 {
+        if self.is_uneven() { self.queued().saturating_sub(self.portioned) } else { 0 }
     }
 
     /// Whether any of the tasks `first ..= last` has not ended.

@@ -192,7 +192,7 @@ fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
         92 => Command::ExpireClient { client: ClientId(1 + which % 4), last: Seq(other % 6) },
         93 => {
             let retry = RetryPolicy { crashed_starts_max: 3, lost_starts_max: 3, ..RetryPolicy::default() };
-            let prefetch_max = (which % 3) as u32;
+            let prefetch_max = (which % 6) as u32;
             let bind_failures_max = 1 + (other % 3) as u32;
             let gang_patience_ms = 1 + other % 10_000;
             let client_window_max = 4 + (which % 3) as u32;
@@ -381,7 +381,12 @@ fn complete(state: &State, which: u64, other: u64) -> Command {
     };
     let publish = if other % 8 == 1 { vec![vec![(other % 2) as u8]] } else { Vec::new() };
     let attributes = Attributes { publish, retract: Vec::new() };
-    let mut done = vec![Completion { token, outcome, ran_us: other * 7 % 50_000, attributes }];
+    let mut done = vec![Completion {
+        token,
+        outcome,
+        ran_us: other * 7 % if other.is_multiple_of(2) { 300 } else { 50_000 },
+        attributes,
+    }];
     if other % 16 == 5 {
         let twice = done[0].clone();
         done.push(twice);

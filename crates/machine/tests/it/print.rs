@@ -147,6 +147,7 @@ pub fn view(world: &World, words: &[&str]) -> String {
             format!("{:?}\n", view::task_place(state, key, TaskNo(number.parse().expect("a task"))))
         }
         ["kept"] => kept(state),
+        ["behind"] => format!("left behind: {}\n", tokens(&flame_machine::schedule::left_behind(state))),
         ["deadline"] => format!("now {}, next {:?}\n", state.now(), state.next_deadline()),
         ["explain", session] => {
             let key = SessionKey(session.parse().expect("a session key"));
