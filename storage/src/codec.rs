@@ -7,7 +7,7 @@
 //! **Invariant:** bytes that were not produced by this module are an error, never a panic and never a wrong value.
 //! **Invariant:** encoding cannot fail: headers are plain data, and admission bounds their size.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flame_types::{Payload, Payloads};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,10 +74,53 @@ pub enum CodecError {
 
 /// Encodes a value, its payloads beside the header.
 pub fn encode<T: Serialize + Payloads + Clone>(value: &T) -> Bytes {
-    let mut value = value.clone();
+    let payloads = payloads_of(&mut value.clone());
+    // A payload serialises as nothing, so it does not matter that they are still in there.
+    assemble(value, &payloads, Kind::WithPayloads)
+}
+
+fn payloads_of<T: Payloads>(value: &mut T) -> Vec<Bytes> {
     let mut payloads = Vec::new();
     value.visit_payloads(&mut |payload: &mut Payload| payloads.push(std::mem::take(&mut payload.0)));
-    assemble(&value, &payloads, Kind::WithPayloads)
+    payloads
+}
+
+/// Memory is taken in pieces of this size.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Encodes many small values that go together: they share memory, which is free when the last of them is gone.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    /// The value that is being put together.
+    value: Vec<u8>,
+    piece: BytesMut,
+}
+
+impl Encoder {
+    /// The same bytes as [`encode`].
+    pub fn encode<T: Serialize + Payloads>(&mut self, mut value: T) -> Bytes {
+        let payloads = payloads_of(&mut value);
+        self.value.clear();
+        envelope::begin_in(&mut self.value);
+        assemble_in(&value, &payloads, &mut self.value);
+        envelope::seal(&mut self.value, Kind::WithPayloads);
+        if self.value.len() > PIECE_BYTES {
+            return Bytes::from(std::mem::take(&mut self.value));
+        }
+        let value = std::mem::take(&mut self.value);
+        let bytes = self.copy(&value);
+        self.value = value;
+        bytes
+    }
+
+    /// Bytes as they are, in the same memory.
+    pub fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        if self.piece.capacity() < bytes.len() {
+            self.piece = BytesMut::with_capacity(PIECE_BYTES.max(bytes.len()));
+        }
+        self.piece.extend_from_slice(bytes);
+        self.piece.split().freeze()
+    }
 }
 
 /// Decodes what [`encode`] made. Payloads are slices of `bytes`.
@@ -138,14 +181,18 @@ pub fn split<H: DeserializeOwned>(bytes: Bytes) -> Result<(H, Vec<Bytes>), Codec
 
 fn assemble<H: Serialize + ?Sized>(header: &H, parts: &[Bytes], kind: Kind) -> Bytes {
     let part_bytes: usize = parts.iter().map(Bytes::len).sum();
-    let lengths: Vec<u64> = parts.iter().map(|part| part.len() as u64).collect();
     let mut buffer = envelope::begin(HEADER_BYTES_EXPECTED + 5 * parts.len() + part_bytes);
-    append(header, &mut buffer);
-    append(&lengths, &mut buffer);
+    assemble_in(header, parts, &mut buffer);
+    envelope::finish(buffer, kind)
+}
+
+fn assemble_in<H: Serialize + ?Sized>(header: &H, parts: &[Bytes], buffer: &mut Vec<u8>) {
+    append(header, buffer);
+    let lengths: Vec<u64> = parts.iter().map(|part| part.len() as u64).collect();
+    append(&lengths, buffer);
     for part in parts {
         buffer.extend_from_slice(part);
     }
-    envelope::finish(buffer, kind)
 }
 
 fn disassemble<H: DeserializeOwned>(bytes: &Bytes, kind: Kind) -> Result<(H, Vec<Bytes>), CodecError> {
@@ -216,6 +263,22 @@ mod tests {
         let parts = vec![Bytes::from_static(b"one"), Bytes::new()];
         assert_eq!(frozen["parts"], join(&(5_u64, 6_u32), &parts));
         assert_eq!(split::<(u64, u32)>(frozen["parts"].clone()).unwrap(), ((5, 6), parts));
+    }
+
+    #[test]
+    fn values_that_share_memory_are_the_same_bytes() {
+        let mut encoder = Encoder::default();
+        let small = Sample { rest: vec![Payload::from("abc")], ..sample() };
+        let (mut encoded, mut copied) = (Vec::new(), Vec::new());
+        for _ in 0..2 * PIECE_BYTES / 64 {
+            encoded.push(encoder.encode(small.clone()));
+            copied.push(encoder.copy(b"key"));
+        }
+        assert!(encoded.iter().all(|bytes| *bytes == encode(&small)));
+        assert!(copied.iter().all(|bytes| *bytes == b"key"[..]));
+        assert_eq!(encoder.encode(sample()), encode(&sample()), "larger than a piece");
+        let large = vec![1; 2 * PIECE_BYTES];
+        assert_eq!(encoder.copy(&large), large);
     }
 
     #[test]

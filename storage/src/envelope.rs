@@ -41,21 +41,31 @@ pub(crate) enum Kind {
 /// Starts a value: a buffer with room for the header, to which the caller appends the body.
 pub(crate) fn begin(body_bytes_expected: usize) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(HEADER_BYTES + body_bytes_expected);
-    buffer.resize(HEADER_BYTES, 0);
+    begin_in(&mut buffer);
     buffer
+}
+
+/// The same in an empty buffer that is there.
+pub(crate) fn begin_in(buffer: &mut Vec<u8>) {
+    buffer.resize(HEADER_BYTES, 0);
 }
 
 /// Fills the header in.
 pub(crate) fn finish(mut buffer: Vec<u8>, kind: Kind) -> Bytes {
+    seal(&mut buffer, kind);
+    Bytes::from(buffer)
+}
+
+/// Fills the header in, in place.
+pub(crate) fn seal(buffer: &mut [u8], kind: Kind) {
     assert!(buffer.len() <= VALUE_BYTES_MAX, "a value of {} bytes had to be refused at admission", buffer.len());
     let body_bytes = u32::try_from(buffer.len() - HEADER_BYTES).expect("VALUE_BYTES_MAX fits into 32 bits");
     buffer[0..2].copy_from_slice(&MAGIC);
     buffer[2] = FORMAT_VERSION;
     buffer[3] = kind as u8;
     buffer[4..8].copy_from_slice(&body_bytes.to_le_bytes());
-    let checksum = checksum(&buffer);
+    let checksum = checksum(buffer);
     buffer[8..12].copy_from_slice(&checksum.to_le_bytes());
-    Bytes::from(buffer)
 }
 
 /// Checks the frame and returns the body.

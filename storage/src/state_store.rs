@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{DB, ErrorKind, FlushOptions, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
 
 use crate::figures::DatabaseFigures;
 use crate::key_spaces::{APPLIED, BULK, FORMAT, LIVE, MEMBERSHIP, META};
@@ -23,6 +23,9 @@ use crate::state_directory::{self, Database};
 use crate::{Buffers, Cause, Error, Fatal, LogId, RowReader, Space, StoredMembership, codec, files};
 
 const MIB: usize = 1 << 20;
+
+/// Room in a batch for the log id and what else goes with it, mostly.
+const META_BYTES: usize = 256;
 
 /// Rows read at once by [`StateStore::scan_live`].
 const SCAN_ROWS: usize = 1024;
@@ -55,7 +58,7 @@ pub enum Write {
         /// Where.
         space: Space,
         /// Its key.
-        key: Vec<u8>,
+        key: Bytes,
         /// Its bytes.
         value: Bytes,
     },
@@ -64,16 +67,16 @@ pub enum Write {
         /// Where.
         space: Space,
         /// Its key.
-        key: Vec<u8>,
+        key: Bytes,
     },
     /// Removes all rows with keys from `from` up to `to` (exclusive).
     DeleteRange {
         /// Where.
         space: Space,
         /// The first key.
-        from: Vec<u8>,
+        from: Bytes,
         /// The key behind the last.
-        to: Vec<u8>,
+        to: Bytes,
     },
 }
 
@@ -168,9 +171,10 @@ impl StateStore {
             return Err(Error::Refused(format!("rows of entry {applied} onto rows of {have}")));
         }
         let database = self.reader.database();
-        let mut batch = WriteBatch::default();
+        let mut batch = WriteBatch::with_capacity_bytes(changes.iter().map(Write::bytes).sum::<usize>() + META_BYTES);
+        let (live, bulk) = (database.family(LIVE), database.family(BULK));
         for change in changes {
-            add(&database, &mut batch, change);
+            change.add_to(&mut batch, if change.space() == Space::Live { live } else { bulk });
         }
         let meta = database.family(META);
         batch.put_cf(meta, APPLIED, codec::encode_plain(&applied));
@@ -353,11 +357,30 @@ impl Position {
     }
 }
 
-fn add(database: &Database, batch: &mut WriteBatch, change: &Write) {
-    match change {
-        Write::Put { space, key, value } => batch.put_cf(database.family(space.family()), key, value),
-        Write::Delete { space, key } => batch.delete_cf(database.family(space.family()), key),
-        Write::DeleteRange { space, from, to } => batch.delete_range_cf(database.family(space.family()), from, to),
+impl Write {
+    fn space(&self) -> Space {
+        match self {
+            Self::Put { space, .. } | Self::Delete { space, .. } | Self::DeleteRange { space, .. } => *space,
+        }
+    }
+
+    /// At most what it takes in a batch.
+    fn bytes(&self) -> usize {
+        const FRAME: usize = 16;
+        FRAME
+            + match self {
+                Self::Put { key, value, .. } => key.len() + value.len(),
+                Self::Delete { key, .. } => key.len(),
+                Self::DeleteRange { from, to, .. } => from.len() + to.len(),
+            }
+    }
+
+    fn add_to(&self, batch: &mut WriteBatch, family: &ColumnFamily) {
+        match self {
+            Self::Put { key, value, .. } => batch.put_cf(family, key, value),
+            Self::Delete { key, .. } => batch.delete_cf(family, key),
+            Self::DeleteRange { from, to, .. } => batch.delete_range_cf(family, from, to),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::brief::is_brief;
 use super::entry::decode_entry;
-use super::rows::{self, Rows};
+use super::rows::{self, Rows, Writes};
 use super::sink::{AppliedEntry, ApplySink};
 use super::snapshots::Backlog;
 use crate::metrics::handles::{ApplyMetrics, GroupWatch};
@@ -127,6 +127,7 @@ impl Replica {
     fn run(&mut self, entries: Vec<Entry>, batches: Vec<Option<Batch>>) -> std::io::Result<Option<Unwritten>> {
         let Some(last) = entries.last().map(|entry| entry.log_id) else { return Ok(None) };
         let group = self.metrics.group(entries.len());
+        let mut writes = Writes::default();
         let mut unwritten =
             Unwritten { writes: Vec::new(), applied: Vec::with_capacity(entries.len()), last, membership: None, group };
         for (entry, batch) in entries.into_iter().zip(batches) {
@@ -143,8 +144,7 @@ impl Replica {
                 self.backlog.grow(data.0.len() as u64);
             }
             check_feature_level(&batch)?;
-            let outcome = self.state.apply(ctx, batch);
-            unwritten.writes.extend(outcome.rows.into_iter().map(rows::to_write));
+            let outcome = self.state.apply_to(ctx, batch, &mut writes);
             unwritten.applied.push(AppliedEntry {
                 index: ctx.index,
                 term: ctx.term,
@@ -155,6 +155,7 @@ impl Replica {
                 placement_dirty: outcome.placement_dirty,
             });
         }
+        unwritten.writes = writes.finish();
         Ok(Some(unwritten))
     }
 

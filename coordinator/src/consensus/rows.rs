@@ -1,8 +1,9 @@
 //! Rows of the machine as key and value of the store, and back.
 
 use flame_machine::State;
-use flame_machine::row::{Row, RowChange, RowKey, Space as MachineSpace};
-use flame_storage::{DataDir, Space, StateStore, Write, codec};
+use flame_machine::row::{Row, RowChange, RowKey, RowSink, Space as MachineSpace};
+use flame_storage::codec::{self, Encoder};
+use flame_storage::{DataDir, Space, StateStore, Write};
 
 use super::error::StartError;
 
@@ -34,12 +35,32 @@ fn space(key: &RowKey) -> Space {
     }
 }
 
-/// A change of the machine as a write of the store.
-pub(super) fn to_write(change: RowChange) -> Write {
-    match change {
-        RowChange::Put(key, row) => Write::Put { space: space(&key), value: codec::encode(&row), key: key.0 },
-        RowChange::Delete(key) => Write::Delete { space: space(&key), key: key.0 },
-        RowChange::DeleteRange(from, to) => Write::DeleteRange { space: space(&from), from: from.0, to: to.0 },
+/// Changes of the machine as writes of the store. A row is bytes as soon as it comes.
+#[derive(Default)]
+pub(super) struct Writes {
+    encoder: Encoder,
+    writes: Vec<Write>,
+}
+
+impl Writes {
+    /// What came, in order.
+    pub(super) fn finish(self) -> Vec<Write> {
+        self.writes
+    }
+}
+
+impl RowSink for Writes {
+    fn take(&mut self, change: RowChange) {
+        let encoder = &mut self.encoder;
+        self.writes.push(match change {
+            RowChange::Put(key, row) => {
+                Write::Put { space: space(&key), value: encoder.encode(row), key: encoder.copy(&key.0) }
+            }
+            RowChange::Delete(key) => Write::Delete { space: space(&key), key: encoder.copy(&key.0) },
+            RowChange::DeleteRange(from, to) => {
+                Write::DeleteRange { space: space(&from), from: encoder.copy(&from.0), to: encoder.copy(&to.0) }
+            }
+        });
     }
 }
 

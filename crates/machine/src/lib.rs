@@ -50,5 +50,5 @@ pub use effect::{Effect, Order};
 pub use event::Event;
 pub use refusal::Refusal;
 pub use reply::Reply;
-pub use row::{Row, RowChange, RowKey, Space, Table};
+pub use row::{Row, RowChange, RowKey, RowSink, Space, Table};
 pub use state::State;

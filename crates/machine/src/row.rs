@@ -40,16 +40,15 @@ pub enum Table {
     Session = 4,
     /// By session key and task: pending tasks with options, a history or a not-before time.
     Pending = 5,
-    /// By executor key: its queue. One row, however many short tasks wait on it: what an entry ends and what it assigns in
-    /// their place are one write.
-    Queue = 6,
-    /// By executor key.
+    /// By executor key: the executor with its queue. One row, however many short tasks wait on it: what an entry ends and
+    /// what it assigns in their place are one write, and both change the executor as well. (6 was once the queue alone.)
     Executor = 7,
     /// By name.
     Node = 8,
-    /// By client id.
+    /// By client id: the client with the kept replies of its newest entry. They go when the next command says that they
+    /// have arrived, which is when this row is written anyway.
     Client = 9,
-    /// By client id and first sequence number: the kept replies of one entry.
+    /// By client id and first sequence number: the kept replies of one entry that is not the client's newest.
     Replies = 10,
     /// By session id: closed sessions that are remembered.
     Closed = 11,
@@ -81,7 +80,6 @@ impl Table {
         Table::SessionSpec,
         Table::Session,
         Table::Pending,
-        Table::Queue,
         Table::Executor,
         Table::Node,
         Table::Client,
@@ -102,11 +100,21 @@ impl Table {
     pub const OF_SESSION: &'static [Table] =
         &[Table::Inputs, Table::Finished, Table::Done, Table::CancelledRange, Table::CommonData];
 
+    /// The table of each byte that stands for one.
+    const OF_BYTE: [Option<Table>; 256] = {
+        let mut tables = [None; 256];
+        let mut place = 0;
+        while place < Self::ALL.len() {
+            tables[Self::ALL[place] as usize] = Some(Self::ALL[place]);
+            place += 1;
+        }
+        tables
+    };
+
     /// The table of a key's first byte.
     #[must_use]
     pub fn of_key(key: &[u8]) -> Option<Table> {
-        let byte = *key.first()?;
-        Self::ALL.iter().copied().find(|table| *table as u8 == byte)
+        Self::OF_BYTE[usize::from(*key.first()?)]
     }
 
     /// Whether its rows are held in memory.
@@ -116,13 +124,18 @@ impl Table {
     }
 }
 
+/// A table and three numbers: what all keys but those with names have at most.
+const KEY_BYTES_EXPECTED: usize = 1 + 3 * size_of::<u64>();
+
 /// Key of a row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey(pub Vec<u8>);
 
 impl RowKey {
     fn of(table: Table) -> Self {
-        Self(vec![table as u8])
+        let mut key = Vec::with_capacity(KEY_BYTES_EXPECTED);
+        key.push(table as u8);
+        Self(key)
     }
 
     fn text(mut self, text: &str) -> Self {
@@ -157,12 +170,6 @@ impl RowKey {
     #[must_use]
     pub fn task(table: Table, session: SessionKey, task: TaskNo) -> Self {
         Self::of(table).number(session.0).number(task.0)
-    }
-
-    /// The queue of an executor.
-    #[must_use]
-    pub fn queue(executor: ExecutorKey) -> Self {
-        Self::of(Table::Queue).number(executor.0)
     }
 
     /// An executor.
@@ -255,11 +262,11 @@ pub enum Row {
     SessionSpec(Box<SessionSpecRow>),
     Session(Box<SessionRow>),
     Pending(PendingTask),
-    /// Assignments in their order.
-    Queue(Vec<(Token, AssignmentRow)>),
-    Executor(Box<ExecutorRow>),
+    /// With its assignments in their order.
+    Executor(Box<ExecutorRow>, Vec<(Token, AssignmentRow)>),
     Node(Box<NodeRow>),
-    Client(ClientRow),
+    /// With its newest kept replies, and the number of the first of them.
+    Client(ClientRow, Option<(Seq, RepliesRow)>),
     Replies(RepliesRow),
     Closed(Box<ClosedRow>),
     Inputs(InputsRow),
@@ -282,6 +289,18 @@ impl Payloads for Row {
             Self::Finished(row) => row.output.visit_payloads(visit),
             _ => {}
         }
+    }
+}
+
+/// Takes changes of rows, in order.
+pub trait RowSink {
+    /// One more.
+    fn take(&mut self, change: RowChange);
+}
+
+impl RowSink for Vec<RowChange> {
+    fn take(&mut self, change: RowChange) {
+        self.push(change);
     }
 }
 

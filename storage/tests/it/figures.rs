@@ -38,7 +38,7 @@ fn the_rows_say_what_they_hold() {
     check_known(&before);
     let put = |number: u64| Write::Put {
         space: Space::Bulk,
-        key: number.to_be_bytes().to_vec(),
+        key: number.to_be_bytes().to_vec().into(),
         value: Bytes::from(vec![b'x'; 1000]),
     };
     store.write(&(0..100).map(put).collect::<Vec<_>>(), log_id(1, 1), None).unwrap();
@@ -69,7 +69,7 @@ async fn blocks_of_files_that_are_gone_leave_the_cache() {
         let value = |number: u64| (0..125).flat_map(move |at| word(number, at));
         let put = |number: u64| Write::Put {
             space: Space::Bulk,
-            key: number.to_be_bytes().to_vec(),
+            key: number.to_be_bytes().to_vec().into(),
             value: value(number).collect::<Vec<u8>>().into(),
         };
         store.write(&(0..ROWS).map(put).collect::<Vec<_>>(), log_id(1, index), None).unwrap();

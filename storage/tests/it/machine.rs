@@ -72,7 +72,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 }
                 _ => None,
             };
-            let key = entry.log_id.index.to_be_bytes().to_vec();
+            let key = entry.log_id.index.to_be_bytes().to_vec().into();
             let row = Write::Put { space: Space::Live, key, value: format!("{}", entry.payload).into() };
             self.store.write(&[row], entry.log_id, membership.as_ref())?;
             if let Some(responder) = responder {

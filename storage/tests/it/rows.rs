@@ -22,7 +22,7 @@ fn open(dir: &std::path::Path) -> StateStore {
 }
 
 fn put(space: Space, key: &str, value: impl Into<Bytes>) -> Write {
-    Write::Put { space, key: key.into(), value: value.into() }
+    Write::Put { space, key: Bytes::copy_from_slice(key.as_bytes()), value: value.into() }
 }
 
 fn membership(at: LogId) -> StoredMembership {
@@ -166,8 +166,8 @@ fn reads_of_every_kind() {
     assert_eq!(scan(b"a/", b"", 2), 2);
 
     let changes = vec![
-        Write::Delete { space: Space::Bulk, key: b"a/3".to_vec() },
-        Write::DeleteRange { space: Space::Bulk, from: b"a/5".to_vec(), to: b"b/2".to_vec() },
+        Write::Delete { space: Space::Bulk, key: Bytes::from_static(b"a/3") },
+        Write::DeleteRange { space: Space::Bulk, from: Bytes::from_static(b"a/5"), to: Bytes::from_static(b"b/2") },
     ];
     store.write(&changes, log_id(1, 2), None).unwrap();
     assert_eq!(scan(b"", b"", 99), 1);

@@ -12,7 +12,7 @@ use crate::effect::{Effect, Order};
 use crate::event::Event;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::row::RowChange;
+use crate::row::{RowChange, RowSink};
 use crate::state::State;
 
 /// The highest feature level this build understands. A node must not apply an entry that raises the level above it.
@@ -36,7 +36,7 @@ pub struct Applied {
     pub events: Vec<Event>,
     /// Requests to workers, in order.
     pub effects: Vec<Effect>,
-    /// Changes of rows, in order.
+    /// Changes of rows, in order, unless they were given elsewhere ([`State::apply_to`]).
     pub rows: Vec<RowChange>,
     /// Demand, capacity or executors changed: the planner should run again.
     pub placement_dirty: bool,
@@ -72,6 +72,17 @@ impl State {
     /// When an invariant of the state is broken, or the entry needs a higher feature level than this build has: a
     /// replica stops rather than diverges.
     pub fn apply(&mut self, ctx: Ctx, batch: Batch) -> Applied {
+        let mut rows = Vec::new();
+        let applied = self.apply_to(ctx, batch, &mut rows);
+        Applied { rows, ..applied }
+    }
+
+    /// The same for whoever takes the changes of rows as they come: there may be many, and each is gone as soon as it is
+    /// written elsewhere.
+    ///
+    /// # Panics
+    /// As [`State::apply`].
+    pub fn apply_to(&mut self, ctx: Ctx, batch: Batch, rows: &mut dyn RowSink) -> Applied {
         let mut apply = Apply {
             wall: self.cluster.wall.max(batch.wall_ms),
             state: self,
@@ -94,8 +105,8 @@ impl State {
             replies.push((client, seq, reply));
         }
         let Apply { state, changes, events, effects, placement_dirty, .. } = apply;
-        let rows = changes.into_rows(state, ctx.index);
-        Applied { replies, events, effects, rows, placement_dirty }
+        changes.write(state, ctx.index, rows);
+        Applied { replies, events, effects, rows: Vec::new(), placement_dirty }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flame_types::{AppName, ClientId, ExecutorKey, LogIndex, NodeName, Position, Seq, SessionId, SessionKey, TaskNo};
 
-use crate::row::{DoneRow, Row, RowChange, RowKey, Table};
-use crate::state::State;
+use crate::row::{DoneRow, Row, RowChange, RowKey, RowSink, Table};
+use crate::state::{Client, State};
 
 /// Everything a batch touched.
 #[derive(Debug, Default)]
@@ -17,15 +17,18 @@ pub(crate) struct Changes {
     pub session_events: BTreeSet<SessionKey>,
     pub pending: BTreeSet<(SessionKey, TaskNo)>,
     pub ranges: BTreeSet<(SessionKey, TaskNo)>,
+    /// Those of them that have begun in this batch: used up in it as well, they never had a row.
+    pub new_ranges: BTreeSet<(SessionKey, TaskNo)>,
     pub idempotency: BTreeSet<(SessionKey, [u8; 16])>,
     pub closed: BTreeMap<SessionId, SessionKey>,
-    /// Executors whose queues changed, or assignments in them.
-    pub queues: BTreeSet<ExecutorKey>,
+    /// Executors that changed, or their queues, or assignments in them.
     pub executors: BTreeSet<ExecutorKey>,
     pub attributes: BTreeSet<ExecutorKey>,
     pub nodes: BTreeSet<NodeName>,
-    pub clients: BTreeSet<ClientId>,
-    pub replies: BTreeSet<(ClientId, Seq)>,
+    /// Each with the first of the newest replies that were kept for it before: those lie in its own row.
+    pub clients: BTreeMap<ClientId, Option<Seq>>,
+    /// Replies that are kept no longer.
+    pub forgotten: BTreeSet<(ClientId, Seq)>,
     /// Tasks that ended, by session.
     pub done: BTreeMap<SessionKey, DoneRow>,
     /// Bulk rows, and ranges that are removed, in order.
@@ -54,84 +57,104 @@ impl Changes {
         self.direct.push(RowChange::DeleteRange(from, to));
     }
 
+    /// A client is about to change, or its window.
+    pub fn client(&mut self, id: ClientId, client: &Client) {
+        self.clients.entry(id).or_insert_with(|| client.newest());
+    }
+
+    /// Whether these replies belong to commands of this batch.
+    pub fn is_new(&self, id: ClientId, first: Seq) -> bool {
+        self.clients.get(&id).is_some_and(|newest| newest.is_none_or(|newest| newest < first))
+    }
+
     /// The changes of rows that make the disk equal to `state`.
-    pub fn into_rows(mut self, state: &State, index: LogIndex) -> Vec<RowChange> {
-        let mut rows = std::mem::take(&mut self.direct);
+    pub fn write(mut self, state: &State, index: LogIndex, rows: &mut dyn RowSink) {
+        std::mem::take(&mut self.direct).into_iter().for_each(|change| rows.take(change));
         for (session, mut done) in std::mem::take(&mut self.done) {
             if state.sessions.contains_key(&session) || state.closed.contains_key(&session) {
                 done.tasks.sort_unstable();
                 done.at = state.cluster.time;
                 let at = Position { generation: state.cluster.generation, index };
-                rows.push(RowChange::Put(RowKey::done(session, at), Row::Done(done)));
+                rows.take(RowChange::Put(RowKey::done(session, at), Row::Done(done)));
             }
         }
         if self.cluster {
-            rows.push(RowChange::Put(RowKey::cluster(), Row::Cluster(Box::new(state.cluster.clone()))));
+            rows.take(RowChange::Put(RowKey::cluster(), Row::Cluster(Box::new(state.cluster.clone()))));
         }
-        self.session_rows(state, &mut rows);
-        self.worker_rows(state, &mut rows);
-        for id in &self.clients {
-            let row = state.clients.get(id).map(|client| Row::Client(client.row.clone()));
-            rows.push(change(RowKey::client(*id), row));
-        }
-        for (id, first) in &self.replies {
-            let row = state.clients.get(id).and_then(|client| client.window.get(first));
-            rows.push(change(RowKey::replies(*id, *first), row.cloned().map(Row::Replies)));
-        }
-        rows
+        self.session_rows(state, rows);
+        self.worker_rows(state, rows);
+        self.client_rows(state, rows);
     }
 
-    fn session_rows(&self, state: &State, rows: &mut Vec<RowChange>) {
+    fn client_rows(&self, state: &State, rows: &mut dyn RowSink) {
+        for (id, newest) in &self.clients {
+            let client = state.clients.get(id);
+            rows.take(change(RowKey::client(*id), client.map(Client::to_row)));
+            let Some((client, first)) = client.zip(*newest).filter(|(client, first)| client.newest() != Some(*first))
+            else {
+                continue;
+            };
+            // What was the newest and is still kept has a row of its own from now on.
+            if let Some(replies) = client.window.get(&first) {
+                rows.take(RowChange::Put(RowKey::replies(*id, first), Row::Replies(replies.clone())));
+            }
+        }
+        for (id, first) in &self.forgotten {
+            if self.clients.get(id).copied().flatten().is_some_and(|newest| *first < newest) {
+                rows.take(RowChange::Delete(RowKey::replies(*id, *first)));
+            }
+        }
+    }
+
+    fn session_rows(&self, state: &State, rows: &mut dyn RowSink) {
         for name in &self.apps {
             let row = state.apps.get(name).map(|app| Row::App(Box::new(app.row.clone())));
-            rows.push(change(RowKey::app(name), row));
+            rows.take(change(RowKey::app(name), row));
         }
         for key in &self.session_specs {
             let row = state.sessions.get(key).map(|session| Row::SessionSpec(Box::new(session.asked.clone())));
-            rows.push(change(RowKey::session(Table::SessionSpec, *key), row));
+            rows.take(change(RowKey::session(Table::SessionSpec, *key), row));
         }
         for key in &self.sessions {
             let row = state.sessions.get(key).map(|session| Row::Session(Box::new(session.row.clone())));
-            rows.push(change(RowKey::session(Table::Session, *key), row));
+            rows.take(change(RowKey::session(Table::Session, *key), row));
         }
         for key in &self.session_events {
             let row = state.sessions.get(key).map(|session| Row::SessionEvents(session.events.clone()));
-            rows.push(change(RowKey::session(Table::SessionEvents, *key), row));
+            rows.take(change(RowKey::session(Table::SessionEvents, *key), row));
         }
         for (key, task) in &self.pending {
             let pending = state.sessions.get(key).and_then(|session| session.pending.task(*task));
-            rows.push(change(RowKey::task(Table::Pending, *key, *task), pending.cloned().map(Row::Pending)));
+            rows.take(change(RowKey::task(Table::Pending, *key, *task), pending.cloned().map(Row::Pending)));
         }
         for (key, first) in &self.ranges {
             let range = state.sessions.get(key).and_then(|session| session.pending.range(*first));
-            rows.push(change(RowKey::task(Table::PendingRange, *key, *first), range.map(Row::PendingRange)));
+            if range.is_none() && self.new_ranges.contains(&(*key, *first)) {
+                continue;
+            }
+            rows.take(change(RowKey::task(Table::PendingRange, *key, *first), range.map(Row::PendingRange)));
         }
         for (key, hash) in &self.idempotency {
             let row = state.sessions.get(key).and_then(|session| session.idempotency.get(hash));
-            rows.push(change(RowKey::idempotency(*key, hash), row.cloned().map(Row::Idempotency)));
+            rows.take(change(RowKey::idempotency(*key, hash), row.cloned().map(Row::Idempotency)));
         }
         for (id, key) in &self.closed {
             let row = state.closed.get(key).map(|row| Row::Closed(Box::new(row.clone())));
-            rows.push(change(RowKey::closed(id), row));
+            rows.take(change(RowKey::closed(id), row));
         }
     }
 
-    fn worker_rows(&self, state: &State, rows: &mut Vec<RowChange>) {
-        for key in &self.queues {
-            let queue = state.queue_row(*key).map(Row::Queue);
-            rows.push(change(RowKey::queue(*key), queue));
-        }
+    fn worker_rows(&self, state: &State, rows: &mut dyn RowSink) {
         for key in &self.executors {
-            let row = state.executors.get(key).map(|executor| Row::Executor(Box::new(executor.row.clone())));
-            rows.push(change(RowKey::executor(*key), row));
+            rows.take(change(RowKey::executor(*key), state.executor_row(*key)));
         }
         for key in &self.attributes {
             let keys = state.executors.get(key).map(|executor| &executor.attributes).filter(|keys| !keys.is_empty());
-            rows.push(change(RowKey::attributes(*key), keys.cloned().map(Row::Attributes)));
+            rows.take(change(RowKey::attributes(*key), keys.cloned().map(Row::Attributes)));
         }
         for name in &self.nodes {
             let row = state.nodes.get(name).map(|node| Row::Node(Box::new(node.row.clone())));
-            rows.push(change(RowKey::node(name), row));
+            rows.take(change(RowKey::node(name), row));
         }
     }
 }

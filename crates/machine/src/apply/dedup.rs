@@ -30,14 +30,14 @@ impl Apply<'_> {
         let client = self.state.clients.get_mut(&id).ok_or(Refusal::SessionExpired(id))?;
         let below = below.min(client.row.last.next());
         if below > client.row.below {
+            self.changes.client(id, client);
             client.row.below = below;
             let given_up = |(first, chunk): &(&Seq, &RepliesRow)| first.0 + chunk.replies.len() as u64 <= below.0;
             let forget: Vec<Seq> = client.window.iter().take_while(given_up).map(|(first, _)| *first).collect();
             for first in forget {
                 client.window.remove(&first);
-                self.changes.replies.insert((id, first));
+                self.changes.forgotten.insert((id, first));
             }
-            self.changes.clients.insert(id);
         }
         if seq < client.row.below {
             return Err(Refusal::Stale(seq));
@@ -60,17 +60,13 @@ impl Apply<'_> {
         let reply = self.execute(command).unwrap_or_else(Reply::Refused);
         // The command may have been the client's farewell.
         let Some(client) = self.state.clients.get_mut(&id) else { return reply };
+        self.changes.client(id, client);
         client.row.last = seq;
-        self.changes.clients.insert(id);
         let kept = KeptReply { hash, reply: reply.clone() };
-        // Replies of one entry share a row. A row of an earlier entry is not written again.
-        if let Some((first, chunk)) = client.window.iter_mut().next_back()
-            && self.changes.replies.contains(&(id, *first))
-        {
-            chunk.replies.push(kept);
-        } else {
-            client.window.insert(seq, RepliesRow { replies: vec![kept] });
-            self.changes.replies.insert((id, seq));
+        // Replies of one entry lie together. Those of an earlier entry are not written again.
+        match client.window.last_entry().filter(|newest| self.changes.is_new(id, *newest.key())) {
+            Some(mut newest) => newest.get_mut().replies.push(kept),
+            None => drop(client.window.insert(seq, RepliesRow { replies: vec![kept] })),
         }
         reply
     }

@@ -72,7 +72,7 @@ impl Apply<'_> {
             story,
         };
         self.state.assignments.insert(token, row);
-        self.changes.queues.insert(executor);
+        self.changes.executors.insert(executor);
         let found = self.state.executors.get_mut(&executor).expect("the session lists executors that exist");
         found.queue.push_back(token);
         found.row.epoch = found.row.epoch.next();
@@ -112,7 +112,7 @@ impl Apply<'_> {
         if let Some(found) = self.state.sessions.get_mut(&session) {
             found.running += 1;
         }
-        self.changes.queues.insert(executor);
+        self.changes.executors.insert(executor);
         self.changes.sessions.insert(session);
         self.task_event(session, task, TaskState::Running, attempt);
     }

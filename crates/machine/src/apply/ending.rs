@@ -96,7 +96,7 @@ impl Apply<'_> {
         row.recalled = false;
         row.story = None;
         row.deadline = None;
-        self.changes.queues.insert(before.executor);
+        self.changes.executors.insert(before.executor);
         self.unassign(token, &before);
         (before, attempt)
     }
@@ -104,7 +104,7 @@ impl Apply<'_> {
     /// Takes an assignment and its place in the queue away. The caller says [`Apply::queue_changed`] afterwards.
     pub(super) fn free_place(&mut self, token: Token) -> Option<AssignmentRow> {
         let row = self.state.assignments.remove(&token)?;
-        self.changes.queues.insert(row.executor);
+        self.changes.executors.insert(row.executor);
         if !row.cancelled {
             self.unassign(token, &row);
         }

@@ -105,7 +105,7 @@ impl Apply<'_> {
                 && !row.cancelled
             {
                 row.recalled = true;
-                self.changes.queues.insert(row.executor);
+                self.changes.executors.insert(row.executor);
                 asked.push(token);
             }
         }

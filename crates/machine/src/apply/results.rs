@@ -52,7 +52,7 @@ impl Apply<'_> {
             if row.recalled {
                 row.recalled = false;
                 let executor = row.executor;
-                self.changes.queues.insert(executor);
+                self.changes.executors.insert(executor);
                 self.promote(executor);
                 self.executor_changed(executor);
             }

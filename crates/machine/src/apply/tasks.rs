@@ -45,6 +45,9 @@ impl Apply<'_> {
         if submit.options.is_default() {
             let range = session.pending.append(first, last);
             self.changes.ranges.insert((key, range));
+            if range == first {
+                self.changes.new_ranges.insert((key, range));
+            }
         } else {
             let now = self.state.cluster.time;
             for number in first.0..=last.0 {

@@ -33,7 +33,7 @@ impl Apply<'_> {
         if let Some(gateway) = gateway {
             self.state.gateways.insert(gateway, id);
         }
-        self.changes.clients.insert(id);
+        self.changes.clients.insert(id, None);
         Ok(Reply::Client(id))
     }
 
@@ -130,8 +130,8 @@ impl Apply<'_> {
         if let Some(gateway) = client.row.gateway {
             self.state.gateways.remove(&gateway);
         }
-        self.changes.clients.insert(id);
-        self.changes.replies.extend(client.window.keys().map(|first| (id, *first)));
+        self.changes.client(id, &client);
+        self.changes.forgotten.extend(client.window.keys().map(|first| (id, *first)));
     }
 }
 

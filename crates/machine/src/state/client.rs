@@ -6,6 +6,7 @@ use flame_types::{ClientId, CoordinatorId, Seq};
 use serde::{Deserialize, Serialize};
 
 use crate::reply::Reply;
+use crate::row::Row;
 
 /// A client as it lies on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,19 @@ impl Client {
     pub fn kept(&self, seq: Seq) -> Option<&KeptReply> {
         let (first, chunk) = self.window.range(..=seq).next_back()?;
         chunk.replies.get(usize::try_from(seq.0 - first.0).ok()?)
+    }
+
+    /// The first of the replies that were kept last.
+    #[must_use]
+    pub fn newest(&self) -> Option<Seq> {
+        self.window.last_key_value().map(|(first, _)| *first)
+    }
+
+    /// As it lies on disk, with the replies that were kept last.
+    #[must_use]
+    pub(crate) fn to_row(&self) -> Row {
+        let newest = self.window.last_key_value().map(|(first, replies)| (*first, replies.clone()));
+        Row::Client(self.row.clone(), newest)
     }
 
     /// Commands whose replies the client may still ask for.

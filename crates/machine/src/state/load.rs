@@ -20,11 +20,11 @@ pub enum LoadError {
 }
 
 impl State {
-    /// The queue of an executor as it lies on disk; `None` when it is empty.
-    pub(crate) fn queue_row(&self, executor: ExecutorKey) -> Option<Vec<(Token, AssignmentRow)>> {
-        let queue = &self.executors.get(&executor)?.queue;
-        let row = |token: &Token| (*token, self.assignments[token].clone());
-        (!queue.is_empty()).then(|| queue.iter().map(row).collect())
+    /// An executor as it lies on disk, with its queue.
+    pub(crate) fn executor_row(&self, executor: ExecutorKey) -> Option<Row> {
+        let executor = self.executors.get(&executor)?;
+        let assignment = |token: &Token| (*token, self.assignments[token].clone());
+        Some(Row::Executor(Box::new(executor.row.clone()), executor.queue.iter().map(assignment).collect()))
     }
 
     /// Builds the state from its live rows, in any order. Bulk rows are passed over.
@@ -55,18 +55,17 @@ impl State {
         }
         rows.extend(self.closed.values().map(|row| (RowKey::closed(&row.id), Row::Closed(Box::new(row.clone())))));
         for (key, executor) in &self.executors {
-            rows.push((RowKey::executor(*key), Row::Executor(Box::new(executor.row.clone()))));
-            rows.extend(self.queue_row(*key).map(|queue| (RowKey::queue(*key), Row::Queue(queue))));
+            rows.extend(self.executor_row(*key).map(|row| (RowKey::executor(*key), row)));
             if !executor.attributes.is_empty() {
                 rows.push((RowKey::attributes(*key), Row::Attributes(executor.attributes.clone())));
             }
         }
         rows.extend(self.nodes.iter().map(|(name, node)| (RowKey::node(name), Row::Node(Box::new(node.row.clone())))));
         for (id, client) in &self.clients {
-            rows.push((RowKey::client(*id), Row::Client(client.row.clone())));
+            rows.push((RowKey::client(*id), client.to_row()));
             let replies =
                 |(first, row): (&Seq, &super::RepliesRow)| (RowKey::replies(*id, *first), Row::Replies(row.clone()));
-            rows.extend(client.window.iter().map(replies));
+            rows.extend(client.window.iter().rev().skip(1).map(replies));
         }
         rows.sort_by(|(left, _), (right, _)| left.cmp(right));
         rows
@@ -128,26 +127,23 @@ impl State {
             (Table::Node, Row::Node(row)) => {
                 self.nodes.insert(row.name.clone(), Node::new(*row));
             }
-            (Table::Executor, Row::Executor(row)) => {
+            (Table::Executor, Row::Executor(row, queue)) => {
                 let key = row.key;
                 self.executors.insert(key, Executor::new(*row));
                 self.count_executor(key);
+                queue.into_iter().try_for_each(|(token, row)| self.load_assignment(key, token, row))?;
             }
             (Table::Attributes, Row::Attributes(attributes)) => {
                 let executor = ExecutorKey(number(key, 0)?);
                 let found = self.executors.get_mut(&executor);
                 found.ok_or_else(|| missing("attributes", executor))?.attributes = attributes;
             }
-            (Table::Queue, Row::Queue(queue)) => {
-                let executor = ExecutorKey(number(key, 0)?);
-                queue.into_iter().try_for_each(|(token, row)| self.load_assignment(executor, token, row))?;
-            }
-            (Table::Client, Row::Client(row)) => {
+            (Table::Client, Row::Client(row, newest)) => {
                 self.nonces.insert(row.nonce, row.id);
                 if let Some(gateway) = row.gateway {
                     self.gateways.insert(gateway, row.id);
                 }
-                self.clients.insert(row.id, Client { row, window: std::collections::BTreeMap::new() });
+                self.clients.insert(row.id, Client { row, window: newest.into_iter().collect() });
             }
             (Table::Replies, Row::Replies(row)) => {
                 let (id, first) = (ClientId(number(key, 0)?), Seq(number(key, 1)?));

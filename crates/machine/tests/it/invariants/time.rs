@@ -11,7 +11,7 @@ use crate::generate::{config, run, steps};
 fn told(row: &Row) -> Vec<(&[AttemptRow], Option<WallMs>)> {
     match row {
         Row::Pending(pending) => vec![(&pending.story.attempts, None)],
-        Row::Queue(queue) => {
+        Row::Executor(_, queue) => {
             let stories = queue.iter().filter_map(|(_, row)| Some((row.story.as_ref()?, row.started)));
             stories.map(|(story, started)| (&*story.attempts, started)).collect()
         }
