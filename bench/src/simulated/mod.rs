@@ -1,8 +1,8 @@
 //! Workers that only speak: many of them in one process, for what no machine has room to run.
 //!
-//! To the leader each is a worker like any other: a connection and an attach stream of its own, a Hello, a heartbeat
-//! every second, executors that become ready and tasks that end. Only services are missing: a task ends as soon as it
-//! arrives, with its input as its output.
+//! To the leader each is a worker like any other: a connection and an attach stream of its own, a Hello, heartbeats as
+//! often as real workers send them, executors that become ready and tasks that end. Only services are missing: a task
+//! ends as soon as it arrives, with its input as its output.
 //!
 //! | file | holds |
 //! |---|---|

@@ -25,8 +25,8 @@ use crate::wall;
 /// What a worker of this release understands.
 const FEATURE_LEVEL: u32 = 1;
 
-/// How often it says that it lives, and after how much silence it asks whether its connection still stands: as real
-/// workers do.
+/// How often it has a turn to say that it lives, and after how much silence it asks whether its connection still
+/// stands: as real workers do.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 const PING_EVERY: Duration = Duration::from_secs(5);
 
@@ -102,6 +102,7 @@ impl Worker {
         while self.up.capacity() > 0
             && let Some(frame) = self.roster.outbox.pop_front()
         {
+            self.roster.has_spoken |= !matches!(frame, Up::Heartbeat(_));
             // The only sender has seen the room; that the stream broke meanwhile is told by the other direction.
             let _broken = self.up.try_send(ha::WorkerUp { frame: Some(frame) });
         }
@@ -117,6 +118,12 @@ async fn has_room(up: &mpsc::Sender<ha::WorkerUp>) -> bool {
 #[derive(Default)]
 struct Roster {
     heartbeats: u64,
+    /// Of the last heartbeat that was answered.
+    answered: u64,
+    /// Something else was said since the last heartbeat.
+    has_spoken: bool,
+    /// The last turn for a heartbeat passed.
+    has_paused: bool,
     /// The session of each executor.
     sessions: HashMap<u64, Arc<str>>,
     outbox: VecDeque<Up>,
@@ -126,7 +133,14 @@ struct Roster {
 }
 
 impl Roster {
+    /// Takes the turn when real workers do: every other one while there is nothing else to say.
     fn on_heartbeat(&mut self) {
+        let is_settled = self.heartbeats > 1 && self.answered == self.heartbeats;
+        if is_settled && !self.has_spoken && !self.has_paused {
+            self.has_paused = true;
+            return;
+        }
+        (self.has_spoken, self.has_paused) = (false, false);
         self.heartbeats += 1;
         self.outbox.push_front(Up::Heartbeat(ha::Heartbeat { number: self.heartbeats }));
     }
@@ -149,7 +163,7 @@ impl Roster {
                 self.outbox.push_back(Up::Left(ha::ExecutorLeft { executor }));
             }
             Down::Recorded(recorded) => self.note(&recorded.tokens),
-            Down::LeaseAck(_) => {}
+            Down::LeaseAck(ack) => self.answered = self.answered.max(ack.number),
             Down::Welcome(_) | Down::NotLeader(_) | Down::Refused(_) => bail!("the leader sent this worker away"),
         }
         Ok(())
@@ -279,6 +293,28 @@ mod tests {
         assert_eq!(lines.len(), 1);
         assert!(lines[0].starts_with("bench-ab 102 "), "{lines:?}");
         assert_eq!(roster.unrecorded.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn an_idle_worker_lets_every_other_turn_pass() -> Result<()> {
+        let mut roster = Roster::default();
+        let mut sent = Vec::new();
+        for _ in 0..6 {
+            roster.on_heartbeat();
+            let number = match roster.outbox.pop_front() {
+                Some(Up::Heartbeat(beat)) => Some(beat.number),
+                other => {
+                    assert_eq!(other, None);
+                    None
+                }
+            };
+            if let Some(number) = number {
+                roster.on_frame(Down::LeaseAck(ha::LeaseAck { number }))?;
+            }
+            sent.push(number);
+        }
+        assert_eq!(sent, [Some(1), Some(2), None, Some(3), None, Some(4)]);
         Ok(())
     }
 

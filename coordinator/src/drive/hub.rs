@@ -143,6 +143,12 @@ impl Hub {
         self.table().leases.expire(now)
     }
 
+    /// When the next lease runs out, unless it is renewed before.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.table().leases.next_expiry()
+    }
+
     /// The expiry of a lease was applied or refused; or it did not make it into the log, and is proposed again.
     pub fn expiry_settled(&self, node: &NodeName, epoch: Epoch, settled: bool) {
         let mut table = self.table();

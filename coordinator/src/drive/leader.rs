@@ -34,8 +34,8 @@ const PLAN_PAUSE: Duration = Duration::from_millis(3);
 /// so many times as long after it, so that planning never takes more than a fifth of the apply thread.
 const PLAN_REST: u32 = 4;
 
-/// How often leases are looked at.
-const LEASE_CHECK: Duration = Duration::from_millis(250);
+/// Leases are looked at when the next one runs out, and at least so often: an expiry that was lost is proposed again.
+const LEASE_LOOK: Duration = Duration::from_secs(1);
 
 /// How often the next deadline is looked up while no plan is necessary.
 const LOOK: Duration = Duration::from_millis(500);
@@ -201,7 +201,9 @@ impl Leader {
 
     async fn watch_leases(&self) -> Result<(), Over> {
         loop {
-            tokio::time::sleep(LEASE_CHECK).await;
+            // A lease that begins meanwhile does not run out sooner.
+            let next = self.hub.next_expiry().map_or(LEASE_LOOK, |next| next.duration_since(Instant::now()));
+            tokio::time::sleep(next.clamp(PAUSE, LEASE_LOOK)).await;
             for command in self.hub.expired(Instant::now()) {
                 let lease = match &command {
                     Command::ExpireNode { node, epoch } => Some((node.clone(), *epoch)),

@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::channels::Channels;
 use super::finder::Finder;
+use super::heartbeats::Heartbeats;
 use super::held::Held;
 use super::link::{Link, Setback, Wire, WireEvent};
 use super::news::{Leading, News};
@@ -73,8 +74,7 @@ pub(crate) struct Agent {
     limits: Limits,
     cluster_id: String,
     hello: HelloNo,
-    heartbeat: u64,
-    first_heartbeat_of_link: u64,
+    heartbeats: Heartbeats,
     wire: Wire,
     finder: Finder,
     news: News,
@@ -112,8 +112,7 @@ impl Agent {
             limits: options.limits,
             cluster_id: options.cluster.clone().unwrap_or_default(),
             hello: HelloNo(0),
-            heartbeat: 0,
-            first_heartbeat_of_link: 0,
+            heartbeats: Heartbeats::default(),
             wire: Wire::waiting(first.endpoint, first.wait_max),
             finder,
             news: News::default(),
@@ -230,7 +229,7 @@ impl Agent {
             self.is_announced = true;
         }
         self.is_first_setback = true;
-        self.first_heartbeat_of_link = self.heartbeat + 1;
+        self.heartbeats.on_attached();
         self.cluster_id.clone_from(&welcome.cluster_id);
         self.wire = Wire::Up(link);
         self.roster.on_welcome(&welcome, &mut self.outbox);
@@ -329,7 +328,7 @@ impl Agent {
         if let Wire::Up(link) = &mut self.wire {
             link.on_lease_ack();
         }
-        if heartbeat > self.first_heartbeat_of_link {
+        if self.heartbeats.on_answer(heartbeat) {
             self.finder.on_settled();
         }
         self.roster.on_lease_ack(heartbeat);
@@ -356,13 +355,13 @@ impl Agent {
             let frame = match self.outbox.pop(self.roster.held()) {
                 None => return,
                 Some(Outgoing::Frame(frame)) => Some(*frame),
-                Some(Outgoing::End(executor)) => self.roster.tell_end(executor, self.heartbeat),
-                Some(Outgoing::Heartbeat) => {
-                    self.heartbeat += 1;
-                    Some(Up::Heartbeat(ha::Heartbeat { number: self.heartbeat }))
-                }
+                Some(Outgoing::End(executor)) => self.roster.tell_end(executor, self.heartbeats.last()),
+                Some(Outgoing::Heartbeat) => self.heartbeats.on_turn().map(Up::Heartbeat),
             };
             if let Some(frame) = frame {
+                if !matches!(frame, Up::Heartbeat(_)) {
+                    self.heartbeats.on_spoken();
+                }
                 self.wire.send(frame);
             }
         }

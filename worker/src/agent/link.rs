@@ -19,7 +19,7 @@ use super::channels::Channels;
 /// Longest time from opening the stream until the coordinator says whether it takes us.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// How often the worker says that it lives.
+/// How often the worker has a turn to say that it lives.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// A leader that is silent for so long is left.
@@ -73,7 +73,7 @@ pub(crate) enum WireEvent {
     Frame(Box<Down>),
     /// The link is no more.
     Broken(String),
-    /// A heartbeat is due.
+    /// It is the turn of a heartbeat.
     HeartbeatDue,
     /// There is room for a frame.
     Sendable,

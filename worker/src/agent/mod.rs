@@ -18,6 +18,7 @@
 //! | [`roster`] | executors and tokens, and what a frame or report does to them |
 //! | [`held`] | results that wait to be recorded |
 //! | [`outbox`] | what waits to be sent, in order |
+//! | [`heartbeats`] | when a heartbeat is sent |
 //! | [`finder`] | where the leader may be, and when to try |
 //! | [`channels`] | connections to coordinators |
 //! | [`link`] | one attach stream |
@@ -26,6 +27,7 @@
 mod channels;
 mod event_loop;
 mod finder;
+mod heartbeats;
 mod held;
 mod link;
 mod news;

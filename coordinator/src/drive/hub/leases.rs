@@ -1,10 +1,11 @@
 //! Leases of workers, in the leader's memory.
 //!
-//! A heartbeat every second renews the lease. A broken stream is logged as `Detach` at once, so that nothing new goes
-//! there, and the worker has [`DETACHED_MAX`] to say Hello again; a silent one has [`SILENT_MAX`] since its last
-//! heartbeat. Only a worker that said Goodbye, which it does when nothing of it runs any more, expires at once: a stream
-//! that breaks without it says nothing about the worker behind. After a change of leader everybody has [`SILENT_MAX`], whatever the old leader had seen: a new leader must
-//! not judge workers by heartbeats it did not hear.
+//! Each heartbeat renews the lease: one every second from a worker that works, every other second from one that idles.
+//! A broken stream is logged as `Detach` at once, so that nothing new goes there, and the worker has [`DETACHED_MAX`]
+//! to say Hello again; a silent one has [`SILENT_MAX`] since its last heartbeat. Only a worker that said Goodbye,
+//! which it does when nothing of it runs any more, expires at once: a stream that breaks without it says nothing about
+//! the worker behind. After a change of leader everybody has [`SILENT_MAX`], whatever the old leader had seen: a new
+//! leader must not judge workers by heartbeats it did not hear.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -93,8 +94,8 @@ impl Leases {
         }
     }
 
-    /// The worker behind this stream has said that it is gone: its lease is over. Returns whether that is news; then the
-    /// caller proposes the expiry and says [`Leases::forget`] or [`Leases::expire_again`].
+    /// The worker behind this stream has said that it is gone: its lease is over. Returns whether that is news; then
+    /// the caller proposes the expiry and says [`Leases::forget`] or [`Leases::expire_again`].
     pub(super) fn part(&mut self, node: &NodeName, epoch: Epoch) -> bool {
         match self.nodes.get_mut(node) {
             Some(lease) if lease.epoch == epoch && lease.stream.is_some() => {
@@ -105,6 +106,11 @@ impl Leases {
             }
             _ => false,
         }
+    }
+
+    /// When the next lease runs out whose expiry is not proposed yet.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.nodes.values().filter(|lease| !lease.expiring).map(|lease| lease.deadline).min()
     }
 
     /// Proposals for the leases that have run out by now; each is made once.
@@ -164,6 +170,23 @@ mod tests {
         let expired = leases.expire(Instant::now() + SILENT_MAX);
         assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(3) }]);
         assert!(leases.expire(Instant::now() + SILENT_MAX).is_empty(), "proposed once");
+    }
+
+    #[test]
+    fn the_next_expiry_is_that_of_the_lease_that_runs_out_first() {
+        let mut leases = Leases::default();
+        assert_eq!(leases.next_expiry(), None);
+        leases.attach(name("w1"), Epoch(1), stream());
+        let first = leases.next_expiry().unwrap();
+        leases.attach(name("w2"), Epoch(2), stream());
+        assert_eq!(leases.next_expiry(), Some(first));
+        assert!(leases.renew(&name("w1"), Epoch(1)));
+        let second = leases.next_expiry().unwrap();
+        assert!(second >= first);
+        leases.detach(&name("w2"), Epoch(2));
+        assert!(leases.next_expiry().unwrap() < second, "a detached one has less time");
+        leases.expire(second - SILENT_MAX + DETACHED_MAX + Duration::from_secs(1));
+        assert_eq!(leases.next_expiry(), Some(leases.nodes[&name("w1")].deadline), "one that is proposed is over");
     }
 
     #[test]
