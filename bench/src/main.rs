@@ -12,6 +12,7 @@
 //! | [`series`] | runs them several times |
 //! | [`scene`], [`client`], [`payload`], [`service`] | the cluster, who submits, what is submitted, who runs it |
 //! | [`watcher`], [`simulated`], [`companion`] | watchers, workers that only speak, processes beside this one |
+//! | [`pace`] | a load at a steady rate |
 //! | [`meter`], [`accounting`] | what a stretch of a run costs: processor time, memory, disk |
 //! | [`samples`], [`scrape`], [`plot`], [`wall`] | a long run while it goes on, what coordinators tell of themselves, curves, and the time that processes share |
 //! | [`peers`] | other systems beside ours, and ratios |
@@ -29,6 +30,7 @@ mod companion;
 mod figures;
 mod host;
 mod meter;
+mod pace;
 mod payload;
 mod peers;
 mod plot;

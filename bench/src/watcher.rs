@@ -65,11 +65,11 @@ impl Watcher {
         Ok(Self { session: session.to_owned(), _up: up, down })
     }
 
-    /// Watches until so many tasks have ended.
+    /// Watches until so many more tasks have ended.
     ///
     /// # Errors
     /// If a result comes twice or does not come, or a task did not succeed.
-    pub async fn follow(mut self, tasks: u64) -> Result<Seen> {
+    pub async fn follow(&mut self, tasks: u64) -> Result<Seen> {
         let mut at_us = HashMap::new();
         while (at_us.len() as u64) < tasks {
             let message = timeout(ANSWER_LIMIT, self.down.message()).await;
@@ -87,6 +87,6 @@ impl Watcher {
                 other => bail!("a watcher got something else than results: {other:?}"),
             }
         }
-        Ok(Seen { session: self.session, at_us })
+        Ok(Seen { session: self.session.clone(), at_us })
     }
 }

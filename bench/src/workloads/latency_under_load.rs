@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
-use tokio_stream::wrappers::IntervalStream;
+use tokio::time::Instant;
 
 use crate::meter::Meter;
+use crate::pace;
 use crate::scene::Scene;
 use crate::settings::Settings;
 use crate::workloads::Outcome;
@@ -58,23 +58,10 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     scene.end(figures).await
 }
 
-/// Numbers at a steady rate, in small portions, until told that it is enough. What could not be made in time is made up
-/// for: a load does not get lighter because the cluster is slow.
+/// The load, until told that it is enough.
 fn paced(rate: f64, until: watch::Receiver<bool>) -> BoxStream<'static, u64> {
-    let began = Instant::now();
-    let mut ticks = interval(PORTION_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut made = 0;
-    IntervalStream::new(ticks)
-        .take_while(move |_| std::future::ready(!*until.borrow()))
-        .map(move |_| {
-            let due = (began.elapsed().as_secs_f64() * rate) as u64;
-            let portion = made..due.max(made);
-            made = portion.end;
-            stream::iter(portion)
-        })
-        .flatten()
-        .boxed()
+    let numbers = pace::steady(Instant::now(), PORTION_EVERY, rate);
+    numbers.take_while(move |_| std::future::ready(!*until.borrow())).boxed()
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
-//! `watch-fanout`: a thousand watchers on all nodes while tasks of a hundred sessions are submitted through all nodes as
-//! fast as they are taken: how long after its recording each watcher learns of each result, and what the watching costs
-//! in throughput.
+//! `watch-fanout`: a thousand watchers on all nodes while tasks of a hundred sessions are submitted through all nodes:
+//! what the watching costs in throughput, and how long after its recording each watcher learns of each result.
 //!
-//! Executors are simulated, one for each session, so that sessions do not wait for each other. The same load without
-//! watchers is measured before, on the same cluster.
+//! There are three loads on one cluster: at full rate without watchers, the same with them, and one at a steady rate of
+//! a share of `throughput`. Lags are those of the last. At full rate everything waits for processors: a watcher gets all
+//! of its results in three or four frames, and most of a lag lies between a node that has put a frame together and the
+//! watcher that reads it, in a process with all others and all clients. These lags are told too, as `full_lag_…`.
+//!
+//! Executors are simulated, one for each session, so that sessions do not wait for each other.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,9 +19,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Endpoint;
 
 use super::throughput;
+use crate::accounting::Snapshot;
 use crate::client::Client;
 use crate::figures::{Figures, TASKS_PER_S};
 use crate::meter::Meter;
+use crate::pace;
 use crate::scene::{self, Scene};
 use crate::settings::Settings;
 use crate::simulated::{Crowd, Recorded, Shape};
@@ -27,6 +32,15 @@ use crate::watcher::{Seen, Watcher};
 use crate::workloads::Outcome;
 
 const TASKS: u64 = 30_000;
+
+/// The steady load: so many times as many tasks, at this share of the rate of `throughput`. It aims a little higher
+/// than the 0.7 that are to be reached, since the rate is taken until the last result.
+const STEADY_TIMES: u64 = 2;
+const STEADY_SHARE: f64 = 0.76;
+
+/// Tasks that a session is given at a time then, one session after the other.
+const PORTION: u64 = 100;
+
 const SESSIONS: u64 = 100;
 const WATCHERS_PER_SESSION: usize = 10;
 const WORKERS: u32 = 10;
@@ -53,32 +67,60 @@ pub async fn run(settings: Settings) -> Result<Outcome> {
     load(&clients, 0, WARM_UP_EACH).await?;
     let unwatched = load(&clients, 0, tasks_each).await?;
     let began = Instant::now();
-    let watchers = watchers(&scene, &sessions).await?;
+    let mut watchers = watchers(&scene, &sessions).await?;
     let opened = began.elapsed();
 
     let meter = Meter::start(&scene, &settings).await?;
-    let following: Vec<_> = watchers.into_iter().map(|watcher| tokio::spawn(watcher.follow(tasks_each))).collect();
-    let watched = load(&clients, tasks_each, tasks_each).await?;
-    let mut seen = Vec::new();
-    for outcome in try_join_all(following).await.context("a watcher broke")? {
-        seen.push(outcome?);
-    }
+    let (full, seen) = watched(&mut watchers, tasks_each, load(&clients, tasks_each, tasks_each)).await?;
     let costs = meter.stop(&scene, tasks).await?;
-    let journal = timeout(TOLD_LIMIT, journal_after(&mut crowd, WARM_UP_EACH + tasks_each, tasks)).await;
-    let journal = journal.context("workers were not told of all recorded results")??;
-
+    let journal = told(&mut crowd, WARM_UP_EACH + tasks_each, tasks).await?;
     let mut figures = Figures::default();
-    figures.set(TASKS_PER_S, watched);
-    set_lags(&mut figures, &journal, &seen)?;
-    figures.set("throughput_tasks_per_s", reference);
-    figures.set("ratio", watched / reference);
-    figures.set("unwatched_tasks_per_s", unwatched);
-    figures.set("unwatched_ratio", watched / unwatched);
-    figures.set("watchers", seen.len() as f64);
-    figures.set("watch_open_s", opened.as_secs_f64());
+    figures.set(TASKS_PER_S, full);
+    set_lags(&mut figures, "full_lag", &journal, &seen)?;
     figures.extend(costs);
+
+    let (steady_each, rate) = (tasks_each * STEADY_TIMES, reference * STEADY_SHARE);
+    let before = Snapshot::take(&scene.processes())?;
+    let (steady, seen) = watched(&mut watchers, steady_each, steady_load(&clients, rate, steady_each)).await?;
+    let usage = Snapshot::take(&scene.processes())?.since(&before);
+    let journal = told(&mut crowd, WARM_UP_EACH + 2 * tasks_each, tasks * STEADY_TIMES).await?;
+    set_lags(&mut figures, "lag", &journal, &seen)?;
+    figures.set("steady_tasks_per_s", steady);
+    figures.set("steady_ratio", steady / reference);
+    figures.set("steady_own_cpu", usage.own);
+    figures.set("steady_foreign_cpu", usage.foreign);
+
+    figures.set("throughput_tasks_per_s", reference);
+    figures.set("ratio", full / reference);
+    figures.set("unwatched_tasks_per_s", unwatched);
+    figures.set("unwatched_ratio", full / unwatched);
+    figures.set("watchers", watchers.len() as f64);
+    figures.set("watch_open_s", opened.as_secs_f64());
     crowd.end().await?;
     scene.end(figures).await
+}
+
+/// Runs a load that ends so many tasks in each session while everybody watches: its rate, and what was seen.
+async fn watched(
+    watchers: &mut Vec<Watcher>,
+    tasks_each: u64,
+    load: impl Future<Output = Result<f64>>,
+) -> Result<(f64, Vec<Seen>)> {
+    let following = std::mem::take(watchers).into_iter().map(|mut watcher| {
+        tokio::spawn(async move {
+            let seen = watcher.follow(tasks_each).await?;
+            anyhow::Ok((watcher, seen))
+        })
+    });
+    let following: Vec<_> = following.collect();
+    let rate = load.await?;
+    let mut all = Vec::new();
+    for outcome in try_join_all(following).await.context("a watcher broke")? {
+        let (watcher, seen) = outcome?;
+        watchers.push(watcher);
+        all.push(seen);
+    }
+    Ok((rate, all))
 }
 
 /// A client for each session, on the nodes in turn.
@@ -101,7 +143,13 @@ async fn watchers(scene: &Scene, sessions: &[String]) -> Result<Vec<Watcher>> {
     stream::iter(starting).buffer_unordered(OPENING_MAX).try_collect().await
 }
 
-/// So many entries of tasks with numbers above `last`: those before nobody watched. Workers may be told after watchers.
+/// What workers were told of so many tasks with numbers above `last`. They may be told after the watchers.
+async fn told(crowd: &mut Crowd, last: u64, tasks: u64) -> Result<Vec<Recorded>> {
+    let journal = timeout(TOLD_LIMIT, journal_after(crowd, last, tasks)).await;
+    journal.context("workers were not told of all recorded results")?
+}
+
+/// So many entries of tasks with numbers above `last`.
 async fn journal_after(crowd: &mut Crowd, last: u64, tasks: u64) -> Result<Vec<Recorded>> {
     let mut journal = Vec::new();
     while (journal.len() as u64) < tasks {
@@ -120,9 +168,23 @@ async fn load(clients: &[Client], first: u64, tasks_each: u64) -> Result<f64> {
     Ok(tasks as f64 / began.elapsed().as_secs_f64())
 }
 
+/// The same, submitted at this rate by all together.
+async fn steady_load(clients: &[Client], rate: f64, tasks_each: u64) -> Result<f64> {
+    let began = Instant::now();
+    let every = Duration::from_secs_f64(PORTION as f64 * clients.len() as f64 / rate);
+    let series = clients.iter().enumerate().map(|(place, client)| {
+        let begin = began + every.mul_f64(place as f64 / clients.len() as f64);
+        let numbers = pace::steady(begin, every, rate / clients.len() as f64);
+        client.paced(numbers.take(usize::try_from(tasks_each).unwrap_or(usize::MAX)).boxed())
+    });
+    let series = try_join_all(series).await?;
+    let tasks: usize = series.iter().map(|series| series.latencies.len()).sum();
+    Ok(tasks as f64 / began.elapsed().as_secs_f64())
+}
+
 /// How long after its recording, and after the worker had sent it, watchers learned of a result. It was recorded at the
 /// latest when the first of all learned of it: the worker, or one of the watchers.
-fn set_lags(figures: &mut Figures, journal: &[Recorded], seen: &[Seen]) -> Result<()> {
+fn set_lags(figures: &mut Figures, name: &str, journal: &[Recorded], seen: &[Seen]) -> Result<()> {
     let mut times: HashMap<(&str, u64), (u64, u64)> = HashMap::new();
     for entry in journal {
         times.insert((&entry.session, entry.task), (entry.sent_us, entry.recorded_us));
@@ -142,7 +204,7 @@ fn set_lags(figures: &mut Figures, journal: &[Recorded], seen: &[Seen]) -> Resul
             sent.push(Duration::from_micros(at.saturating_sub(sent_us)));
         }
     }
-    for (name, lags) in [("lag_ms", recorded), ("lag_from_worker_ms", sent)] {
+    for (name, lags) in [(format!("{name}_ms"), recorded), (format!("{name}_from_worker_ms"), sent)] {
         let lags = Latencies::of(lags);
         for (suffix, percent) in [("p50", 50.0), ("p99", 99.0), ("max", 100.0)] {
             figures.set(&format!("{name}_{suffix}"), lags.percentile_ms(percent).context("results were seen")?);
@@ -162,11 +224,11 @@ mod tests {
         for (recorded_us, p50, max) in [(3_000, 1.0, 5.0), (5_000, 0.0, 4.0)] {
             let entry = Recorded { session: "s".to_owned(), task: 1, sent_us: 1_000, recorded_us };
             let mut figures = Figures::default();
-            set_lags(&mut figures, &[entry], &[seen(4_000), seen(8_000)])?;
+            set_lags(&mut figures, "lag", &[entry], &[seen(4_000), seen(8_000)])?;
             assert_eq!((figures.get("lag_ms_p50"), figures.get("lag_ms_max")), (Some(p50), Some(max)));
             assert_eq!(figures.get("lag_from_worker_ms_max"), Some(7.0));
         }
-        assert!(set_lags(&mut Figures::default(), &[], &[seen(1)]).is_err());
+        assert!(set_lags(&mut Figures::default(), "lag", &[], &[seen(1)]).is_err());
         Ok(())
     }
 }
