@@ -37,7 +37,7 @@ pub mod news;
 mod uplink;
 
 use inputs::InputRows;
-use leases::Leases;
+use leases::{Leases, RECORDED_HELD};
 
 /// Most batches of orders that wait for one worker's connection. A worker that cannot take more is cut off; its next
 /// Hello gets everything again.
@@ -64,6 +64,8 @@ struct Table {
     greeting: HashMap<Seq, Greeting>,
     leases: Leases,
     open: Option<Open>,
+    /// Workers will be told soon of what is recorded.
+    tells_recorded: bool,
 }
 
 /// The hub is open.
@@ -184,8 +186,18 @@ impl Hub {
                 batches.entry(&effect.node).or_insert_with(|| Batch { epoch: effect.epoch, orders: Vec::new() });
             batch.orders.push(effect.order.clone());
         }
+        let mut is_held = false;
         for (node, batch) in batches {
-            table.leases.send(node, batch);
+            is_held |= table.leases.send(node, batch);
+        }
+        if is_held && !std::mem::replace(&mut table.tells_recorded, true) {
+            let hub = self.clone();
+            self.inner.consensus.runtime().spawn(async move {
+                tokio::time::sleep(RECORDED_HELD).await;
+                let mut table = hub.table();
+                table.tells_recorded = false;
+                table.leases.tell_recorded();
+            });
         }
     }
 

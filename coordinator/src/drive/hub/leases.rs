@@ -6,12 +6,16 @@
 //! which it does when nothing of it runs any more, expires at once: a stream that breaks without it says nothing about
 //! the worker behind. After a change of leader everybody has [`SILENT_MAX`], whatever the old leader had seen: a new
 //! leader must not judge workers by heartbeats it did not hear.
+//!
+//! That results are recorded is told to a worker together with the next order, or after [`RECORDED_HELD`]: it only frees
+//! memory there, and a frame of its own would wake two processes that a lone task needs for itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flame_machine::command::Command;
-use flame_types::{Epoch, NodeName};
+use flame_machine::effect::Order;
+use flame_types::{Epoch, NodeName, Token};
 use tokio::time::Instant;
 
 use super::{Batch, WorkerStream};
@@ -21,6 +25,12 @@ pub const DETACHED_MAX: Duration = Duration::from_secs(5);
 
 /// An attached worker expires after this time without a heartbeat, and so does one that a new leader has not heard yet.
 pub const SILENT_MAX: Duration = Duration::from_secs(10);
+
+/// How long a worker may keep results that are recorded.
+pub const RECORDED_HELD: Duration = Duration::from_millis(20);
+
+/// So many are told at once.
+const RECORDED_HELD_MAX: usize = 256;
 
 /// All workers the leader knows.
 #[derive(Default)]
@@ -36,13 +46,15 @@ struct Lease {
     deadline: Instant,
     /// Its expiry is proposed: no renewal is acknowledged any more.
     expiring: bool,
+    /// What is recorded and was not told.
+    recorded: Vec<Token>,
 }
 
 impl Leases {
     /// Everybody detached, with a full period.
     pub(super) fn begin(known: Vec<(NodeName, Epoch)>) -> Self {
         let deadline = Instant::now() + SILENT_MAX;
-        let lease = |epoch| Lease { epoch, stream: None, deadline, expiring: false };
+        let lease = |epoch| Lease { epoch, stream: None, deadline, expiring: false, recorded: Vec::new() };
         Self { nodes: known.into_iter().map(|(node, epoch)| (node, lease(epoch))).collect() }
     }
 
@@ -52,7 +64,8 @@ impl Leases {
 
     /// A Hello was applied: this stream is the worker's only one now.
     pub(super) fn attach(&mut self, node: NodeName, epoch: Epoch, stream: WorkerStream) {
-        let lease = Lease { epoch, stream: Some(stream), deadline: Instant::now() + SILENT_MAX, expiring: false };
+        let deadline = Instant::now() + SILENT_MAX;
+        let lease = Lease { epoch, stream: Some(stream), deadline, expiring: false, recorded: Vec::new() };
         if let Some(Lease { stream: Some(older), .. }) = self.nodes.insert(node, lease) {
             older.end.cancel();
         }
@@ -62,12 +75,31 @@ impl Leases {
         self.nodes.get(node).is_some_and(|lease| lease.epoch == epoch && lease.stream.is_some())
     }
 
-    /// Hands orders to the worker's stream, or ends the stream when it is full.
-    pub(super) fn send(&mut self, node: &NodeName, batch: Batch) {
-        let Some(stream) = self.nodes.get(node).and_then(|lease| lease.stream.as_ref()) else { return };
-        if stream.orders.try_send(batch).is_err() {
-            tracing::warn!(node = %node, "the worker does not take its orders; its stream is ended");
-            stream.end.cancel();
+    /// Hands orders to the worker's stream, or ends the stream when it is full. Returns whether something was held back
+    /// for [`Leases::tell_recorded`].
+    pub(super) fn send(&mut self, node: &NodeName, mut batch: Batch) -> bool {
+        let Some(lease) = self.nodes.get_mut(node) else { return false };
+        let is_more = batch.orders.iter().any(|order| !matches!(order, Order::Recorded { .. }));
+        batch.orders.retain_mut(|order| match order {
+            Order::Recorded { tokens } => {
+                lease.recorded.append(tokens);
+                false
+            }
+            _ => true,
+        });
+        if !is_more && lease.recorded.len() < RECORDED_HELD_MAX {
+            return !lease.recorded.is_empty();
+        }
+        lease.send(node, batch.orders);
+        false
+    }
+
+    /// Tells what was held back.
+    pub(super) fn tell_recorded(&mut self) {
+        for (node, lease) in &mut self.nodes {
+            if !lease.recorded.is_empty() {
+                lease.send(node, Vec::new());
+            }
         }
     }
 
@@ -147,8 +179,23 @@ impl Leases {
     }
 }
 
+impl Lease {
+    fn send(&mut self, node: &NodeName, mut orders: Vec<Order>) {
+        let tokens = std::mem::take(&mut self.recorded);
+        let Some(stream) = &self.stream else { return };
+        if !tokens.is_empty() {
+            orders.push(Order::Recorded { tokens });
+        }
+        if stream.orders.try_send(Batch { epoch: self.epoch, orders }).is_err() {
+            tracing::warn!(node = %node, "the worker does not take its orders; its stream is ended");
+            stream.end.cancel();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use flame_types::ExecutorKey;
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 
@@ -232,6 +279,50 @@ mod tests {
         assert!(leases.is_attached(&name("w1"), Epoch(2)));
         assert!(leases.part(&name("w1"), Epoch(2)));
         assert!(!leases.part(&name("w1"), Epoch(2)), "said twice, proposed once");
+    }
+
+    fn recorded(tokens: impl IntoIterator<Item = u64>) -> Order {
+        Order::Recorded { tokens: tokens.into_iter().map(Token).collect() }
+    }
+
+    fn told(orders: &mut mpsc::Receiver<Batch>) -> Vec<Order> {
+        orders.try_recv().map(|batch| batch.orders).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_recorded_is_told_with_the_next_order_or_when_it_is_time_or_much() {
+        let mut leases = Leases::default();
+        let (sender, mut orders) = mpsc::channel(8);
+        leases.attach(name("w1"), Epoch(1), WorkerStream { orders: sender, end: CancellationToken::new() });
+        let mut send = |leases: &mut Leases, orders| leases.send(&name("w1"), Batch { epoch: Epoch(1), orders });
+        let stop = Order::Stop { executor: ExecutorKey(3) };
+
+        assert!(send(&mut leases, vec![recorded([1])]), "held back");
+        assert!(send(&mut leases, vec![recorded([2])]));
+        assert_eq!(told(&mut orders), []);
+        assert!(!send(&mut leases, vec![recorded([3]), stop.clone()]));
+        assert_eq!(told(&mut orders), [stop, recorded([1, 2, 3])]);
+
+        assert!(send(&mut leases, vec![recorded([4])]));
+        leases.tell_recorded();
+        assert_eq!(told(&mut orders), [recorded([4])]);
+        leases.tell_recorded();
+        assert_eq!(told(&mut orders), [], "said once");
+
+        let many = RECORDED_HELD_MAX as u64;
+        assert!(!send(&mut leases, vec![recorded(0..many)]));
+        assert_eq!(told(&mut orders), [recorded(0..many)]);
+    }
+
+    #[test]
+    fn the_next_lease_tells_nothing_of_the_one_before() {
+        let mut leases = Leases::default();
+        leases.attach(name("w1"), Epoch(1), stream());
+        assert!(leases.send(&name("w1"), Batch { epoch: Epoch(1), orders: vec![recorded([1])] }));
+        let (sender, mut orders) = mpsc::channel(8);
+        leases.attach(name("w1"), Epoch(2), WorkerStream { orders: sender, end: CancellationToken::new() });
+        leases.tell_recorded();
+        assert_eq!(told(&mut orders), [], "its Hello was answered with what is settled");
     }
 
     #[test]
