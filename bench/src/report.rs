@@ -282,7 +282,12 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_each_result() {
         let text = report().markdown();
-        assert!(text.starts_with("2 processors (C), 1024 MiB, Linux 6, load before 0.50 0.25 0.00\n"), "{text}");
+        assert!(
+            text.starts_with(
+                "2 processors (C), 1024 MiB, Linux 6, waking takes 45 us (guest_halt_poll_ns 0), load before"
+            ),
+            "{text}"
+        );
         assert!(text.contains("| throughput | 3 | 200 (100–300) | 1.50 (1.50–1.50) |  |"), "{text}");
         assert!(text.contains("| failover (fast) | **failed**: lost / found |"), "{text}");
         assert!(text.contains("| python | skipped: no venv |"), "{text}");

@@ -120,7 +120,7 @@ impl Link {
     }
 
     /// Waits until the worker has left this stream.
-    pub async fn is_left(mut self) {
+    pub async fn until_left(mut self) {
         soon("the end of the stream", async { while self.up.recv().await.is_some() {} }).await;
     }
 

@@ -15,7 +15,7 @@ async fn a_leader_that_was_replaced_and_does_not_know_it_is_left() {
     told.tell(2, &new).await;
     let hello = new.attach_in(2).await.hello;
     assert_eq!((hello.hello, hello.cluster_id.as_str()), (2, "c-1"), "it has been nowhere else");
-    link.is_left().await;
+    link.until_left().await;
     // From now on it asks whoever is behind the leader it has.
     old.follower().await;
 }
@@ -33,7 +33,7 @@ async fn a_search_ends_when_somebody_tells() {
     let asked = follower.hello().await;
     told.tell(2, &new).await;
     new.attach_in(2).await;
-    asked.is_left().await;
+    asked.until_left().await;
 }
 
 #[tokio::test]

@@ -294,7 +294,7 @@ mod tests {
         let mut leases = Leases::default();
         let (sender, mut orders) = mpsc::channel(8);
         leases.attach(name("w1"), Epoch(1), WorkerStream { orders: sender, end: CancellationToken::new() });
-        let mut send = |leases: &mut Leases, orders| leases.send(&name("w1"), Batch { epoch: Epoch(1), orders });
+        let send = |leases: &mut Leases, orders| leases.send(&name("w1"), Batch { epoch: Epoch(1), orders });
         let stop = Order::Stop { executor: ExecutorKey(3) };
 
         assert!(send(&mut leases, vec![recorded([1])]), "held back");
