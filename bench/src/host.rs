@@ -3,8 +3,6 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::wake;
-
 /// The machine a report was made on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Machine {
@@ -16,9 +14,8 @@ pub struct Machine {
     pub kernel: String,
     /// Memory.
     pub memory_mb: u64,
-    /// See [`wake::wake_us`].
-    pub wake_us: f64,
-    /// See [`wake::guest_halt_poll_ns`].
+    /// How long the kernel of a virtual machine looks for work before it gives an idle processor back to the host, which
+    /// decides what waking one costs; `None` where nothing decides that.
     pub guest_halt_poll_ns: Option<u64>,
     /// Load averages of 1, 5 and 15 minutes before the first workload.
     pub load_before: Vec<f64>,
@@ -37,9 +34,13 @@ impl Machine {
             .map_or(0, |kib| kib / 1024);
         let cpu = value_of(&read("/proc/cpuinfo")?, "model name").unwrap_or_else(|| "unknown".to_owned());
         let load_before = load()?;
-        let (wake_us, guest_halt_poll_ns) = (wake::wake_us()?, wake::guest_halt_poll_ns());
-        Ok(Self { cores, cpu, kernel, memory_mb, wake_us, guest_halt_poll_ns, load_before })
+        Ok(Self { cores, cpu, kernel, memory_mb, guest_halt_poll_ns: guest_halt_poll_ns(), load_before })
     }
+}
+
+fn guest_halt_poll_ns() -> Option<u64> {
+    // A machine that is not virtual, or has another way to idle, has no such file.
+    std::fs::read_to_string("/sys/module/haltpoll/parameters/guest_halt_poll_ns").ok()?.trim().parse().ok()
 }
 
 /// The load averages.

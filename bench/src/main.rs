@@ -19,7 +19,7 @@
 //! | [`charts`], [`bars`] | a report as pictures |
 //! | [`profile`], [`stacks`] | which functions cost it |
 //! | [`figures`], [`statistics`], [`report`] | numbers, medians, JSON and Markdown |
-//! | [`host`], [`wake`], [`settings`], [`arguments`] | the machine, what waking its processors takes, how a run is to go, the command line |
+//! | [`host`], [`settings`], [`arguments`] | the machine, how a run is to go, the command line |
 
 mod accounting;
 mod arguments;
@@ -45,7 +45,6 @@ mod settings;
 mod simulated;
 mod stacks;
 mod statistics;
-mod wake;
 mod wall;
 mod watcher;
 mod workloads;
