@@ -108,8 +108,8 @@ impl Hub {
         Self { inner: Arc::new(Inner { cluster_id, consensus, batcher, replies, table, inputs }) }
     }
 
-    /// Opens the hub: this node leads in this term. `known` are the workers of the state, all of them detached by `LeaderStart`;
-    /// each has a full period to say Hello.
+    /// Opens the hub: this node leads in this term. `known` are the workers of the state, all of them detached by
+    /// `LeaderStart`; each has a full period to say Hello.
     pub fn open(&self, term: Term, known: Vec<(NodeName, Epoch)>) {
         let mut table = self.table();
         table.leases = Leases::begin(known);
