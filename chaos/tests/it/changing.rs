@@ -9,8 +9,10 @@ use bytes::Bytes;
 use flame_sdk::model::{ApplicationSpec, Environment};
 use flame_sdk::{Connection, Endpoints, Options, SessionOptions};
 use flame_testkit::{Binaries, Cluster, ClusterOptions, wait_until};
-use flame_types::{Resources, TaskNo, TaskState};
+use flame_types::{Resources, TaskNo};
 use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::scenes;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -82,15 +84,6 @@ impl Scene {
         })
         .await
     }
-
-    async fn ends(&self, session: &str, task: TaskNo) -> Result<()> {
-        wait_until(LIMIT, &format!("the task of {session} has succeeded"), || async {
-            let task = self.client.get_task(session, task).await?;
-            ensure!(task.status.state.is(TaskState::Succeed), "{:?}", task.status);
-            Ok(())
-        })
-        .await
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +105,9 @@ async fn executors_go_on_changing_their_session_when_the_leader_dies() -> Result
     cluster.kill_coordinator(leader.id).await?;
     let begun = scene.calls().len();
     ensure!(begun < SESSIONS, "all {begun} tasks have begun already: nothing to break into");
-    let ended = stream::iter(&tasks).map(|(session, task)| scene.ends(session, *task)).buffer_unordered(CALLS);
+    let ended = stream::iter(&tasks)
+        .map(|(session, task)| scenes::succeeds(&scene.client, session, *task))
+        .buffer_unordered(CALLS);
     ended.try_collect::<()>().await.with_context(|| cluster.tails())?;
 
     let calls = scene.calls();

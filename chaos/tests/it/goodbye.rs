@@ -12,7 +12,9 @@ use bytes::Bytes;
 use flame_sdk::model::{ApplicationSpec, Environment};
 use flame_sdk::{Connection, Endpoints, Options, SessionOptions};
 use flame_testkit::{Binaries, Cluster, ClusterOptions, wait_until};
-use flame_types::{NodeState, Resources, TaskNo, TaskState};
+use flame_types::{NodeState, Resources, TaskNo};
+
+use crate::scenes;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -139,15 +141,6 @@ impl Scene {
         ensure!((goodbyes, leases) == (1, 0), "{goodbyes} goodbyes were said, {leases} leases ran out");
         Ok(())
     }
-
-    async fn ends(&self, session: &str, task: TaskNo) -> Result<()> {
-        wait_until(LIMIT, &format!("task {task} of {session} has succeeded"), || async {
-            let task = self.client.get_task(session, task).await?;
-            ensure!(task.status.state.is(TaskState::Succeed), "{:?}", task.status);
-            Ok(())
-        })
-        .await
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +153,7 @@ async fn what_a_stopped_worker_held_starts_elsewhere_without_a_lease_running_out
     ensure!(scene.state_of(&scene.other_name).await? == NodeState::Ready);
     scene.ensure_goodbye()?;
     std::fs::write(&scene.gate, "")?;
-    scene.ends(SESSION, scene.task).await?;
+    scenes::succeeds(&scene.client, SESSION, scene.task).await?;
 
     let calls = scene.calls();
     ensure!(calls.len() == 2 && calls[0] != calls[1], "two services were called once each, not {calls:?}");
@@ -186,14 +179,14 @@ async fn a_worker_that_stops_ends_what_it_runs_and_gets_nothing_new() -> Result<
             tasks.push(task.number()?);
         }
         for task in tasks {
-            scene.ends(SECOND, task).await?;
+            scenes::succeeds(&scene.client, SECOND, task).await?;
             let nodes = scene.nodes_of(SECOND).await?;
             ensure!(!nodes.contains(&scene.busy_name), "the second session is on {nodes:?}");
         }
         ensure!(scene.node_of(SECOND).await? == scene.other_name);
         ensure!(scene.written(SAID_GOODBYE)? == 0, "it still drains");
         std::fs::write(&scene.gate, "")?;
-        scene.ends(SESSION, scene.task).await
+        scenes::succeeds(&scene.client, SESSION, scene.task).await
     };
     let (stopped, meanwhile) = tokio::join!(cluster.stop_worker(busy), meanwhile);
     meanwhile.with_context(|| cluster.tails())?;
@@ -213,6 +206,6 @@ async fn a_worker_that_dies_has_said_nothing() -> Result<()> {
     let (goodbyes, leases) = (scene.written(SAID_GOODBYE)?, scene.written(LEASE_RAN_OUT)?);
     ensure!((goodbyes, leases) == (0, 1), "{goodbyes} goodbyes were said, {leases} leases ran out");
     std::fs::write(&scene.gate, "")?;
-    scene.ends(SESSION, scene.task).await?;
+    scenes::succeeds(&scene.client, SESSION, scene.task).await?;
     cluster.shutdown().await
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use flame_chaos::run::{Run, RunOptions, Workload};
 use flame_jepsen::Judgement;
+use flame_sdk::Connection;
 use flame_testkit::{ClusterOptions, wait_until};
+use flame_types::{TaskNo, TaskState};
 use tokio::task::JoinHandle;
 
 /// Enough that a run is still going when it is broken, and quick enough for every day.
@@ -40,4 +42,14 @@ pub async fn everything_is_there(run: Run, submitting: JoinHandle<Result<()>>) -
     ensure!(verdict.submitted == TASKS && verdict.succeeded == TASKS, "{verdict}");
     eprintln!("{verdict}");
     run.cluster.shutdown().await
+}
+
+/// Until this one task has succeeded.
+pub async fn succeeds(client: &Connection, session: &str, task: TaskNo) -> Result<()> {
+    wait_until(LIMIT, &format!("task {task} of {session} has succeeded"), || async {
+        let task = client.get_task(session, task).await?;
+        ensure!(task.status.state.is(TaskState::Succeed), "{:?}", task.status);
+        Ok(())
+    })
+    .await
 }
