@@ -16,6 +16,7 @@
 //! | [`worker`] | the parts put together; start here |
 //! | [`agent`] | the stream to the leader |
 //! | [`executor`] | the life of one executor |
+//! | [`gate`] | whether a task may begin |
 //! | [`shim`] | processes, folders, logs |
 //! | [`instance`] | calls on a service |
 //! | [`attributes`] | what executors publish about themselves |
@@ -31,6 +32,7 @@ pub(crate) mod announce;
 pub(crate) mod attributes;
 pub mod cli;
 pub(crate) mod executor;
+pub(crate) mod gate;
 pub(crate) mod instance;
 pub mod metrics;
 pub mod options;

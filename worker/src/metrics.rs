@@ -13,6 +13,8 @@ flame_metrics::labels! {
         Failed = "failed",
         /// It was given back before it began.
         Returned = "returned",
+        /// The lease had run out: it was given to another worker, and what it gives here is refused.
+        Superseded = "superseded",
     }
 
     /// How an executor ended.
@@ -136,6 +138,11 @@ impl WorkerMetrics {
     /// The stream is gone.
     pub(crate) fn detached(&self) {
         self.attached.set(0.0);
+    }
+
+    /// So many tasks were given to other workers.
+    pub(crate) fn superseded(&self, tasks: usize) {
+        self.tasks.of(TaskEnd::Superseded).increment(tasks as u64);
     }
 
     /// A try to attach has failed.

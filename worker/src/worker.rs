@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::{Agent, Farewell, Held, Identity};
 use crate::executor::Parts;
+use crate::gate::{Gate, Lease};
 use crate::metrics::{self, WorkerMetrics};
 use crate::options::Options;
 use crate::shim::host::{Host, HostError};
@@ -76,8 +77,9 @@ pub async fn run(options: Options, clock: SharedClock, stop: oneshot::Receiver<(
 
     let held = Held::new(options.limits.results_bytes_max);
     let (reports, inbox) = mpsc::channel(REPORTS_AHEAD);
-    let parts = Parts { host, clock, reports, gate: held.gate() };
-    let farewell = Agent::new(&options, identity, held, parts, inbox, metrics).run(stop).await;
+    let lease = Lease::new();
+    let parts = Parts { host, clock, reports, gate: Gate::new(held.gate(), &lease) };
+    let farewell = Agent::new(&options, identity, held, lease, parts, inbox, metrics).run(stop).await;
     if let Some(served) = served {
         served.abort();
     }

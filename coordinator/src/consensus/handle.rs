@@ -17,7 +17,7 @@ use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::metrics::RaftDataMetrics;
-use openraft::{LogIdOptionExt, ReadPolicy};
+use openraft::{Instant, LogIdOptionExt, ReadPolicy};
 use tokio::sync::watch;
 
 use super::RaftHandle;
@@ -213,6 +213,17 @@ impl Consensus {
     #[must_use]
     pub fn members(&self) -> Vec<(CoordinatorId, MemberNode, bool)> {
         status::members(&self.inner.raft.metrics().borrow_watched())
+    }
+
+    /// Whether a majority has answered this leader what it sent within so long. A follower's answer counts from the moment
+    /// at which the question was sent. A single voter is its own majority; a node that does not lead has none.
+    #[must_use]
+    pub fn has_majority_within(&self, limit: Duration) -> bool {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters = metrics.membership_config.voter_ids();
+        let is_alone = voters.next() == Some(metrics.id) && voters.next().is_none();
+        is_alone || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() <= limit)
     }
 
     /// What this node's Raft looks like.

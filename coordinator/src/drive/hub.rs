@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use flame_machine::command::Command;
 use flame_machine::effect::{Effect, Order};
@@ -37,7 +38,7 @@ pub mod news;
 mod uplink;
 
 use inputs::InputRows;
-use leases::{Leases, RECORDED_HELD};
+use leases::{Leases, MAJORITY_MAX, RECORDED_HELD};
 
 /// Most batches of orders that wait for one worker's connection. A worker that cannot take more is cut off; its next
 /// Hello gets everything again.
@@ -143,6 +144,19 @@ impl Hub {
     #[must_use]
     pub fn expired(&self, now: Instant) -> Vec<Command> {
         self.table().leases.expire(now)
+    }
+
+    /// This node stood still for so long: the leases last longer by that.
+    pub fn extend_leases(&self, stood_still: Duration) {
+        self.table().leases.extend(stood_still);
+    }
+
+    /// A heartbeat came. The error says why it renews nothing and the worker is to look for another leader.
+    fn renew(&self, node: &NodeName, epoch: Epoch) -> Result<bool, String> {
+        if self.inner.consensus.has_majority_within(MAJORITY_MAX) {
+            return Ok(self.table().leases.renew(node, epoch));
+        }
+        Err(format!("no majority has answered this leader for {MAJORITY_MAX:?}"))
     }
 
     /// When the next lease runs out, unless it is renewed before.

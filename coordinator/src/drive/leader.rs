@@ -37,6 +37,10 @@ const PLAN_REST: u32 = 4;
 /// Leases are looked at when the next one runs out, and at least so often: an expiry that was lost is proposed again.
 const LEASE_LOOK: Duration = Duration::from_secs(1);
 
+/// When the leases are looked at later than planned by so much, this process stood still, or the log did: heartbeats
+/// that came meanwhile may not be read yet.
+const STALL_MIN: Duration = Duration::from_millis(500);
+
 /// How often the next deadline is looked up while no plan is necessary.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -200,10 +204,19 @@ impl Leader {
     }
 
     async fn watch_leases(&self) -> Result<(), Over> {
+        let mut looked = Instant::now();
         loop {
             // A lease that begins meanwhile does not run out sooner.
             let next = self.hub.next_expiry().map_or(LEASE_LOOK, |next| next.duration_since(Instant::now()));
-            tokio::time::sleep(next.clamp(PAUSE, LEASE_LOOK)).await;
+            let wait = next.clamp(PAUSE, LEASE_LOOK);
+            tokio::time::sleep(wait).await;
+            let late = looked.elapsed().saturating_sub(wait);
+            looked = Instant::now();
+            if late >= STALL_MIN {
+                tracing::warn!(?late, "this leader stood still; the leases of all workers last longer by that");
+                self.hub.extend_leases(late);
+                continue;
+            }
             for command in self.hub.expired(Instant::now()) {
                 let lease = match &command {
                     Command::ExpireNode { node, epoch } => Some((node.clone(), *epoch)),

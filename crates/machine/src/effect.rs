@@ -17,8 +17,9 @@ pub struct Effect {
 /// What a worker is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The Hello is applied. Of the tokens it listed, these are not held any more: forget them.
-    Welcome { settled: Vec<Token> },
+    /// The Hello is applied. Of the tokens it listed, these are not held any more: forget them. When the lease had lapsed
+    /// they were given to others, else they are recorded.
+    Welcome { settled: Vec<Token>, lapsed: bool },
     /// Start a service and enter the session; for an executor it knows, leave its session and enter this one.
     Start { executor: ExecutorKey, session: SessionKey, resources: Resources },
     /// Run a task.

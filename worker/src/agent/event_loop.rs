@@ -10,7 +10,7 @@ use flame_proto::ha::worker_up::Frame as Up;
 use flame_types::{ExecutorKey, HelloNo, Incarnation, NodeName, Resources, Shim, Term};
 use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::channels::Channels;
 use super::finder::Finder;
@@ -22,6 +22,7 @@ use super::outbox::{Outbox, Outgoing};
 use super::roster::Roster;
 use crate::announce;
 use crate::executor::{Parts, Report};
+use crate::gate::Lease;
 use crate::metrics::{Tally, WorkerMetrics};
 use crate::options::{Limits, Options};
 
@@ -75,6 +76,7 @@ pub(crate) struct Agent {
     cluster_id: String,
     hello: HelloNo,
     heartbeats: Heartbeats,
+    lease: Lease,
     wire: Wire,
     finder: Finder,
     news: News,
@@ -95,12 +97,13 @@ struct Stopping {
 }
 
 impl Agent {
-    /// An agent that looks for its leader at once. `held` bounds the results; `parts` start executors, whose reports
-    /// arrive at `reports`.
+    /// An agent that looks for its leader at once. `held` bounds the results; `parts` start executors, which begin tasks
+    /// as long as the `lease` lasts, and whose reports arrive at `reports`.
     pub(crate) fn new(
         options: &Options,
         identity: Identity,
         held: Held,
+        lease: Lease,
         parts: Parts,
         reports: mpsc::Receiver<Report>,
         metrics: WorkerMetrics,
@@ -113,6 +116,7 @@ impl Agent {
             cluster_id: options.cluster.clone().unwrap_or_default(),
             hello: HelloNo(0),
             heartbeats: Heartbeats::default(),
+            lease,
             wire: Wire::waiting(first.endpoint, first.wait_max),
             finder,
             news: News::default(),
@@ -190,7 +194,7 @@ impl Agent {
                 let hello = self.compose_hello();
                 self.wire = Wire::dialing(self.channels.clone(), endpoint, hello);
             }
-            WireEvent::Attached(link, welcome) => self.on_attached(link, welcome),
+            WireEvent::Attached(link, hello_sent, welcome) => self.on_attached(link, hello_sent, welcome),
             WireEvent::Setback(endpoint, setback) => self.on_setback(&endpoint, setback),
             WireEvent::Frame(frame) => self.on_frame(*frame),
             WireEvent::Broken(why) => self.on_broken(&why),
@@ -218,7 +222,7 @@ impl Agent {
         hello
     }
 
-    fn on_attached(&mut self, link: Box<Link>, welcome: ha::Welcome) {
+    fn on_attached(&mut self, link: Box<Link>, hello_sent: Instant, welcome: ha::Welcome) {
         tracing::info!(leader = link.endpoint, epoch = welcome.epoch, hello = %self.hello, "attached to the leader");
         self.metrics.attached();
         self.finder.on_welcome(&link.endpoint, Term(welcome.term), &welcome.endpoints);
@@ -230,9 +234,17 @@ impl Agent {
         }
         self.is_first_setback = true;
         self.heartbeats.on_attached();
+        self.lease.on_welcome(hello_sent, &welcome);
         self.cluster_id.clone_from(&welcome.cluster_id);
         self.wire = Wire::Up(link);
-        self.roster.on_welcome(&welcome, &mut self.outbox);
+        let superseded = self.roster.on_welcome(&welcome, &mut self.outbox);
+        if superseded > 0 {
+            tracing::warn!(
+                tasks = superseded,
+                "the lease had run out: these tasks were given to others, and what they give here is refused"
+            );
+            self.metrics.superseded(superseded);
+        }
     }
 
     fn on_setback(&mut self, endpoint: &str, setback: Setback) {
@@ -272,6 +284,7 @@ impl Agent {
         tracing::info!(why, "lost the leader; looking for it, tasks go on");
         self.metrics.detached();
         self.outbox.clear();
+        self.lease.on_broken();
         self.roster.on_detached();
         self.look_on();
     }
@@ -325,10 +338,12 @@ impl Agent {
     }
 
     fn on_lease_ack(&mut self, heartbeat: u64) {
-        if let Wire::Up(link) = &mut self.wire {
-            link.on_lease_ack();
+        let answered = self.heartbeats.on_answer(heartbeat);
+        if let (Wire::Up(link), Some(sent)) = (&mut self.wire, answered.sent) {
+            link.on_answer(sent);
+            self.lease.on_renewed(sent);
         }
-        if self.heartbeats.on_answer(heartbeat) {
+        if answered.link_holds {
             self.finder.on_settled();
         }
         self.roster.on_lease_ack(heartbeat);

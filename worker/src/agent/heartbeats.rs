@@ -9,13 +9,21 @@
 //! **Invariant:** of two turns in a row at least one is taken, and every turn is while an answer is owed or something
 //! was said since the last one.
 
+use std::collections::VecDeque;
+
 use flame_proto::ha;
+use tokio::time::Instant;
+
+/// Most heartbeats that can be without an answer; a leader that owes so many was left long ago.
+const UNANSWERED_MAX: usize = 64;
 
 /// The numbers of heartbeats, which grow for as long as the worker lives.
 #[derive(Debug, Default)]
 pub(crate) struct Heartbeats {
     /// Of the last heartbeat.
     last: u64,
+    /// Those of this link that are not answered, and when they were sent.
+    unanswered: VecDeque<(u64, Instant)>,
     first_of_link: u64,
     /// Of the last one that was answered.
     answered: u64,
@@ -23,6 +31,15 @@ pub(crate) struct Heartbeats {
     has_spoken: bool,
     /// The last turn passed.
     has_paused: bool,
+}
+
+/// What an answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// When that heartbeat was sent; none if this answer is old.
+    pub(crate) sent: Option<Instant>,
+    /// Whether the link has proved that it holds.
+    pub(crate) link_holds: bool,
 }
 
 impl Heartbeats {
@@ -34,6 +51,7 @@ impl Heartbeats {
     /// A link begins: nobody has answered on it yet.
     pub(crate) fn on_attached(&mut self) {
         self.first_of_link = self.last + 1;
+        self.unanswered.clear();
     }
 
     /// Something else than a heartbeat was sent.
@@ -52,13 +70,20 @@ impl Heartbeats {
         }
         (self.has_spoken, self.has_paused) = (false, false);
         self.last += 1;
+        if self.unanswered.len() < UNANSWERED_MAX {
+            self.unanswered.push_back((self.last, Instant::now()));
+        }
         Some(ha::Heartbeat { number: self.last })
     }
 
-    /// An answer came. Returns whether the link has proved that it holds.
-    pub(crate) fn on_answer(&mut self, heartbeat: u64) -> bool {
+    /// An answer came.
+    pub(crate) fn on_answer(&mut self, heartbeat: u64) -> Answered {
         self.answered = self.answered.max(heartbeat);
-        heartbeat > self.first_of_link
+        let mut sent = None;
+        while let Some((_, at)) = self.unanswered.pop_front_if(|(number, _)| *number <= heartbeat) {
+            sent = Some(at);
+        }
+        Answered { sent, link_holds: heartbeat > self.first_of_link }
     }
 }
 
@@ -99,7 +124,23 @@ mod tests {
         heartbeats.on_attached();
         let numbers: Vec<u64> = (0..2).filter_map(|_| heartbeats.on_turn()).map(|sent| sent.number).collect();
         assert_eq!(numbers, [4, 5]);
-        assert!(!heartbeats.on_answer(4) && heartbeats.on_answer(5));
+        assert!(!heartbeats.on_answer(4).link_holds && heartbeats.on_answer(5).link_holds);
+    }
+
+    #[test]
+    fn an_answer_is_as_old_as_what_it_answers() {
+        let mut heartbeats = attached();
+        let mut turns = Vec::new();
+        for _ in 0..3 {
+            let before = Instant::now();
+            heartbeats.on_turn().expect("nothing is answered");
+            turns.push(before..=Instant::now());
+        }
+        let sent = heartbeats.on_answer(2).sent.expect("it was sent on this link");
+        assert!(turns[1].contains(&sent));
+        assert_eq!(heartbeats.on_answer(1).sent, None, "said by the answer before");
+        heartbeats.on_attached();
+        assert_eq!(heartbeats.on_answer(3).sent, None, "of the link before");
     }
 
     #[test]

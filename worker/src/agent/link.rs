@@ -10,7 +10,7 @@ use flame_proto::ha::worker_up::Frame as Up;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -56,7 +56,7 @@ pub(crate) enum Wire {
     /// The next attempt is not due yet.
     Waiting { endpoint: String, pause: Pin<Box<Sleep>> },
     /// An attempt is under way.
-    Dialing { endpoint: String, attempt: BoxFuture<'static, Result<(Link, ha::Welcome), Setback>> },
+    Dialing { endpoint: String, begun: Instant, attempt: BoxFuture<'static, Result<(Link, ha::Welcome), Setback>> },
     /// Attached.
     Up(Box<Link>),
 }
@@ -65,8 +65,8 @@ pub(crate) enum Wire {
 pub(crate) enum WireEvent {
     /// An attempt is due.
     Due(String),
-    /// Attached.
-    Attached(Box<Link>, ha::Welcome),
+    /// Attached, by a Hello that was sent at this time.
+    Attached(Box<Link>, Instant, ha::Welcome),
     /// Not attached.
     Setback(String, Setback),
     /// A frame came.
@@ -88,7 +88,7 @@ impl Wire {
     /// Makes an attempt.
     pub(crate) fn dialing(channels: Channels, endpoint: String, hello: ha::Hello) -> Self {
         let attempt = Box::pin(attach(channels, endpoint.clone(), hello));
-        Self::Dialing { endpoint, attempt }
+        Self::Dialing { endpoint, begun: Instant::now(), attempt }
     }
 
     /// What happens next. May be dropped and called again.
@@ -98,8 +98,8 @@ impl Wire {
                 pause.await;
                 WireEvent::Due(endpoint.clone())
             }
-            Self::Dialing { endpoint, attempt } => match attempt.await {
-                Ok((link, welcome)) => WireEvent::Attached(Box::new(link), welcome),
+            Self::Dialing { endpoint, begun, attempt } => match attempt.await {
+                Ok((link, welcome)) => WireEvent::Attached(Box::new(link), *begun, welcome),
                 Err(setback) => WireEvent::Setback(endpoint.clone(), setback),
             },
             Self::Up(link) => link.next(wants_to_send).await,
@@ -130,9 +130,9 @@ impl Wire {
 }
 
 impl Link {
-    /// The leader gave a sign of life.
-    pub(crate) fn on_lease_ack(&mut self) {
-        self.silence = Box::pin(sleep(SILENCE_MAX));
+    /// The leader has answered what was sent at this time.
+    pub(crate) fn on_answer(&mut self, sent: Instant) {
+        self.silence = Box::pin(sleep_until(sent + SILENCE_MAX));
     }
 
     /// Ends the stream politely: what was handed to it reaches the leader, and after that the last frame, if there is

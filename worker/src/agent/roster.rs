@@ -133,8 +133,9 @@ impl<S: Starts> Roster<S> {
         hello.executors = self.executors.iter_mut().map(|(key, entry)| entry.describe(*key)).collect();
     }
 
-    /// The leader took us: forgets what it does not hold, and says what it cannot know from the Hello.
-    pub(crate) fn on_welcome(&mut self, welcome: &ha::Welcome, outbox: &mut Outbox) {
+    /// The leader took us: forgets what it does not hold, and says what it cannot know from the Hello. Returns how many
+    /// tasks are others' now.
+    pub(crate) fn on_welcome(&mut self, welcome: &ha::Welcome, outbox: &mut Outbox) -> usize {
         self.is_attached = true;
         if self.is_stopping {
             outbox.push_frame(Frame::Stopping(ha::Stopping {}));
@@ -157,6 +158,8 @@ impl<S: Starts> Roster<S> {
                 outbox.push_frame(entry.ready_frame(*key));
             }
         }
+        // While a lease lasts, what the leader does not hold is recorded: it was only not told.
+        if welcome.lapsed { welcome.settled.len() } else { 0 }
     }
 
     /// The stream broke.

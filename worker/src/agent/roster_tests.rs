@@ -157,6 +157,17 @@ fn results(frames: &[Frame]) -> Vec<u64> {
 }
 
 #[test]
+fn what_others_were_given_is_counted_and_what_is_only_recorded_is_not() {
+    let mut bench = Bench::new();
+    bench.assign(&[1, 2, 3]);
+    bench.done(1);
+    let welcome = |settled: &[u64], lapsed| ha::Welcome { settled: settled.to_vec(), lapsed, ..ha::Welcome::default() };
+    assert_eq!(bench.roster.on_welcome(&welcome(&[1], false), &mut bench.outbox), 0);
+    assert_eq!(bench.roster.on_welcome(&welcome(&[2, 3], true), &mut bench.outbox), 2);
+    assert!(bench.hello().tokens.is_empty());
+}
+
+#[test]
 fn nothing_known_is_done_twice() {
     let mut bench = Bench::new();
     bench.start(SESSION);

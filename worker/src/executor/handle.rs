@@ -6,11 +6,12 @@ use std::time::Duration;
 use flame_clock::SharedClock;
 use flame_proto::ha;
 use flame_types::{ExecutorKey, SessionKey, Token};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::life::Life;
 use super::queue::{Queue, Revoked};
 use super::report::Report;
+use crate::gate::Gate;
 use crate::shim::host::Host;
 
 /// What every executor of a worker is made with.
@@ -19,8 +20,8 @@ pub(crate) struct Parts {
     pub(crate) host: Arc<Host>,
     pub(crate) clock: SharedClock,
     pub(crate) reports: mpsc::Sender<Report>,
-    /// `true` while results may be made; `false` while too many wait to be recorded.
-    pub(crate) gate: watch::Receiver<bool>,
+    /// Whether tasks may begin.
+    pub(crate) gate: Gate,
 }
 
 /// A running executor.

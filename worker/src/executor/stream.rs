@@ -37,7 +37,7 @@ pub(super) async fn serve(life: &mut Life, stream: &mut Stream, process: &mut Pr
     let mut pace = Pace::new(stream.in_flight_max());
     let mut watch = Watch::new();
     loop {
-        let may_start = *life.parts.gate.borrow_and_update();
+        let may_start = life.parts.gate.may_start();
         let handed_over = match life.queue.next(may_start, |count| pace.room(count)) {
             Next::Stop => return Ok(Served::Stop),
             Next::Rebind(start) => return Ok(Served::Rebind(start)),

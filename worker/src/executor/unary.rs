@@ -35,7 +35,7 @@ enum NoReply {
 /// Runs tasks until something else is to be done. `Err` is the end of the executor.
 pub(super) async fn serve(life: &mut Life, calls: &mut Calls, process: &mut Process) -> Result<Served, End> {
     loop {
-        let may_start = *life.parts.gate.borrow_and_update();
+        let may_start = life.parts.gate.may_start();
         match life.queue.next(may_start, |_| Room::ONE) {
             Next::Stop => return Ok(Served::Stop),
             Next::Rebind(start) => return Ok(Served::Rebind(start)),

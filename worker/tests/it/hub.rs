@@ -119,6 +119,16 @@ impl Link {
         }
     }
 
+    /// The next heartbeat, which is not answered. Frames before it are passed over.
+    pub async fn heartbeat(&mut self) -> u64 {
+        loop {
+            let frame = soon("a heartbeat", self.up.recv()).await.expect("the worker keeps the stream");
+            if let Up::Heartbeat(ha::Heartbeat { number }) = frame {
+                return number;
+            }
+        }
+    }
+
     /// Waits until the worker has left this stream.
     pub async fn until_left(mut self) {
         soon("the end of the stream", async { while self.up.recv().await.is_some() {} }).await;

@@ -116,3 +116,28 @@ async fn a_superseded_worker_stops_its_services() {
     assert_eq!(worker.exited().await.code(), Some(3));
     assert!(!crate::worker::is_alive(place.service_pid()));
 }
+
+#[tokio::test]
+async fn what_waits_does_not_begin_when_the_lease_may_be_over() {
+    let place = Place::new();
+    let mut hub = Hub::start().await;
+    let _worker = Worker::start(&place, &[&hub.endpoint]);
+    let mut link = hub.hello().await;
+    // Over before anything can come.
+    link.send(Down::Welcome(ha::Welcome { lease_ms: 1, detached_lease_ms: 1, ..ha::Welcome::default() })).await;
+    link.start(place.echo(&[])).await;
+    link.assign(1, &["one"]).await;
+    link.ready().await;
+    link.heartbeat().await;
+    link.heartbeat().await;
+    link.send(Down::Recall(ha::Recall { tokens: vec![101] })).await;
+    assert_eq!(link.revoke_answer().await, (vec![101], vec![]));
+
+    // It waits there for a leader that takes this worker again.
+    link.assign(2, &["two"]).await;
+    drop(link);
+    let mut link = hub.hello().await;
+    link.send(Down::Welcome(ha::Welcome::default())).await;
+    assert_eq!(tokens(&link.results(1).await), [102]);
+    assert_eq!(place.count("invoke"), 1);
+}

@@ -2,6 +2,7 @@
 //! common data are read from their rows here, as late as possible.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flame_machine::effect::Order;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::attach::Down;
 use super::inputs::InputRow;
+use super::leases::{DETACHED_MAX, SILENT_MAX};
 use super::{Batch, Hub};
 
 /// An Assign frame is sent once it has this many bytes of inputs.
@@ -81,13 +83,16 @@ impl Frames<'_> {
     fn frame(&mut self, epoch: Epoch, order: Order) -> Result<Option<Frame>, Failure> {
         let numbers = |tokens: Vec<Token>| tokens.into_iter().map(|token| token.0).collect();
         Ok(match order {
-            Order::Welcome { settled } => Some(Frame::Welcome(ha::Welcome {
+            Order::Welcome { settled, lapsed } => Some(Frame::Welcome(ha::Welcome {
                 feature_level: crate::consensus::FEATURE_LEVEL,
                 cluster_id: self.hub.inner.cluster_id.clone(),
                 epoch: epoch.0,
                 settled: numbers(settled),
                 endpoints: self.hub.worker_endpoints(),
                 term: self.hub.term().unwrap_or_default().0,
+                lease_ms: millis(SILENT_MAX),
+                detached_lease_ms: millis(DETACHED_MAX),
+                lapsed,
             })),
             Order::Start { executor, session, resources } => self.start(executor, session, resources)?,
             Order::Recall { tokens } => Some(Frame::Recall(ha::Recall { tokens: numbers(tokens) })),
@@ -185,4 +190,8 @@ impl Frames<'_> {
     async fn send(&self, frame: Frame) -> Result<(), Failure> {
         self.down.send(Ok(ha::WorkerDown { frame: Some(frame) })).await.map_err(|_| Failure::Gone)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,11 @@
 //! the worker behind. After a change of leader everybody has [`SILENT_MAX`], whatever the old leader had seen: a new
 //! leader must not judge workers by heartbeats it did not hear.
 //!
+//! A leader may itself stand still, or be cut off, and must not let workers pay for that. Heartbeats that came while it
+//! stood still are read after it has looked at its clock, so everybody gets that time back ([`Leases::extend`]). And one
+//! that no majority has answered for [`MAJORITY_MAX`] renews nothing: somebody else may lead by now, and the worker
+//! is to look for that one while its lease still lasts.
+//!
 //! That results are recorded is told to a worker together with the next order, or after [`RECORDED_HELD`]: it only frees
 //! memory there, and a frame of its own would wake two processes that a lone task needs for itself.
 
@@ -25,6 +30,9 @@ pub const DETACHED_MAX: Duration = Duration::from_secs(5);
 
 /// An attached worker expires after this time without a heartbeat, and so does one that a new leader has not heard yet.
 pub const SILENT_MAX: Duration = Duration::from_secs(10);
+
+/// A leader renews leases only while a majority has answered it within this time: a third of a lease.
+pub const MAJORITY_MAX: Duration = Duration::from_millis(3_300);
 
 /// How long a worker may keep results that are recorded.
 pub const RECORDED_HELD: Duration = Duration::from_millis(20);
@@ -140,6 +148,13 @@ impl Leases {
         }
     }
 
+    /// This node stood still for so long: nobody has lost that time.
+    pub(super) fn extend(&mut self, stood_still: Duration) {
+        for lease in self.nodes.values_mut().filter(|lease| !lease.expiring) {
+            lease.deadline += stood_still;
+        }
+    }
+
     /// When the next lease runs out whose expiry is not proposed yet.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.nodes.values().filter(|lease| !lease.expiring).map(|lease| lease.deadline).min()
@@ -217,6 +232,19 @@ mod tests {
         let expired = leases.expire(Instant::now() + SILENT_MAX);
         assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(3) }]);
         assert!(leases.expire(Instant::now() + SILENT_MAX).is_empty(), "proposed once");
+    }
+
+    #[test]
+    fn nobody_pays_for_a_leader_that_stood_still() {
+        let mut leases = Leases::default();
+        leases.attach(name("silent"), Epoch(1), stream());
+        leases.attach(name("gone"), Epoch(2), stream());
+        assert!(leases.part(&name("gone"), Epoch(2)));
+        let before = leases.next_expiry().expect("one of them lives");
+        leases.extend(SILENT_MAX);
+        assert_eq!(leases.next_expiry(), Some(before + SILENT_MAX));
+        assert!(leases.expire(before).is_empty());
+        assert_eq!(leases.expire(before + SILENT_MAX).len(), 2, "what it did not say afterwards counts");
     }
 
     #[test]

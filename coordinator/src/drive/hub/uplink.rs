@@ -44,7 +44,11 @@ pub(super) async fn run(
         };
         let commands = match frame {
             Frame::Heartbeat(heartbeat) => {
-                if hub.table().leases.renew(node, epoch) {
+                let renewed = match hub.renew(node, epoch) {
+                    Ok(renewed) => renewed,
+                    Err(why) => return Ended::Broken(why),
+                };
+                if renewed {
                     let ack = ha::worker_down::Frame::LeaseAck(ha::LeaseAck { number: heartbeat.number });
                     if down.send(Ok(ha::WorkerDown { frame: Some(ack) })).await.is_err() {
                         return Ended::Broken("the worker went away".into());

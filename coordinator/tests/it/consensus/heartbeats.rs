@@ -1,5 +1,7 @@
 //! Heartbeats go over a stream that stays open.
 
+use std::time::Duration;
+
 use super::harness::{Cluster, Node, eventually};
 
 /// So many that a stream for each of them would be seen.
@@ -42,4 +44,32 @@ async fn a_stream_serves_many_heartbeats_and_another_one_follows_it_when_it_brea
     heard(&cluster, follower).await;
     let opened = streams(&cluster.nodes[&follower]);
     assert!((1..=STREAMS_MAX).contains(&opened), "{opened} streams for {HEARTBEATS} heartbeats");
+}
+
+#[tokio::test]
+async fn a_leader_knows_whether_a_majority_hears_it() {
+    const SOON: Duration = Duration::from_secs(2);
+    let mut cluster = Cluster::new(3).running().await;
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
+    eventually("a majority answers", async || cluster.nodes[&leader].consensus.has_majority_within(SOON).then_some(()))
+        .await;
+    assert!(!cluster.nodes[&others[0]].consensus.has_majority_within(SOON), "it does not lead");
+
+    cluster.kill(others[0]);
+    cluster.register("with-two-of-three").await;
+    for id in others.into_iter().skip(1) {
+        cluster.kill(id);
+    }
+    eventually("nobody answers any more", async || {
+        (!cluster.nodes[&leader].consensus.has_majority_within(SOON)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_single_voter_is_its_own_majority() {
+    let cluster = Cluster::new(1).running().await;
+    let leader = cluster.leader().await;
+    assert!(cluster.nodes[&leader].consensus.has_majority_within(Duration::ZERO));
 }

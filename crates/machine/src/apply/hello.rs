@@ -29,6 +29,7 @@ impl Apply<'_> {
             self.lose_node_executors(&name, &format!("worker {name} was restarted"));
         }
         self.make_room_for_node(&name);
+        let lapsed = self.state.nodes.get(&name).is_some_and(|node| node.row.expired.is_some());
         let epoch = self.state.cluster.next_epoch;
         self.state.cluster.next_epoch = epoch.next();
         self.changes.cluster = true;
@@ -39,7 +40,7 @@ impl Apply<'_> {
         self.align_executors(&name, &hello);
         self.align_tokens(&name, &hello);
         let settled = hello.tokens.iter().copied().filter(|token| self.held_on(*token) != Some(&name)).collect();
-        let order = Order::Welcome { settled };
+        let order = Order::Welcome { settled, lapsed };
         self.effects.insert(welcome, Effect { node: name.clone(), epoch, order });
         self.node_changed(&name);
         Ok(Reply::Attached { epoch })

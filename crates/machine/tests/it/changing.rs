@@ -160,7 +160,7 @@ impl Scene {
                 }
                 self.apply(0, Command::ExecutorLeft { node: node(), epoch: self.epoch, executor });
             }
-            Some(Order::Welcome { settled }) => {
+            Some(Order::Welcome { settled, .. }) => {
                 self.executors.values_mut().for_each(|held| held.queue.retain(|task| !settled.contains(&task.0)));
             }
             Some(Order::Recorded { .. }) | None => {}

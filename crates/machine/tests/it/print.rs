@@ -55,7 +55,8 @@ fn tokens(tokens: &[Token]) -> String {
 
 pub fn order(effect: &Effect) -> String {
     match &effect.order {
-        Order::Welcome { settled } => format!("welcome, settled {}", tokens(settled)),
+        Order::Welcome { settled, lapsed: false } => format!("welcome, settled {}", tokens(settled)),
+        Order::Welcome { settled, lapsed: true } => format!("welcome after its lease, settled {}", tokens(settled)),
         Order::Start { executor, session, .. } => format!("start executor {executor} for session {session}"),
         Order::Assign { executor, session, task, attempt, token } => {
             format!("assign token {token}: task {session}/{task} attempt {attempt} to executor {executor}")
