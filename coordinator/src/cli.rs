@@ -134,6 +134,7 @@ fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
             },
         },
         members: members.collect(),
+        disk_floor: section.disk_floor,
         memory: Memory::new(section.memory).map_err(|error| Exit::Usage(error.to_string()))?,
         profile: match section.profile {
             flame_config::Profile::Default => Profile::Default,

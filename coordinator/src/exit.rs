@@ -35,6 +35,11 @@ pub enum Exit {
     /// Storage failed while running: the outcome of the last write is unknown, or rows cannot be read.
     #[error("storage failed and this node has stopped: {0}; check the disk, then start it again")]
     StorageFailed(String),
+    /// Next to nothing is left of the disk.
+    #[error(
+        "the disk is full and this node has stopped before a write could fail: {0}; free some, then start it again"
+    )]
+    DiskFull(String),
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -52,6 +57,7 @@ impl Exit {
             Self::Port { .. } => 12,
             Self::Quarantine(_) => 13,
             Self::StorageFailed(_) => 14,
+            Self::DiskFull(_) => 15,
         })
     }
 
@@ -77,6 +83,7 @@ impl From<Cause> for Exit {
             Cause::DamagedRows(why) => Self::damaged_rows(&why),
             Cause::DamagedLog(why) => Self::damaged_log(&why),
             Cause::Replaced(why) => Self::Quarantine(why),
+            Cause::Full(why) => Self::DiskFull(why),
         }
     }
 }

@@ -19,14 +19,16 @@ use tokio_util::sync::CancellationToken;
 use crate::consensus::{self, BootstrapError, Consensus, Profile};
 use crate::drive::batcher::BatcherHandle;
 use crate::drive::clients::ClientLeases;
+use crate::drive::disk::DiskWatch;
 use crate::drive::events::EventHub;
 use crate::drive::forward::ForwardService;
 use crate::drive::gateway::{Gateway, Room};
 use crate::drive::hub::Hub;
 use crate::drive::leader::{Defaults, Leader};
-use crate::drive::link;
+use crate::drive::link::{self, NodeNews};
 use crate::drive::read_index::ReadIndex;
 use crate::drive::replies::Replies;
+use crate::drive::shortage::Shortage;
 use crate::drive::sink::{Sink, Targets};
 use crate::exit::Exit;
 use crate::http::scrape::{Scraper, Watched};
@@ -56,6 +58,8 @@ pub struct Options {
     pub profile: Profile,
     /// How much memory it takes.
     pub memory: Memory,
+    /// Bytes of free disk below which it is short of it, if configured.
+    pub disk_floor: Option<u64>,
     /// What the leader would have replicated.
     pub defaults: Defaults,
     /// Whether writes reach the disk before they are acknowledged. `false` exists to prove that the tests notice.
@@ -192,6 +196,7 @@ pub struct Parts {
     /// Changes for those who watch.
     pub events: EventHub,
     clients: ClientLeases,
+    shortage: Shortage,
     /// `None` when nobody may look.
     scraper: Option<Scraper>,
 }
@@ -215,6 +220,10 @@ impl Parts {
             dirty: dirty.clone(),
             metrics: metrics.applied,
         };
+        // Before anything is opened: who has no room to start in gets some.
+        let disk =
+            DiskWatch::open(&options.data_dir, options.disk_floor).context("cannot look at the data directory")?;
+        let space = disk.follow();
         let raft = raft_options(options, metrics.consensus);
         let consensus = Consensus::start(raft, Box::new(sink)).await.map_err(Exit::from)?;
         let batcher = BatcherHandle::start(consensus.clone(), replies.clone(), options.memory, metrics.batcher);
@@ -226,11 +235,13 @@ impl Parts {
         // This is the only place that sets it.
         let _ = targets.set(Targets { gateway: gateway.clone(), hub: hub.clone() });
         let clients = ClientLeases::default();
+        let shortage = Shortage::default();
         let leader = Leader {
             consensus: consensus.clone(),
             batcher: batcher.clone(),
             hub: hub.clone(),
             clients: clients.clone(),
+            shortage: shortage.clone(),
             replies: replies.clone(),
             defaults: options.defaults.clone(),
             dirty,
@@ -245,9 +256,11 @@ impl Parts {
         };
         let scraper = exporter.map(|exporter| Scraper::new(exporter, watched));
         tokio::spawn(leader.run());
-        tokio::spawn(link::run(gateway.clone(), batcher.clone(), clients.clone()));
+        let news = NodeNews { clients: clients.clone(), shortage: shortage.clone(), space };
+        tokio::spawn(link::run(gateway.clone(), batcher.clone(), news));
+        tokio::spawn(disk.run(consensus.fatal()));
         tokio::spawn(gateway.clone().keep_registered(replies));
-        Ok(Self { consensus, batcher, gateway, hub, events, clients, scraper })
+        Ok(Self { consensus, batcher, gateway, hub, events, clients, shortage, scraper })
     }
 }
 
@@ -293,7 +306,12 @@ fn spawn_servers(
     let worker = tonic::service::Routes::new(parts.hub.server()).add_service(parts.hub.news_server(stop.clone()));
     let peer = tonic::service::Routes::new(parts.consensus.raft_service())
         .add_service(parts.consensus.bootstrap_service())
-        .add_service(ForwardService::server(parts.consensus.clone(), parts.batcher.clone(), parts.clients.clone()));
+        .add_service(ForwardService::server(
+            parts.consensus.clone(),
+            parts.batcher.clone(),
+            parts.clients.clone(),
+            parts.shortage.clone(),
+        ));
     // Calls that are under way need their peers to the end: this server is cut off when they have ended.
     let until_cut_off = CancellationToken::new();
     let audience = parts.consensus.audience();

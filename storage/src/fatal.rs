@@ -21,6 +21,9 @@ pub enum Cause {
     /// The log does not read as it was written. Starting again shows the same; only peers have what it held.
     #[error("{0}")]
     DamagedLog(String),
+    /// Next to nothing is left of the disk, and no write has failed yet. Free some, start again.
+    #[error("{0}")]
+    Full(String),
     /// The cluster knows another disk under this node's id. This one has promised nothing and must not vote.
     #[error("{0}")]
     Replaced(String),

@@ -2,6 +2,7 @@
 
 mod all_at_once;
 mod changing;
+mod disk_full;
 mod disks;
 mod flmctl;
 mod goodbye;

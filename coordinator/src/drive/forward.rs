@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flame_proto::ha;
 use flame_proto::ha::forward_server::{Forward, ForwardServer};
-use flame_types::{ClientId, Term};
+use flame_types::{ClientId, CoordinatorId, Term};
 use futures::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::batcher::{BatcherHandle, DropSignal, OnDrop, Parcel};
 use super::clients::ClientLeases;
 use super::opening;
+use super::shortage::Shortage;
 use crate::consensus::Consensus;
 
 /// Frames down that wait for the connection; none is large.
@@ -28,6 +29,7 @@ pub struct ForwardService {
     consensus: Consensus,
     batcher: BatcherHandle,
     leases: ClientLeases,
+    shortage: Shortage,
 }
 
 type Down = mpsc::Sender<Result<ha::ForwardDown, Status>>;
@@ -35,8 +37,13 @@ type Down = mpsc::Sender<Result<ha::ForwardDown, Status>>;
 impl ForwardService {
     /// The service for the peer listener.
     #[must_use]
-    pub fn server(consensus: Consensus, batcher: BatcherHandle, leases: ClientLeases) -> ForwardServer<Self> {
-        ForwardServer::new(Self { consensus, batcher, leases })
+    pub fn server(
+        consensus: Consensus,
+        batcher: BatcherHandle,
+        leases: ClientLeases,
+        shortage: Shortage,
+    ) -> ForwardServer<Self> {
+        ForwardServer::new(Self { consensus, batcher, leases, shortage })
             .max_decoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX)
     }
@@ -50,22 +57,25 @@ impl Forward for ForwardService {
         let mut up = request.into_inner();
         let (down, frames) = mpsc::channel(FRAMES_WAITING_MAX);
         let (consensus, batcher, leases) = (self.consensus.clone(), self.batcher.clone(), self.leases.clone());
-        let rounds = Arc::new(Semaphore::new(ROUNDS_MAX));
-        let link = LinkServer { consensus, batcher, leases, down, rounds };
+        let (rounds, shortage) = (Arc::new(Semaphore::new(ROUNDS_MAX)), self.shortage.clone());
         // The header comes right behind the request: the caller waits for the response before it sends more.
-        match up.message().await?.and_then(|up| up.frame) {
+        let node = match up.message().await?.and_then(|up| up.frame) {
             Some(ha::forward_up::Frame::Header(header)) => self.consensus.admit(Some(&header))?,
             _ => return Err(Status::invalid_argument("the first frame must be the header")),
         };
+        let link = LinkServer { node, consensus, batcher, leases, shortage, down, rounds };
         tokio::spawn(link.run(up));
         Ok(Response::new(Box::pin(ReceiverStream::new(frames))))
     }
 }
 
 struct LinkServer {
+    /// Who is at the other end.
+    node: CoordinatorId,
     consensus: Consensus,
     batcher: BatcherHandle,
     leases: ClientLeases,
+    shortage: Shortage,
     down: Down,
     rounds: Arc<Semaphore>,
 }
@@ -117,6 +127,10 @@ impl LinkServer {
             }
             ha::forward_up::Frame::LiveClients(live) => {
                 self.leases.renew(live.clients.into_iter().map(ClientId), Instant::now());
+                Ok(())
+            }
+            ha::forward_up::Frame::Disk(disk) => {
+                self.shortage.report(self.node, disk.low, Instant::now());
                 Ok(())
             }
             ha::forward_up::Frame::Header(_) => Err(()),

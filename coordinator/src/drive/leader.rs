@@ -25,6 +25,7 @@ use super::batcher::{BatcherHandle, OnDrop, Parcel};
 use super::clients::{self, ClientLeases};
 use super::hub::Hub;
 use super::replies::{Replies, unnumbered};
+use super::shortage::Shortage;
 use crate::consensus::Consensus;
 
 /// Wait before the next look after one that found nothing to do: under load something changes with every entry.
@@ -69,6 +70,8 @@ pub struct Leader {
     pub hub: Hub,
     /// The clients with windows of their own.
     pub clients: ClientLeases,
+    /// Who is short of disk.
+    pub shortage: Shortage,
     /// Waits for replies.
     pub replies: Arc<Replies>,
     /// What this node would have the cluster configured as.
@@ -113,6 +116,7 @@ impl Leader {
         let known = self.consensus.with_state(known_nodes).await.map_err(|_| Over)?;
         self.hub.open(term, known);
         self.clients.begin();
+        self.shortage.begin(Instant::now());
         self.batcher.set_open(Some(term));
         tracing::info!(%term, "this node leads");
         tokio::select! {
@@ -120,6 +124,7 @@ impl Leader {
             over = self.watch_leases() => over,
             over = self.watch_clients() => over,
             over = self.watch_retention() => over,
+            over = self.watch_disks() => over,
         }
     }
 

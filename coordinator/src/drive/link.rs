@@ -10,13 +10,16 @@ use flame_proto::ha;
 use flame_proto::ha::forward_client::ForwardClient;
 use flame_types::{CoordinatorId, LogIndex, Term};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::batcher::{BatcherHandle, DropSignal, ENTRY_BYTES_MAX, OnDrop, Parcel};
 use super::clients::{ClientLeases, RENEW_EVERY};
+use super::disk::Space;
 use super::gateway::{FrameRoom, Gateway};
 use super::read_index::{ReadLink, Round};
+use super::shortage::Shortage;
 use crate::consensus::Leadership;
 
 /// Wait before a broken link is tried again.
@@ -52,13 +55,23 @@ enum LinkEnd {
     Closed,
 }
 
+/// What a node tells whoever leads, itself included.
+pub struct NodeNews {
+    /// Whose streams are served, as the leader keeps it.
+    pub clients: ClientLeases,
+    /// Who is short of disk, as the leader keeps it.
+    pub shortage: Shortage,
+    /// The disk of this node.
+    pub space: watch::Receiver<Space>,
+}
+
 /// Keeps the gateway linked to the leader for as long as the node runs.
-pub async fn run(gateway: Gateway, batcher: BatcherHandle, leases: ClientLeases) {
+pub async fn run(gateway: Gateway, batcher: BatcherHandle, mut news: NodeNews) {
     let mut leadership = gateway.consensus().leadership();
     loop {
         let now = *leadership.borrow_and_update();
         tokio::select! {
-            () = serve(&gateway, &batcher, &leases, &now) => {}
+            () = serve(&gateway, &batcher, &mut news, &now) => {}
             changed = leadership.changed() => {
                 if changed.is_err() {
                     return;
@@ -71,12 +84,12 @@ pub async fn run(gateway: Gateway, batcher: BatcherHandle, leases: ClientLeases)
 }
 
 /// Serves one leader until its link ends; returns after a pause.
-async fn serve(gateway: &Gateway, batcher: &BatcherHandle, leases: &ClientLeases, leadership: &Leadership) {
+async fn serve(gateway: &Gateway, batcher: &BatcherHandle, news: &mut NodeNews, leadership: &Leadership) {
     match leadership.leader {
         None => std::future::pending().await,
-        Some(leader) if leader == gateway.id() => local(gateway, batcher, leases).await,
+        Some(leader) if leader == gateway.id() => local(gateway, batcher, news).await,
         Some(leader) => {
-            if let Err(end) = remote(gateway, leader).await {
+            if let Err(end) = remote(gateway, leader, &mut news.space).await {
                 tracing::debug!(%leader, %end, "the link to the leader ended");
             }
         }
@@ -85,7 +98,7 @@ async fn serve(gateway: &Gateway, batcher: &BatcherHandle, leases: &ClientLeases
 }
 
 /// Feeds the batcher of this process while it is open.
-async fn local(gateway: &Gateway, batcher: &BatcherHandle, leases: &ClientLeases) {
+async fn local(gateway: &Gateway, batcher: &BatcherHandle, news: &mut NodeNews) {
     let mut open = batcher.watch_open();
     if until(&mut open, Option::is_some).await.is_err() {
         return;
@@ -103,7 +116,14 @@ async fn local(gateway: &Gateway, batcher: &BatcherHandle, leases: &ClientLeases
                 tokio::time::sleep(RESEND_PAUSE).await;
                 gateway.resend();
             }
-            now = renewal.tick() => leases.renew(gateway.stream_clients(), now),
+            now = renewal.tick() => {
+                news.clients.renew(gateway.stream_clients(), now);
+                news.shortage.report(gateway.id(), news.space.borrow().is_low, now);
+            }
+            Ok(()) = news.space.changed() => {
+                let is_low = news.space.borrow_and_update().is_low;
+                news.shortage.report(gateway.id(), is_low, Instant::now());
+            }
             () = gateway.take_commands(&mut items, FRAME_ROOM) => {
                 let parcel = Parcel { items: std::mem::take(&mut items), on_drop: OnDrop::Signal(dropped.clone()) };
                 if batcher.submit(parcel).await.is_err() {
@@ -131,7 +151,7 @@ async fn trouble(gateway: &Gateway, dropped: &DropSignal) {
 }
 
 /// One stream to the leader on another node.
-async fn remote(gateway: &Gateway, leader: CoordinatorId) -> Result<(), LinkEnd> {
+async fn remote(gateway: &Gateway, leader: CoordinatorId, space: &mut watch::Receiver<Space>) -> Result<(), LinkEnd> {
     let (up, frames) = mpsc::channel(FRAMES_WAITING_MAX);
     let header = gateway.consensus().header_to(leader);
     send(&up, ha::forward_up::Frame::Header(header)).await?;
@@ -166,6 +186,12 @@ async fn remote(gateway: &Gateway, leader: CoordinatorId) -> Result<(), LinkEnd>
             _now = renewal.tick() => {
                 let clients = gateway.stream_clients().into_iter().map(|client| client.0).collect();
                 send(&up, ha::forward_up::Frame::LiveClients(ha::LiveClients { clients })).await?;
+                let low = space.borrow().is_low;
+                send(&up, ha::forward_up::Frame::Disk(ha::NodeDisk { low })).await?;
+            }
+            Ok(()) = space.changed() => {
+                let low = space.borrow_and_update().is_low;
+                send(&up, ha::forward_up::Frame::Disk(ha::NodeDisk { low })).await?;
             }
             () = gateway.resend_wanted() => {
                 tokio::time::sleep(RESEND_PAUSE).await;

@@ -16,6 +16,7 @@
 //! * [`hub`]: the workers' streams, their leases, and the effects they are sent.
 //! * `opening`: whoever comes to a leader that is just beginning waits a moment.
 //! * `retention`: what the leader lets go of, so that only so much is kept.
+//! * [`disk`]: how much room this node has; [`shortage`]: what the leader does when too few have any.
 //! * [`clients`]: which clients with windows of their own are still there.
 //! * [`events`]: changes of sessions for the watches served by this node; [`results`]: what ended tasks gave.
 //! * [`sink`]: hands what apply gives to all of the above, in order.
@@ -24,6 +25,7 @@
 
 pub mod batcher;
 pub mod clients;
+pub mod disk;
 pub mod events;
 pub mod forward;
 pub mod gateway;
@@ -36,4 +38,5 @@ pub mod read_index;
 pub mod replies;
 pub mod results;
 mod retention;
+pub mod shortage;
 pub mod sink;

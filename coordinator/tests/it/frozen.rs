@@ -79,6 +79,7 @@ fn the_frozen_history_uses_every_command() {
         "SetFeatureLevel",
         "NewGeneration",
         "Trim",
+        "DiskShort",
     ] {
         assert!(shown.contains(command), "{command}");
     }
@@ -119,6 +120,9 @@ fn history() -> Vec<Batch> {
     let mut batches: Vec<Batch> = (0..).zip(groups).map(batch).collect();
     batches.push(numbered());
     batches.push(batch((99, vec![Command::SetFeatureLevel { level: 1 }])));
+    // Commands that came later stand behind, so that the lines before them stay as they are.
+    let late = Command::Register { name: app("late"), spec: Box::default() };
+    batches.push(batch((100, vec![Command::DiskShort { on: true }, late])));
     batches
 }
 

@@ -126,6 +126,7 @@ fn options(dir: &TempDir, memory: Memory) -> Options {
         members: vec![(CoordinatorId(1), MemberNode::default())],
         profile: Profile::Fast,
         memory,
+        disk_floor: None,
         defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
         sync: false,
     }

@@ -70,6 +70,8 @@ pub struct CoordinatorSection {
     pub profile: Profile,
     /// Bytes of memory to be shared out; `None`: the coordinator chooses by what the machine has.
     pub memory: Option<u64>,
+    /// Bytes of free disk below which this node is short of it; `None`: a share of the file system.
+    pub disk_floor: Option<u64>,
     /// How long ended things are kept.
     pub retention: Retention,
     /// Most bytes of inputs, outputs and messages that all sessions keep together.
@@ -97,6 +99,7 @@ impl CoordinatorSection {
             members,
             profile: layers.get("coordinator.profile").parse_set(profile)?,
             memory: layers.get("coordinator.memory").parse(memory)?,
+            disk_floor: layers.get("coordinator.disk_floor").parse(memory)?,
             retention,
             kept_bytes_max,
             insecure: layers.get("coordinator.insecure").flag()?,

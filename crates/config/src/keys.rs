@@ -138,6 +138,11 @@ pub const KEYS: &[Key] = &[
         "Memory of the coordinator, like 512m or 2g: memtables, caches, the log's tail and everything that waits take their limits from it. Default: a quarter of what the machine (or its control group) has, at most 1g.",
     ),
     works(
+        "coordinator.disk_floor",
+        "",
+        "Free disk, like 2g, below which this coordinator counts as short of it: while no majority has more, nothing is taken in. A quarter of it is set aside for the way out. Default: 5 % of the file system of coordinator.data_dir, at most 2g.",
+    ),
+    works(
         "coordinator.retention.task_age",
         "168h",
         "Age at which finished tasks leave a session that is not closed. Applications and sessions may say otherwise; ages count while the cluster has a leader.",

@@ -136,6 +136,9 @@ pub enum Command {
     // ── added later; the order of variants is the log format ────────────────────────────────────────────────────
     /// Finished tasks of a session that is not closed leave: exactly these, if nothing has left since it was planned.
     Trim(Box<Trim>),
+    /// Whether so many coordinators are short of disk that nothing more may come in: the leader has heard of them. What
+    /// frees disk, and the results of what runs, are taken all the same.
+    DiskShort { on: bool },
 }
 
 /// Finished tasks that leave a session. The leader found them in its rows; the rows of what has ended never change, so

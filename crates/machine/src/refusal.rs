@@ -98,6 +98,12 @@ pub enum Refusal {
         "limit reached: {name} = {limit}; {kept} are in use, and finished tasks leave {age_ms_min} ms after their end"
     )]
     RetentionLimit { name: String, limit: u64, kept: u64, age_ms_min: u64 },
+    /// Too many coordinators are short of disk for a majority to take more.
+    #[error(
+        "the coordinators are short of disk: give them more (`flmctl cluster status` shows which need it), or close and \
+         delete sessions"
+    )]
+    DiskShort,
 }
 
 impl Refusal {
@@ -133,7 +139,7 @@ impl Refusal {
             | Self::Stale(_)
             | Self::OutOfOrder { .. }
             | Self::FeatureLevel(_) => ErrorCode::FailedPrecondition,
-            Self::Limit { .. } | Self::RetentionLimit { .. } => ErrorCode::ResourceExhausted,
+            Self::Limit { .. } | Self::RetentionLimit { .. } | Self::DiskShort => ErrorCode::ResourceExhausted,
         }
     }
 }

@@ -14,6 +14,7 @@ impl Apply<'_> {
         if self.state.apps.contains_key(&name) {
             return Err(Refusal::AppExists(name.to_string()));
         }
+        self.check_disk()?;
         check_spec(&spec)?;
         let limit = limits::APPLICATIONS_MAX;
         if self.state.apps.len() >= limit {

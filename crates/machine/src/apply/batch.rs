@@ -162,6 +162,7 @@ impl Apply<'_> {
             Command::SetFeatureLevel { level } => self.set_feature_level(level),
             Command::NewGeneration { nonce } => self.new_generation(nonce),
             Command::Trim(trim) => self.trim(&trim),
+            Command::DiskShort { on } => self.disk_short(on),
             Command::Tick | Command::Void => Ok(Reply::Done),
             other => unreachable!("{other:?} is executed by its group"),
         }

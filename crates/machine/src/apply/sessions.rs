@@ -155,6 +155,7 @@ impl Apply<'_> {
         if app.row.state != AppState::Enabled {
             return Err(Refusal::AppDisabled(name.to_string()));
         }
+        self.check_disk()?;
         spec.batch_size = spec.batch_size.max(1);
         spec.resources = self.resolved(spec.resources);
         let max = instances_max(&spec, app);

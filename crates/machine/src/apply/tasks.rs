@@ -30,6 +30,7 @@ impl Apply<'_> {
             }
             return Ok(Reply::Submitted { session: key, first: known.first, count: known.count });
         }
+        self.check_disk()?;
         check_inputs(&submit.inputs)?;
         check_options(&submit.options, submit.inputs.count())?;
         check_room(session, &submit)?;

@@ -80,6 +80,19 @@ impl Apply<'_> {
         Ok(Reply::Done)
     }
 
+    pub(super) fn disk_short(&mut self, on: bool) -> Outcome {
+        if self.state.cluster.disk_short != on {
+            self.state.cluster.disk_short = on;
+            self.changes.cluster = true;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Asked before anything is taken in that stays on disk.
+    pub(super) fn check_disk(&self) -> Result<(), Refusal> {
+        if self.state.cluster.disk_short { Err(Refusal::DiskShort) } else { Ok(()) }
+    }
+
     /// The new level acts from the next entry, which every binary that is too old refuses to apply.
     pub(super) fn set_feature_level(&mut self, level: u32) -> Outcome {
         let present = self.state.cluster.level;

@@ -36,6 +36,8 @@ pub struct ClusterRow {
     pub next_edition: u64,
     /// Figures that apply decides by.
     pub config: ClusterConfig,
+    /// Nothing more may come in: too many coordinators are short of disk.
+    pub disk_short: bool,
 }
 
 impl Default for ClusterRow {
@@ -55,6 +57,7 @@ impl Default for ClusterRow {
             next_epoch: Epoch(1),
             next_edition: 1,
             config: ClusterConfig::default(),
+            disk_short: false,
         }
     }
 }

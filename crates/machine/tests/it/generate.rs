@@ -209,6 +209,7 @@ fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
             Command::SetConfig(Box::new(config))
         }
         94 => Command::SetFeatureLevel { level: (which % 2) as u32 },
+        95 if which % 8 == 1 => Command::DiskShort { on: other.is_multiple_of(3) },
         95 if which.is_multiple_of(8) => Command::NewGeneration { nonce: u128::from(other % 4) },
         96 => Command::Expire { sessions: vec![session_key(state, which), SessionKey(other % 9)] },
         _ => Command::Void,

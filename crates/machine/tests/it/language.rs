@@ -175,6 +175,7 @@ fn leader_command(state: &State, line: &Line<'_>) -> Command {
         "void" => Command::Void,
         "config" => Command::SetConfig(Box::new(config(state, line))),
         "trim" => Command::Trim(Box::new(trim(state, line))),
+        "disk-short" => Command::DiskShort { on: line.word(0) == "on" },
         "level" => Command::SetFeatureLevel { level: line.number(0) as u32 },
         "generation" => Command::NewGeneration { nonce: line.number(0).into() },
         other => panic!("unknown verb {other}"),
