@@ -12,13 +12,17 @@
 //! | module | holds |
 //! |---|---|
 //! | [`demo`] | `make demo`: ten thousand tasks through the death of a leader |
+//! | [`scenarios`] | one cause of trouble each, and a verdict |
 //! | [`run`] | cluster, session, load, evidence |
 //! | [`service`] | the service that writes down what it runs |
 //! | [`disks`] | disks whose power can be cut |
+//! | [`net`] | hosts that can be cut off |
 //! | [`probe`] | what this machine can do |
 
 pub mod demo;
 pub mod disks;
+pub mod net;
 pub mod probe;
 pub mod run;
+pub mod scenarios;
 pub mod service;

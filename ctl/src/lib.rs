@@ -14,6 +14,7 @@
 //! | [`ping`] | `flmping`, client and service |
 //! | [`manifest`] | the YAML that describes applications |
 //! | [`exit`] | exit codes and errors |
+//! | [`explain`] | what exit codes mean, and what to do |
 //! | [`output`] | stdout, colours |
 //! | [`time`] | times and durations for people |
 //!
@@ -22,6 +23,7 @@
 pub mod cli;
 pub mod dev;
 pub mod exit;
+pub mod explain;
 pub mod manifest;
 pub mod output;
 pub mod ping;

@@ -135,7 +135,7 @@ fn duplicated(history: &History, views: &[View<'_>]) -> Vec<Finding> {
 
 fn reruns(history: &History) -> Vec<Finding> {
     let executions = executions_by_nonce(history).into_iter();
-    let repeated = executions.filter(|(_, times)| *times > 1);
+    let repeated = executions.filter(|(nonce, times)| *times > 1 && !history.may_rerun.contains(*nonce));
     repeated.map(|(nonce, times)| Finding::Rerun { nonce: nonce.clone(), times }).collect()
 }
 

@@ -1,5 +1,6 @@
 //! What the three witnesses say.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -97,4 +98,6 @@ pub struct History {
     pub views: Vec<NodeView>,
     /// The service's log.
     pub executions: Vec<Execution>,
+    /// Tasks whose worker was taken from them: these may have been executed again.
+    pub may_rerun: BTreeSet<Nonce>,
 }

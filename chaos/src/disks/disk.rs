@@ -78,10 +78,16 @@ impl Disks {
     /// # Errors
     /// If the file system refuses.
     pub fn cut_power(&self) -> Result<()> {
-        for disk in &self.disks {
-            run(Command::new("python3").args(["-c", SHUTDOWN_SCRIPT]).arg(&disk.mounted_at))?;
-        }
-        Ok(())
+        (0..self.disks.len()).try_for_each(|index| self.cut_power_of(index))
+    }
+
+    /// Cuts the power of one disk, counted from 0.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn cut_power_of(&self, index: usize) -> Result<()> {
+        let mounted_at = &self.disks[index].mounted_at;
+        run(Command::new("python3").args(["-c", SHUTDOWN_SCRIPT]).arg(mounted_at)).map(drop)
     }
 
     /// Mounts all disks again, as after a boot. Nobody may use them.
@@ -89,11 +95,17 @@ impl Disks {
     /// # Errors
     /// If a disk is in use, or the file system does not recover.
     pub fn power_on(&mut self) -> Result<()> {
-        for disk in &self.disks {
-            self.journal.undo(&Deed::Mounted(disk.mounted_at.clone()))?;
-            mount(&mut self.journal, disk)?;
-        }
-        Ok(())
+        (0..self.disks.len()).try_for_each(|index| self.power_on_of(index))
+    }
+
+    /// Mounts one disk again, counted from 0.
+    ///
+    /// # Errors
+    /// As [`Disks::power_on`].
+    pub fn power_on_of(&mut self, index: usize) -> Result<()> {
+        let disk = &self.disks[index];
+        self.journal.undo(&Deed::Mounted(disk.mounted_at.clone()))?;
+        mount(&mut self.journal, disk)
     }
 }
 

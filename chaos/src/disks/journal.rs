@@ -12,6 +12,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
 
+/// Where the system keeps the names of network namespaces.
+const NAMESPACES: &str = "/run/netns";
+
 /// One thing that must be undone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Deed {
@@ -19,6 +22,8 @@ pub(crate) enum Deed {
     Mounted(PathBuf),
     /// A loop device serves this file.
     Attached(PathBuf),
+    /// There is a network namespace of this name.
+    Namespace(String),
 }
 
 /// The deeds of one run. Dropping it undoes them, the last one first.
@@ -51,6 +56,7 @@ impl Journal {
         let line = match &deed {
             Deed::Mounted(path) => format!("mounted {}\n", path.display()),
             Deed::Attached(path) => format!("attached {}\n", path.display()),
+            Deed::Namespace(name) => format!("namespace {name}\n"),
         };
         self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()).context("write the journal")?;
         self.deeds.push(deed);
@@ -96,6 +102,7 @@ fn parse(line: &str) -> Option<Deed> {
     match kind {
         "mounted" => Some(Deed::Mounted(path.into())),
         "attached" => Some(Deed::Attached(path.into())),
+        "namespace" => Some(Deed::Namespace(path.to_owned())),
         _ => None,
     }
 }
@@ -106,7 +113,10 @@ fn undo(deed: &Deed) -> Result<()> {
         Deed::Attached(image) => loop_devices(image)?
             .iter()
             .try_for_each(|device| run(Command::new("losetup").arg("--detach").arg(device)).map(drop)),
-        Deed::Mounted(_) => Ok(()),
+        Deed::Namespace(name) if Path::new(NAMESPACES).join(name).exists() => {
+            run(Command::new("ip").args(["netns", "delete", name])).map(drop)
+        }
+        Deed::Mounted(_) | Deed::Namespace(_) => Ok(()),
     }
 }
 
@@ -140,6 +150,7 @@ mod tests {
     fn lines_are_read_as_they_were_written() {
         assert_eq!(parse("mounted /tmp/a b"), Some(Deed::Mounted("/tmp/a b".into())));
         assert_eq!(parse("attached /tmp/x"), Some(Deed::Attached("/tmp/x".into())));
+        assert_eq!(parse("namespace flame-7-1"), Some(Deed::Namespace("flame-7-1".to_owned())));
         assert_eq!(parse("torn"), None);
     }
 

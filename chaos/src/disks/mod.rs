@@ -14,3 +14,4 @@ pub mod journal;
 
 pub use disk::Disks;
 pub use journal::Journal;
+pub(crate) use journal::{Deed, run};

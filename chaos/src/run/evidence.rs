@@ -2,11 +2,11 @@
 //!
 //! **Invariant:** each node is asked for its own view, through its own client port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use flame_jepsen::{History, NodeView, Nonce, ObservedTask, Verdict, execution_log};
+use flame_jepsen::{Execution, History, NodeView, Nonce, ObservedTask, Verdict, execution_log};
 use flame_sdk::model::Task;
 use flame_sdk::{Connection, Endpoints, Options};
 use flame_testkit::wait_until;
@@ -28,7 +28,44 @@ impl Run {
     /// # Errors
     /// If a witness cannot be asked. What a witness says is never an error here.
     pub async fn verdict(&self) -> Result<Verdict> {
-        Ok(flame_jepsen::check(&self.history().await?))
+        self.verdict_but_for(BTreeSet::new()).await
+    }
+
+    /// The same; these tasks may have been run again, since their worker was taken from them.
+    ///
+    /// # Errors
+    /// As [`Run::verdict`].
+    pub async fn verdict_but_for(&self, may_rerun: BTreeSet<Nonce>) -> Result<Verdict> {
+        Ok(flame_jepsen::check(&History { may_rerun, ..self.history().await? }))
+    }
+
+    /// What the services have written so far.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn executions_so_far(&self) -> Result<Vec<Execution>> {
+        // Before the first task there is no file.
+        match std::fs::read_to_string(&self.executions) {
+            Ok(log) => Ok(execution_log::parse(&log)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error).context("read the log of executions"),
+        }
+    }
+
+    /// Waits until a coordinator has applied what the leader has committed by now.
+    ///
+    /// # Errors
+    /// If that takes too long.
+    pub async fn catches_up(&self, id: CoordinatorId) -> Result<()> {
+        let leader = self.cluster.leader().await?;
+        let committed = self.only(leader.id)?.member_status().await?.committed;
+        let behind = self.only(id)?;
+        wait_until(AGREEMENT_LIMIT, &format!("coordinator {id} has applied entry {committed}"), || async {
+            let status = behind.member_status().await?;
+            ensure!(status.applied >= committed && status.ready, "{status:?}");
+            Ok(())
+        })
+        .await
     }
 
     /// What all witnesses say.
@@ -40,13 +77,13 @@ impl Run {
         for id in self.cluster.coordinator_ids() {
             views.push(self.view(id).await.with_context(|| format!("the view of coordinator {id}"))?);
         }
-        let log = std::fs::read_to_string(&self.executions).context("read the log of executions")?;
         Ok(History {
             acknowledged: self.ledger.acknowledgements(),
             unresolved: self.ledger.unresolved(),
             told: self.ledger.told_results(),
             views,
-            executions: execution_log::parse(&log)?,
+            executions: self.executions_so_far()?,
+            may_rerun: BTreeSet::new(),
         })
     }
 

@@ -40,6 +40,9 @@ struct Inner {
     unresolved: BTreeSet<Nonce>,
     writes: Gap,
     results: Gap,
+    lost_answers: u64,
+    /// When each acknowledged submit was made, and how long it took.
+    calls: Vec<(Duration, Duration)>,
 }
 
 impl Default for Ledger {
@@ -65,12 +68,34 @@ impl Ledger {
         });
     }
 
+    /// A submit that was made at this time is acknowledged now.
+    pub fn took(&self, begun: Duration) {
+        let took = self.now().saturating_sub(begun);
+        self.lock().calls.push((begun, took));
+    }
+
+    /// How long submits took that were made since then: so many percent of them took no longer. `None` when there were
+    /// none.
+    pub fn percentile(&self, since: Duration, percent: usize) -> Option<Duration> {
+        let calls = &self.lock().calls;
+        let mut took: Vec<_> = calls.iter().filter(|(begun, _)| *begun >= since).map(|(_, took)| *took).collect();
+        took.sort_unstable();
+        let rank = (took.len() * percent).div_ceil(100);
+        took.get(rank.checked_sub(1)?).copied()
+    }
+
     /// The answer to a submit is lost.
     pub fn lost_answer(&self, nonce: Nonce) {
         self.update(|inner| {
             inner.writes.given_up();
+            inner.lost_answers += 1;
             inner.unresolved.insert(nonce);
         });
+    }
+
+    /// How many answers were lost, those included that are resolved by now.
+    pub fn lost_answers(&self) -> u64 {
+        self.lock().lost_answers
     }
 
     /// A submit was certainly refused; nothing was done.
@@ -170,5 +195,22 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Every change is complete before the lock is given back, so a panic elsewhere leaves it whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_what_was_begun_since() {
+        let ms = Duration::from_millis;
+        let ledger = Ledger::default();
+        assert_eq!(ledger.percentile(ms(0), 99), None);
+        ledger.lock().calls = (1..=100).map(|number| (ms(number), ms(1000 - number))).collect();
+        assert_eq!(ledger.percentile(ms(0), 99), Some(ms(998)));
+        assert_eq!(ledger.percentile(ms(0), 100), Some(ms(999)));
+        assert_eq!(ledger.percentile(ms(91), 50), Some(ms(904)));
+        assert_eq!(ledger.percentile(ms(100), 1), Some(ms(900)));
     }
 }

@@ -124,6 +124,18 @@ impl Load {
         self.submit_within_window(&queue(workload, prefix), every).await
     }
 
+    /// The same with whatever comes, until nothing comes any more.
+    ///
+    /// # Errors
+    /// As [`Load::submit`].
+    pub async fn submit_items(
+        &self,
+        items: impl Iterator<Item = Item> + Send + 'static,
+        every: Duration,
+    ) -> Result<()> {
+        self.submit_within_window(&std::sync::Mutex::new(Box::new(items)), every).await
+    }
+
     async fn submit_within_window(&self, queue: &Queue, every: Duration) -> Result<()> {
         let (due, inbox) = mpsc::channel::<Item>(CALLS_PER_CONNECTION);
         let inbox = Arc::new(Mutex::new(inbox));
@@ -174,10 +186,12 @@ impl Load {
         let client = &clients[at];
         self.shared.items.lock().await.insert(item.nonce.clone(), (item.clone(), place));
         ledger.submitting();
+        let begun = ledger.now();
         match client.connection.create_task(session, Some(item.input)).await {
             Ok(task) => {
                 let task = task.number()?;
                 ledger.acknowledged(item.nonce, task);
+                ledger.took(begun);
                 self.follow(client, task, place).await
             }
             Err(FlameError::UnknownOutcome(_)) => {

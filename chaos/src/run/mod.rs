@@ -4,18 +4,25 @@
 //! |---|---|
 //! | [`setup`] | starting it, and its end |
 //! | [`workload`] | which tasks |
+//! | [`traffic`] | submitting them for as long as it takes |
 //! | [`load`] | submitting them, and resolving submits whose answer was lost |
 //! | [`ledger`] | what the clients were told |
 //! | [`gap`] | the longest silence |
+//! | [`progress`] | waiting for it to come so far |
+//! | [`probe`] | whether anybody acknowledges anything |
 //! | [`evidence`] | what nodes and services say, for the checker |
 
 pub mod evidence;
 pub mod gap;
 pub mod ledger;
 pub mod load;
+pub mod probe;
+pub mod progress;
 pub mod setup;
+pub mod traffic;
 pub mod workload;
 
 pub use ledger::{Ledger, Tally};
 pub use setup::{Run, RunOptions};
-pub use workload::Workload;
+pub use traffic::Traffic;
+pub use workload::{Item, Workload};

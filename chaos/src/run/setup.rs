@@ -14,7 +14,7 @@ use crate::run::ledger::Ledger;
 use crate::run::load::Load;
 use crate::service;
 
-const APPLICATION: &str = "chaos";
+pub(crate) const APPLICATION: &str = "chaos";
 
 /// What a run needs.
 #[derive(Clone, Debug)]

@@ -32,11 +32,18 @@ impl Workload {
     pub fn items(self, prefix: &str) -> impl Iterator<Item = Item> + use<> {
         let prefix = prefix.to_owned();
         (1..=self.tasks).map(move |number| {
-            let nonce = format!("{prefix}-{number}");
             let is_slow = self.slow_every != 0 && number.is_multiple_of(self.slow_every);
-            let sleep = if is_slow { self.slow } else { Duration::ZERO };
-            Item { input: service::input(&nonce, sleep), nonce: Nonce::new(&nonce) }
+            Item::new(&prefix, number, if is_slow { self.slow } else { Duration::ZERO })
         })
+    }
+}
+
+impl Item {
+    /// A task that takes so long. Its mark is made of the run's prefix and its number.
+    #[must_use]
+    pub fn new(prefix: &str, number: u64, takes: Duration) -> Self {
+        let nonce = format!("{prefix}-{number}");
+        Self { input: service::input(&nonce, takes), nonce: Nonce::new(&nonce) }
     }
 }
 

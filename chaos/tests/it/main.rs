@@ -9,6 +9,7 @@ mod goodbye;
 mod leader_news;
 mod lease;
 mod metrics;
+mod no_quorum;
 mod power_cut;
 mod programs;
 mod published_watch;

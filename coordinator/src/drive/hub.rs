@@ -25,8 +25,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::batcher::BatcherHandle;
-use super::replies::Replies;
+use super::batcher::{BatcherHandle, OnDrop, Parcel};
+use super::replies::{NOBODY_WAITS, Replies, unnumbered};
 use crate::consensus::Consensus;
 use crate::memory::{Memory, Share};
 
@@ -146,6 +146,17 @@ impl Hub {
         self.table().leases.expire(now)
     }
 
+    /// Whether a majority answers this leader. While none does it can neither renew leases nor let them run out, and when
+    /// one does again everybody has a full period.
+    #[must_use]
+    pub fn judges(&self) -> bool {
+        let has_majority = self.inner.consensus.has_majority_within(MAJORITY_MAX);
+        if !has_majority {
+            self.table().leases.begin_again();
+        }
+        has_majority
+    }
+
     /// This node stood still for so long: the leases last longer by that.
     pub fn extend_leases(&self, stood_still: Duration) {
         self.table().leases.extend(stood_still);
@@ -193,6 +204,9 @@ impl Hub {
         }
         let mut batches: BTreeMap<&NodeName, Batch> = BTreeMap::new();
         for effect in effects {
+            if matches!(effect.order, Order::Welcome { .. }) && table.leases.unclaimed(&effect.node, effect.epoch) {
+                self.detach_later(effect.node.clone(), effect.epoch);
+            }
             if !table.leases.is_attached(&effect.node, effect.epoch) {
                 continue;
             }
@@ -213,6 +227,16 @@ impl Hub {
                 table.leases.tell_recorded();
             });
         }
+    }
+
+    /// Logs that a worker has no stream. Apply must not wait for it.
+    fn detach_later(&self, node: NodeName, epoch: Epoch) {
+        let batcher = self.inner.batcher.clone();
+        self.inner.consensus.runtime().spawn(async move {
+            let items = vec![unnumbered(NOBODY_WAITS, Command::Detach { node, epoch })];
+            // Not taken: this node leads no more, and the next leader detaches everybody.
+            let _ = batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(NOBODY_WAITS) }).await;
+        });
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

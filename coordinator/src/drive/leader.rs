@@ -222,6 +222,9 @@ impl Leader {
                 self.hub.extend_leases(late);
                 continue;
             }
+            if !self.hub.judges() {
+                continue;
+            }
             for command in self.hub.expired(Instant::now()) {
                 let lease = match &command {
                     Command::ExpireNode { node, epoch } => Some((node.clone(), *epoch)),

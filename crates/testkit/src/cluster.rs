@@ -15,7 +15,7 @@ use crate::binaries::Binaries;
 use crate::config_file::{self, MemberAddresses};
 use crate::daemon::{Daemon, write_file};
 use crate::leftovers::{self, FOLDER_PREFIX};
-use crate::options::ClusterOptions;
+use crate::options::{ClusterOptions, Host};
 use crate::ports::PortLease;
 use crate::run::RunId;
 use crate::wait::wait_until;
@@ -86,7 +86,9 @@ impl Cluster {
         leftovers::mark(folder.path(), &run)?;
         let leases: Vec<_> = (0..options.coordinators).map(|_| PortLease::take()).collect::<Result<_>>()?;
         let ids = (1..).map(CoordinatorId);
-        let members: Vec<_> = leases.iter().zip(ids).map(|(lease, id)| addresses(id, lease)).collect();
+        let hosts = options.coordinator_hosts.iter().map(Some).chain(std::iter::repeat(None));
+        let members = leases.iter().zip(ids).zip(hosts).map(|((lease, id), host)| addresses(id, lease, host));
+        let members: Vec<_> = members.collect();
         let name = format!("test-{}", &run.as_str()[..8]);
         let mut coordinators = Vec::new();
         for (index, lease) in leases.into_iter().enumerate() {
@@ -100,7 +102,7 @@ impl Cluster {
             arguments.extend_from_slice(&options.coordinator_arguments);
             let title = format!("coordinator-{}", addresses.id);
             let daemon = Daemon::new(&title, binaries.path("flame-coordinator")?, arguments, &own, &run);
-            let daemon = daemon.with_environment(&options.environment);
+            let daemon = daemon.with_environment(&options.environment).on(options.coordinator_hosts.get(index));
             coordinators.push(Coordinator { daemon, addresses, _ports: lease });
         }
         let mut workers = Vec::new();
@@ -114,7 +116,8 @@ impl Cluster {
             write_file(&config, &yaml)?;
             let arguments = vec!["--config".to_owned(), config.display().to_string()];
             let daemon = Daemon::new(&title, binaries.path("flame-worker")?, arguments, &own, &run);
-            workers.push(daemon.with_environment(&options.environment));
+            let daemon = daemon.with_environment(&options.environment);
+            workers.push(daemon.on(options.worker_hosts.get(number - 1)));
         }
         Ok(Self { workers, coordinators, options: options.clone(), run, folder })
     }
@@ -228,20 +231,29 @@ impl Cluster {
         self.coordinator_mut(id).daemon.kill().await
     }
 
-    /// SIGKILL to all coordinators at once; returns when all are gone.
+    /// SIGKILL to these coordinators at once; returns when all are gone.
+    ///
+    /// # Errors
+    /// If one cannot be killed.
+    pub async fn kill_coordinators(&mut self, ids: &[CoordinatorId]) -> Result<()> {
+        for id in ids {
+            self.coordinator(*id).daemon.signal_kill()?;
+        }
+        for id in ids {
+            let daemon = &mut self.coordinator_mut(*id).daemon;
+            if daemon.is_started() {
+                daemon.reap(LEFTOVER_LIMIT).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same to all coordinators.
     ///
     /// # Errors
     /// If one cannot be killed.
     pub async fn kill_all_coordinators(&mut self) -> Result<()> {
-        for member in &self.coordinators {
-            member.daemon.signal_kill()?;
-        }
-        for member in &mut self.coordinators {
-            if member.daemon.is_started() {
-                member.daemon.reap(LEFTOVER_LIMIT).await?;
-            }
-        }
-        Ok(())
+        self.kill_coordinators(&self.coordinator_ids()).await
     }
 
     /// SIGSTOP to one coordinator: it is alive and does nothing, until [`Cluster::resume_coordinator`].
@@ -304,6 +316,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether a coordinator that was started has ended by itself, in whatever way.
+    pub fn has_ended(&mut self, id: CoordinatorId) -> bool {
+        self.coordinator_mut(id).daemon.has_ended()
+    }
+
     /// What a coordinator exited with by itself, if it did.
     pub fn exit_code(&mut self, id: CoordinatorId) -> Option<i32> {
         self.coordinator_mut(id).daemon.exit_code()
@@ -315,6 +332,28 @@ impl Cluster {
     /// If it does not run.
     pub async fn kill_worker(&mut self, index: usize) -> Result<()> {
         self.workers[index].kill().await
+    }
+
+    /// SIGSTOP to one worker, counted from 0, and not to its services: it does nothing until [`Cluster::resume_worker`].
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pause_worker(&self, index: usize) -> Result<()> {
+        self.workers[index].signal_pause(true)
+    }
+
+    /// SIGCONT to one worker.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn resume_worker(&self, index: usize) -> Result<()> {
+        self.workers[index].signal_pause(false)
+    }
+
+    /// The pid of a worker that runs, counted from 0.
+    #[must_use]
+    pub fn worker_pid(&self, index: usize) -> Option<u32> {
+        self.workers[index].pid()
     }
 
     /// SIGTERM to one worker, counted from 0; returns when it has ended with exit code 0.
@@ -354,6 +393,22 @@ impl Cluster {
             Ok(())
         })
         .await
+    }
+
+    /// How often the coordinators have written this to their logs, all together.
+    ///
+    /// # Errors
+    /// If a log cannot be read.
+    pub fn written(&self, text: &str) -> Result<usize> {
+        self.coordinators.iter().map(|member| member.daemon.written(text)).sum()
+    }
+
+    /// How often one worker, counted from 0, has written this to its log.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn worker_written(&self, index: usize, text: &str) -> Result<usize> {
+        self.workers[index].written(text)
     }
 
     /// The last lines of every daemon's log.
@@ -396,9 +451,10 @@ impl Drop for Cluster {
     }
 }
 
-fn addresses(id: CoordinatorId, lease: &PortLease) -> MemberAddresses {
+fn addresses(id: CoordinatorId, lease: &PortLease, host: Option<&Host>) -> MemberAddresses {
+    let address = host.map_or("127.0.0.1", |host| &host.address);
     // The published convention: workers call the port after the clients'.
-    let at = |position| format!("127.0.0.1:{}", lease.port(position));
+    let at = |position| format!("{address}:{}", lease.port(position));
     MemberAddresses { id, client: at(0), worker: at(1), peer: at(2) }
 }
 

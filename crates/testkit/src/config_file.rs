@@ -59,7 +59,7 @@ pub(crate) fn worker(
     let coordinators: Vec<_> = members.iter().map(|member| format!("\"http://{}\"", member.worker)).collect();
     let _ = write!(
         yaml,
-        "worker:\n  name: {name}\n  coordinators: [{}]\n  resources: \"{resources}\"\n  work_dir: {}\n  socket_dir: {}\n  log_dir: {}\n",
+        "worker:\n  name: {name}\n  insecure: true\n  coordinators: [{}]\n  resources: \"{resources}\"\n  work_dir: {}\n  socket_dir: {}\n  log_dir: {}\n",
         coordinators.join(", "),
         quoted(&folder.join("work")),
         quoted(socket_dir),

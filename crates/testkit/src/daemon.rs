@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 use crate::nursery;
+use crate::options::Host;
 use crate::run::{self, RunId};
 use crate::wait::wait_until;
 
@@ -73,6 +74,16 @@ impl Daemon {
 
     pub(crate) fn with_environment(mut self, variables: &[(String, String)]) -> Self {
         self.environment.extend_from_slice(variables);
+        self
+    }
+
+    /// The same daemon on another host.
+    pub(crate) fn on(mut self, host: Option<&Host>) -> Self {
+        if let Some((program, words)) = host.and_then(|host| host.enter.split_first()) {
+            let binary = std::mem::replace(&mut self.binary, PathBuf::from(program));
+            let rest = std::mem::take(&mut self.arguments);
+            self.arguments = words.iter().cloned().chain([binary.display().to_string()]).chain(rest).collect();
+        }
         self
     }
 
@@ -136,6 +147,11 @@ impl Daemon {
         self.process.as_mut()?.look().ok()??.code()
     }
 
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| matches!(process.look(), Ok(Some(_))))
+    }
+
     /// SIGKILL to the process, unless it has ended, without waiting for its end.
     pub(crate) fn signal_kill(&self) -> Result<()> {
         let Some(pid) = self.kernel_pid() else { return Ok(()) };
@@ -190,6 +206,12 @@ impl Daemon {
         let lines: Vec<_> = text.lines().collect();
         let from = lines.len().saturating_sub(TAIL_LINES);
         format!("--- last lines of {} ---\n{}", self.log.display(), lines[from..].join("\n"))
+    }
+
+    /// How often it has written this to its log, in all its lives.
+    pub(crate) fn written(&self, text: &str) -> Result<usize> {
+        let log = std::fs::read(&self.log).with_context(|| format!("read {}", self.log.display()))?;
+        Ok(String::from_utf8_lossy(&log).matches(text).count())
     }
 
     fn find_event(&self, name: &str) -> Option<Value> {

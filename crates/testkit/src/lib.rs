@@ -36,7 +36,7 @@ pub mod wait;
 
 pub use binaries::Binaries;
 pub use cluster::{Cluster, Leader};
-pub use options::{ClusterOptions, Profile};
+pub use options::{ClusterOptions, Host, Profile};
 pub use ports::PortLease;
 pub use run::RunId;
 pub use wait::wait_until;

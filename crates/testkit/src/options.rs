@@ -22,6 +22,15 @@ impl Profile {
     }
 }
 
+/// Where a daemon runs, if not on this host itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Where the others reach it.
+    pub address: String,
+    /// The words before its command that bring it there, for example `ip netns exec NAME`.
+    pub enter: Vec<String>,
+}
+
 /// The shape of a cluster. Start from [`ClusterOptions::default`]: three coordinators, one worker.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -39,6 +48,10 @@ pub struct ClusterOptions {
     pub environment: Vec<(String, String)>,
     /// Where coordinator *n* (counted from 0) keeps its data; a folder of the cluster's own where this is too short.
     pub data_dirs: Vec<PathBuf>,
+    /// Where coordinator *n* (counted from 0) runs; on this host itself where this is too short.
+    pub coordinator_hosts: Vec<Host>,
+    /// The same for workers.
+    pub worker_hosts: Vec<Host>,
     /// Whether workers are started together with the coordinators, and not only once there is a leader.
     pub workers_at_once: bool,
     /// For a daemon to say that it is ready, and for the cluster to have a leader.
@@ -55,6 +68,8 @@ impl Default for ClusterOptions {
             coordinator_arguments: Vec::new(),
             environment: Vec::new(),
             data_dirs: Vec::new(),
+            coordinator_hosts: Vec::new(),
+            worker_hosts: Vec::new(),
             workers_at_once: false,
             start_timeout: Duration::from_secs(60),
         }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{cancel, close, cluster, completion, create, delete, list, register, suspend, unregister, update, view};
+use super::{
+    cancel, close, cluster, completion, create, delete, explain_error, list, register, suspend, unregister, update,
+    view,
+};
 use crate::dev;
 use crate::output::Color;
 use crate::render::Format;
@@ -81,6 +84,8 @@ pub enum Command {
     Cluster(cluster::ClusterArgs),
     /// Run a whole cluster on this machine
     Dev(dev::DevArgs),
+    /// Say what an exit code means and what to do
+    ExplainError(explain_error::ExplainErrorArgs),
     /// Print the completion script of a shell
     Completion(completion::CompletionArgs),
 }
@@ -94,6 +99,7 @@ impl Command {
             Self::View(args) => args.output.format,
             Self::Cluster(args) => args.format(),
             Self::Dev(args) => args.format(),
+            Self::ExplainError(args) => args.output.format,
             _ => Format::Table,
         }
     }

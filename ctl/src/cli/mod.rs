@@ -10,6 +10,7 @@ mod completion;
 mod context;
 mod create;
 mod delete;
+mod explain_error;
 mod list;
 mod register;
 mod retention;

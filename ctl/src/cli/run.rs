@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Cli, Command, Context, GlobalArgs, cancel, close, cluster, completion, create, delete, list, register, suspend,
-    unregister, update, view,
+    Cli, Command, Context, GlobalArgs, cancel, close, cluster, completion, create, delete, explain_error, list,
+    register, suspend, unregister, update, view,
 };
 use crate::dev;
 use crate::exit::{Exit, Failure};
@@ -43,6 +43,7 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
     match command {
         Command::Completion(args) => return completion::run(&args),
         Command::Dev(args) => return dev::run(args, global).await,
+        Command::ExplainError(args) => return explain_error::run(args, global),
         _ => {}
     }
     let context = Context::open(global)?;
@@ -59,7 +60,7 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
         Command::Update(args) => update::run(&context, &args).await,
         Command::Unregister(args) => unregister::run(&context, &args).await,
         Command::Cluster(args) => cluster::run(&context, &args).await,
-        Command::Completion(_) | Command::Dev(_) => Ok(()),
+        Command::Completion(_) | Command::Dev(_) | Command::ExplainError(_) => Ok(()),
     }
 }
 
@@ -146,6 +147,7 @@ mod tests {
             "dev start 2 --data d",
             "dev stop",
             "dev status",
+            "explain-error 13 -o json",
         ] {
             let words = std::iter::once("flmctl").chain(line.split(' '));
             if let Err(error) = Cli::try_parse_from(words) {

@@ -109,6 +109,17 @@ fn a_task_ran_three_times() {
 }
 
 #[test]
+fn a_task_may_run_again_only_when_its_worker_was_taken_from_it() {
+    let mut history = good(5);
+    history.executions.extend([execution(2), execution(3)]);
+    history.may_rerun.insert(nonce(2));
+    let verdict = rejected(&history, |finding| matches!(finding, Finding::Rerun { times: 2, .. }));
+    assert_eq!(verdict.reruns, 1);
+    history.may_rerun.insert(nonce(3));
+    assert_eq!(flame_jepsen::check(&history).judgement, flame_jepsen::Judgement::Valid);
+}
+
+#[test]
 fn a_success_without_an_execution() {
     let mut history = good(5);
     history.executions.remove(0);

@@ -1,5 +1,7 @@
 //! A good history to start from, and small changes to it.
 
+use std::collections::BTreeSet;
+
 use flame_jepsen::{Acknowledgement, Completion, Execution, History, NodeView, Nonce, ObservedTask, ToldResult};
 use flame_types::{CoordinatorId, TaskNo, TaskState};
 
@@ -36,6 +38,7 @@ pub fn good(tasks: u64) -> History {
         told: numbers().map(|n| told(n, TaskState::Succeed, &format!("out-{n}"))).collect(),
         views: (1..=3).map(view).collect(),
         executions: numbers().map(execution).collect(),
+        may_rerun: BTreeSet::new(),
     }
 }
 

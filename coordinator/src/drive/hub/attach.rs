@@ -19,7 +19,7 @@ use super::uplink::Ended;
 use super::{Greeting, Hub, ORDER_BATCHES_MAX, WorkerStream, downlink, uplink};
 use crate::drive::batcher::{OnDrop, Parcel};
 use crate::drive::opening;
-use crate::drive::replies::{NOBODY_WAITS, unnumbered};
+use crate::drive::replies::unnumbered;
 
 /// A Hello that is not applied by then is given up; the worker says it again.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
@@ -90,9 +90,7 @@ impl Hub {
             }
         }
         if self.table().leases.detach(&node, epoch) {
-            let items = vec![unnumbered(NOBODY_WAITS, Command::Detach { node, epoch })];
-            // Not taken: this node leads no more, and the next leader detaches everybody.
-            let _ = self.inner.batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(NOBODY_WAITS) }).await;
+            self.detach_later(node, epoch);
         }
         // Unless the worker is gone already, it learns that it must look for a leader.
         let _ = down.try_send(Err(Status::unavailable("this coordinator ended the stream; say Hello again")));

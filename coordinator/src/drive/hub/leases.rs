@@ -10,7 +10,8 @@
 //! A leader may itself stand still, or be cut off, and must not let workers pay for that. Heartbeats that came while it
 //! stood still are read after it has looked at its clock, so everybody gets that time back ([`Leases::extend`]). And one
 //! that no majority has answered for [`MAJORITY_MAX`] renews nothing: somebody else may lead by now, and the worker
-//! is to look for that one while its lease still lasts.
+//! is to look for that one while its lease still lasts. Nor does it give anybody up then: its own voice is the only one
+//! it hears, and what it proposes now would be done when the others are back ([`Leases::begin_again`]).
 //!
 //! That results are recorded is told to a worker together with the next order, or after [`RECORDED_HELD`]: it only frees
 //! memory there, and a frame of its own would wake two processes that a lone task needs for itself.
@@ -148,6 +149,26 @@ impl Leases {
         }
     }
 
+    /// A Hello was applied whose worker waits for the answer no more: nobody would watch over its lease. It is that of a
+    /// worker whose stream has just broken. Returns whether that is to be logged.
+    pub(super) fn unclaimed(&mut self, node: &NodeName, epoch: Epoch) -> bool {
+        if self.nodes.get(node).is_some_and(|lease| lease.epoch >= epoch) {
+            return false;
+        }
+        let deadline = Instant::now() + DETACHED_MAX;
+        let lease = Lease { epoch, stream: None, deadline, expiring: false, recorded: Vec::new() };
+        if let Some(Lease { stream: Some(older), .. }) = self.nodes.insert(node.clone(), lease) {
+            older.end.cancel();
+        }
+        true
+    }
+
+    /// Everybody has a full period from now on.
+    pub(super) fn begin_again(&mut self) {
+        let deadline = Instant::now() + SILENT_MAX;
+        self.nodes.values_mut().filter(|lease| !lease.expiring).for_each(|lease| lease.deadline = deadline);
+    }
+
     /// This node stood still for so long: nobody has lost that time.
     pub(super) fn extend(&mut self, stood_still: Duration) {
         for lease in self.nodes.values_mut().filter(|lease| !lease.expiring) {
@@ -245,6 +266,31 @@ mod tests {
         assert_eq!(leases.next_expiry(), Some(before + SILENT_MAX));
         assert!(leases.expire(before).is_empty());
         assert_eq!(leases.expire(before + SILENT_MAX).len(), 2, "what it did not say afterwards counts");
+    }
+
+    #[test]
+    fn a_hello_that_nobody_waits_for_leaves_a_lease_that_runs_out() {
+        let mut leases = Leases::begin(vec![(name("w1"), Epoch(1))]);
+        assert!(leases.unclaimed(&name("w1"), Epoch(2)));
+        assert!(!leases.is_attached(&name("w1"), Epoch(2)));
+        assert!(!leases.renew(&name("w1"), Epoch(1)), "the lease before it is over");
+        let expired = leases.expire(Instant::now() + DETACHED_MAX);
+        assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(2) }]);
+
+        leases.attach(name("w2"), Epoch(5), stream());
+        assert!(!leases.unclaimed(&name("w2"), Epoch(4)), "an older one changes nothing");
+        assert!(!leases.unclaimed(&name("w2"), Epoch(5)), "and this one was waited for");
+        assert!(leases.is_attached(&name("w2"), Epoch(5)));
+    }
+
+    #[test]
+    fn a_leader_that_finds_its_majority_again_gives_everybody_a_full_period() {
+        let mut leases = Leases::default();
+        leases.attach(name("w1"), Epoch(1), stream());
+        leases.detach(&name("w1"), Epoch(1));
+        let before = Instant::now();
+        leases.begin_again();
+        assert!(leases.next_expiry().expect("it lives") >= before + SILENT_MAX);
     }
 
     #[test]

@@ -1,0 +1,44 @@
+//! The scenarios as commands.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::report::Report;
+use super::{crash_points, cut_worker_with_leader, leader_kill, no_quorum, power_cut, rolling_restart, zombie_worker};
+
+/// A scenario and its flags.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Scenario {
+    /// Kills the leader again and again, with many workers and tasks of very different lengths.
+    LeaderKill(leader_kill::Options),
+    /// Stops and starts every coordinator in turn, as an operator does.
+    RollingRestart(rolling_restart::Options),
+    /// Leaves the cluster without a majority while tasks go on and end.
+    NoQuorum(no_quorum::Options),
+    /// Lets a worker stand still for longer than its lease.
+    ZombieWorker(zombie_worker::Options),
+    /// Cuts the leader and a worker off from everybody else, together.
+    CutWorkerWithLeader(cut_worker_with_leader::Options),
+    /// Cuts the power of one disk or of all.
+    PowerCut(power_cut::Options),
+    /// Kills a coordinator at its N-th synced write, for each N.
+    CrashPoints(crash_points::Options),
+}
+
+impl Scenario {
+    /// Plays it.
+    ///
+    /// # Errors
+    /// If it cannot be played to its end: that says nothing about the promises.
+    pub async fn play(self) -> Result<Report> {
+        match self {
+            Self::LeaderKill(options) => leader_kill::run(options).await,
+            Self::RollingRestart(options) => rolling_restart::run(options).await,
+            Self::NoQuorum(options) => no_quorum::run(options).await,
+            Self::ZombieWorker(options) => zombie_worker::run(options).await,
+            Self::CutWorkerWithLeader(options) => cut_worker_with_leader::run(options).await,
+            Self::PowerCut(options) => power_cut::run(options).await,
+            Self::CrashPoints(options) => crash_points::run(options).await,
+        }
+    }
+}

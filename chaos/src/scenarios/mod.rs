@@ -1,0 +1,28 @@
+//! Named scenarios: one cause of trouble each, under load, with a verdict in one line.
+//!
+//! A scenario starts a cluster, loads it, breaks something, waits until all is quiet, and asks every witness. Its
+//! [`report`] is one of four words. *Inconclusive* is for a run in which the trouble did not bite: no task ran, no
+//! leader changed, no lease ran out. *Skipped* is for trouble that cannot be made on this machine. Neither is a pass.
+//!
+//! | module | breaks |
+//! |---|---|
+//! | [`leader_kill`] | the leader, again and again, with many workers |
+//! | [`rolling_restart`] | nothing: restarts every coordinator in turn, as an operator does |
+//! | [`no_quorum`] | a majority of coordinators, for minutes |
+//! | [`cut_worker_with_leader`] | the network: the leader and a worker are alone together |
+//! | [`zombie_worker`] | a worker that stands still for longer than its lease |
+//! | [`power_cut`] | the disks of one coordinator or of all |
+//! | [`crash_points`] | a coordinator at every so-manieth synced write |
+//!
+//! [`command`] is their command line, [`judge`] collects what is known, [`report`] says it.
+
+pub mod command;
+pub mod crash_points;
+pub mod cut_worker_with_leader;
+pub mod judge;
+pub mod leader_kill;
+pub mod no_quorum;
+pub mod power_cut;
+pub mod report;
+pub mod rolling_restart;
+pub mod zombie_worker;
