@@ -17,7 +17,7 @@ ROCKSDB := $(BIN)/deps/liblibrocksdb_sys-*.rlib
 
 # Everything here is parallel inside; side by side, the installers would only wait for each other's locks, or fail.
 .NOTPARALLEL:
-.PHONY: help deps deps-build build build-conformance demo test verify fix clean-demo
+.PHONY: help deps deps-build build build-conformance demo image test verify fix clean-demo
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ build-conformance: deps
 
 demo: build ## Run 10,000 tasks on three coordinators, kill the leader half-way, count what was lost
 	$(BIN)/flame-chaos demo
+
+image: build ## Build the container image flame-ha from this checkout (needs docker; BASE=, PROFILE=)
+	deploy/image.sh
 
 test: deps build build-conformance ## Everything CI runs: style, lints, rules, all tests, both published clients
 	cargo xtask verify
