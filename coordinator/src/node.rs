@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use flame_storage::MemberNode;
+use flame_storage::{MemberNode, RocksLog};
 use flame_telemetry::Exporter;
 use flame_types::CoordinatorId;
 use tokio::net::TcpListener;
@@ -221,8 +221,9 @@ impl Parts {
             metrics: metrics.applied,
         };
         // Before anything is opened: who has no room to start in gets some.
-        let disk =
-            DiskWatch::open(&options.data_dir, options.disk_floor).context("cannot look at the data directory")?;
+        let ahead = RocksLog::ahead(options.memory.share(Share::LogMemtables));
+        let disk = DiskWatch::open(&options.data_dir, options.disk_floor, ahead)
+            .context("cannot look at the data directory")?;
         let space = disk.follow();
         let raft = raft_options(options, metrics.consensus);
         let consensus = Consensus::start(raft, Box::new(sink)).await.map_err(Exit::from)?;

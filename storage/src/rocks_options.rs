@@ -67,6 +67,12 @@ pub(crate) fn log_database(memtable_bytes: usize, torn: bool, buffers: &Buffers)
     options
 }
 
+/// Disk that the log database takes before it needs it: its write-ahead log grows in steps of this size, a memtable and a
+/// tenth more.
+pub(crate) fn log_ahead(memtable_bytes: usize) -> u64 {
+    (memtable_bytes / MEMTABLES_MAX as usize * 11 / 10) as u64
+}
+
 /// The families of the log database.
 pub(crate) fn log_families(memtable_bytes: usize, buffers: &Buffers) -> Vec<ColumnFamilyDescriptor> {
     let mut entries = Options::default();

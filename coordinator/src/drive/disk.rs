@@ -8,8 +8,9 @@
 //! | the floor | this node is *low*: the leader hears of it, and stops taking more in while no majority has room ([`shortage`](super::shortage)) |
 //! | a sixteenth of it | this node ends with exit code 15, before a write can fail |
 //!
-//! And a quarter of the floor lies in a reserve file beside the data. A node that starts without room gives it up: with
-//! that much it can follow, apply and compact while its operator frees disk. It is made again when there is room.
+//! And a quarter of the floor lies in a reserve file beside the data, or more if the log takes more in advance when it is
+//! opened. A node that starts without room gives it up: with that much it can follow, apply and compact while its operator
+//! frees disk. It is made again when there is room.
 //!
 //! **Invariant:** the reserve holds nothing, so giving it up loses nothing.
 
@@ -55,11 +56,13 @@ pub struct Space {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Marks {
     floor: u64,
+    /// What the log takes of the disk before it needs it.
+    ahead: u64,
 }
 
 impl Marks {
-    fn of(configured: Option<u64>, total: u64) -> Self {
-        Self { floor: configured.unwrap_or_else(|| (total / 100 * FLOOR_PERCENT).min(FLOOR_MAX)) }
+    fn of(configured: Option<u64>, total: u64, ahead: u64) -> Self {
+        Self { floor: configured.unwrap_or_else(|| (total / 100 * FLOOR_PERCENT).min(FLOOR_MAX)), ahead }
     }
 
     /// Below this the process ends.
@@ -67,8 +70,13 @@ impl Marks {
         self.floor / 16
     }
 
+    /// A start that is given it must not end at the bottom once more: the log takes its share again before it has let go of
+    /// the old one. Without a floor there is none.
     fn reserve(self) -> u64 {
-        self.floor / 4
+        if self.floor == 0 {
+            return 0;
+        }
+        (self.floor / 4).max(self.bottom().saturating_add(2 * self.ahead))
     }
 
     fn is_low(self, free: u64, was_low: bool) -> bool {
@@ -85,14 +93,15 @@ pub struct DiskWatch {
 }
 
 impl DiskWatch {
-    /// Looks for the first time, and gives the reserve up if there is no room to start in. `floor` is what is configured.
+    /// Looks for the first time, and gives the reserve up if there is no room to start in. `floor` is what is configured,
+    /// `ahead` what the log takes in advance.
     ///
     /// # Errors
     /// If the file system does not say what it has, or the reserve cannot be removed.
-    pub fn open(folder: &Path, floor: Option<u64>) -> io::Result<Self> {
+    pub fn open(folder: &Path, floor: Option<u64>, ahead: u64) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (mut free, total) = room(folder)?;
-        let marks = Marks::of(floor, total);
+        let marks = Marks::of(floor, total, ahead);
         let reserve = folder.join(RESERVE);
         if free < marks.reserve() && reserve.exists() {
             tracing::warn!(free, "there is no room to start in: the reserve is given up; free some disk");
@@ -181,14 +190,24 @@ mod tests {
 
     #[test]
     fn the_floor_follows_the_size_of_the_disk_unless_it_is_configured() {
-        assert_eq!(Marks::of(None, 10 * GIB).floor, 10 * GIB / 100 * 5);
-        assert_eq!(Marks::of(None, 1000 * GIB).floor, 2 * GIB);
-        assert_eq!(Marks::of(Some(7), 1000 * GIB).floor, 7);
+        assert_eq!(Marks::of(None, 10 * GIB, 0).floor, 10 * GIB / 100 * 5);
+        assert_eq!(Marks::of(None, 1000 * GIB, 0).floor, 2 * GIB);
+        assert_eq!(Marks::of(Some(7), 1000 * GIB, 0).floor, 7);
+    }
+
+    #[test]
+    fn whoever_gives_up_its_reserve_can_open_its_log() {
+        for floor in [1, 1 << 20, 256 << 20, 2 * GIB] {
+            let marks = Marks { floor, ahead: 53 << 20 };
+            assert!(marks.reserve() - 2 * marks.ahead >= marks.bottom(), "{floor}");
+        }
+        assert_eq!(Marks { floor: 2 * GIB, ahead: 53 << 20 }.reserve(), GIB / 2);
+        assert_eq!(Marks { floor: 0, ahead: 53 << 20 }.reserve(), 0);
     }
 
     #[test]
     fn a_node_is_low_until_it_has_some_more_than_the_floor() {
-        let marks = Marks { floor: 1000 };
+        let marks = Marks { floor: 1000, ahead: 0 };
         assert!(!marks.is_low(1000, false) && marks.is_low(999, false));
         assert!(marks.is_low(1249, true) && !marks.is_low(1250, true));
         assert!(marks.bottom() < marks.reserve() && marks.reserve() < marks.floor);
@@ -198,14 +217,14 @@ mod tests {
     async fn the_reserve_is_made_when_there_is_room_and_given_up_when_there_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let reserve = folder.path().join(RESERVE);
-        let watch = DiskWatch::open(folder.path(), Some(64 << 10)).unwrap();
+        let watch = DiskWatch::open(folder.path(), Some(64 << 10), 0).unwrap();
         let Space { free, total, is_low } = *watch.follow().borrow();
         assert!(!is_low && free <= total);
         watch.found(free, total, &Fatal::new()).await;
         assert_eq!(reserve.metadata().unwrap().len(), 16 << 10);
 
         // No disk has so much.
-        let watch = DiskWatch::open(folder.path(), Some(u64::MAX / 200)).unwrap();
+        let watch = DiskWatch::open(folder.path(), Some(u64::MAX / 200), 0).unwrap();
         assert!(watch.follow().borrow().is_low);
         assert!(!reserve.exists());
     }
@@ -213,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_ends_before_a_write_can_fail() {
         let folder = tempfile::tempdir().unwrap();
-        let watch = DiskWatch::open(folder.path(), Some(1600)).unwrap();
+        let watch = DiskWatch::open(folder.path(), Some(1600), 0).unwrap();
         let (fatal, mut space) = (Fatal::new(), watch.follow());
         watch.found(1599, 10_000, &fatal).await;
         assert!(space.borrow_and_update().is_low && fatal.cause().is_none());

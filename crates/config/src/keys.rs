@@ -140,7 +140,7 @@ pub const KEYS: &[Key] = &[
     works(
         "coordinator.disk_floor",
         "",
-        "Free disk, like 2g, below which this coordinator counts as short of it: while no majority has more, nothing is taken in. A quarter of it is set aside for the way out. Default: 5 % of the file system of coordinator.data_dir, at most 2g.",
+        "Free disk, like 2g, below which this coordinator counts as short of it: while no majority has more, nothing is taken in. At least a quarter of it is set aside for the way out. Default: 5 % of the file system of coordinator.data_dir, at most 2g.",
     ),
     works(
         "coordinator.retention.task_age",

@@ -16,7 +16,7 @@ use super::record;
 use super::recovery;
 use super::shared::Shared;
 use super::writer::{Command, Queued, Writer};
-use crate::{DataDir, Entry, Error, LogId, TypeConfig, Vote};
+use crate::{DataDir, Entry, Error, LogId, TypeConfig, Vote, rocks_options};
 
 /// The Raft log of one node.
 ///
@@ -57,6 +57,12 @@ impl RocksLog {
         let room_bytes = u32::try_from(options.queue_bytes).unwrap_or(u32::MAX).max(1);
         let room = Arc::new(Semaphore::new(room_bytes as usize));
         Ok(Self { shared, queue: Some(queue), room, room_bytes, writer: Some(writer) })
+    }
+
+    /// Bytes of disk that a log with so much memory for its memtables takes before it needs them.
+    #[must_use]
+    pub fn ahead(memtable_bytes: usize) -> u64 {
+        rocks_options::log_ahead(memtable_bytes)
     }
 
     /// Checks that the rows reach up to what the log has purged: everything below is nowhere else.
