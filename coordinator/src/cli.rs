@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use flame_config::{ClusterFile, CoordinatorSection, Flags, HostPort, ProcessEnvironment};
-use flame_machine::config::ClusterConfig;
+use flame_machine::config::{ClusterConfig, NodeAvoidance};
 use flame_storage::MemberNode;
 
 use crate::builtins::{BUILTINS_VERSION, builtins};
@@ -114,7 +114,12 @@ fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
     });
     let config = ClusterConfig {
         default_resources: section.cluster.default_resources,
-        bind_failures_max: section.cluster.bind_failures_max,
+        retry: section.retry,
+        avoidance: NodeAvoidance {
+            failures: section.avoidance.failures,
+            backoff_ms: section.avoidance.backoff_ms,
+            backoff_ms_max: section.avoidance.backoff_ms_max,
+        },
         retention: section.retention,
         kept_bytes_max: section.kept_bytes_max,
         prefetch_max: PREFETCH_MAX,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use flame_sdk::model::{ApplicationSpec, Environment, Retention, Schema, State};
+use flame_sdk::model::{ApplicationSpec, Environment, Retention, Retries, Schema, State};
 use flame_types::{AppName, Shim};
 use serde::Deserialize;
 
@@ -111,6 +111,8 @@ fn parse_document(text: &str, number: usize) -> Result<Manifest, Failure> {
         url: spec.url,
         installer: spec.installer,
         retention: spec.retention,
+        retry: spec.retry,
+        task_timeout_ms: spec.task_timeout_ms,
     };
     Ok(Manifest { name: document.metadata.name, spec })
 }
@@ -154,6 +156,8 @@ struct Spec {
     url: Option<String>,
     installer: Option<String>,
     retention: Option<Retention>,
+    retry: Option<Retries>,
+    task_timeout_ms: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -166,6 +170,8 @@ struct SchemaSpec {
 
 #[cfg(test)]
 mod tests {
+    use flame_sdk::model::Retry;
+
     use super::*;
 
     const PUBLISHED: &str = "metadata:
@@ -212,6 +218,17 @@ spec:
         assert_eq!(parse(text).unwrap()[0].spec.retention, Some(expected));
         let wrong = parse("metadata: {name: a}\nspec: {retention: {task_age: 1m}}").unwrap_err();
         assert!(wrong.message.contains("task_age"), "{}", wrong.message);
+    }
+
+    #[test]
+    fn a_retry_policy_is_a_section_of_its_own() {
+        let text = "metadata: {name: a}\nspec: {retry: {failed: {starts_max: 3, backoff_ms: 50}}, task_timeout_ms: 9}";
+        let failed = Retry { starts_max: Some(3), backoff_ms: Some(50), ..Retry::default() };
+        let spec = &parse(text).unwrap()[0].spec;
+        assert_eq!(spec.retry, Some(Retries { failed: Some(failed), ..Retries::default() }));
+        assert_eq!(spec.task_timeout_ms, Some(9));
+        let wrong = parse("metadata: {name: a}\nspec: {retry: {fail: {starts_max: 3}}}").unwrap_err();
+        assert!(wrong.message.contains("fail"), "{}", wrong.message);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod programs;
 mod published_watch;
 mod refusals;
 mod retention;
+mod retries;
 mod scenes;
 mod silence;
 mod stream;

@@ -15,7 +15,7 @@ use flame_machine::{ClusterConfig, Ctx, State, digest, view};
 use flame_storage::codec;
 use flame_types::{
     AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, Epoch, ExecutorKey, Generation, HelloNo,
-    Incarnation, LogIndex, NodeName, Payload, Position, Resources, Retention, RetryPolicy, Schema, Seq, SessionId,
+    Incarnation, LogIndex, NodeName, Payload, Position, Resources, Retention, Retries, Retry, Schema, Seq, SessionId,
     SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
 };
 
@@ -161,6 +161,8 @@ fn applications() -> Vec<Command> {
             closed: ClosedRetention { age_ms: None, count: Some(5), bytes: Some(1 << 30) },
         },
         installer: Some("binary".into()),
+        retry: Retries { failed: Retry { starts_max: Some(2), ..Retry::default() }, ..Retries::default() },
+        task_timeout_ms: Some(60_000),
     };
     vec![
         Command::LeaderStart,
@@ -185,11 +187,15 @@ fn sessions_and_tasks() -> Vec<Command> {
         resources: Resources { cpu: 1, memory: 1 << 20, gpu: 0 },
         tokens: [("git".to_owned(), "secret".to_owned())].into(),
         labels: [("team".to_owned(), "x".to_owned())].into(),
-        retry: Some(RetryPolicy::default()),
+        retry: Retries {
+            lost: Retry { starts_max: Some(4), backoff_ms: Some(100), backoff_ms_max: Some(9_000) },
+            ..Retries::default()
+        },
         retention: Retention {
             tasks: TaskRetention { age_ms: Some(9), age_ms_min: Some(0), count: Some(1000), bytes: Some(1 << 20) },
             closed: ClosedRetention { age_ms: Some(3_600_000), ..ClosedRetention::default() },
         },
+        task_timeout_ms: Some(30_000),
     };
     let options = TaskOptions { affinity: vec![b"model".to_vec()], priority: -1, timeout_ms: Some(5000) };
     let each = Inputs::Each(vec![Some(Payload::from("one")), None, Some(Payload::from(""))]);

@@ -24,7 +24,8 @@ pub struct ClusterSection {
     pub default_resources: Resources,
     /// Closed sessions that stay visible.
     pub closed_sessions_max: u32,
-    /// Failed starts of a service in a row after which its session gets no new executors.
+    /// Failed starts of a service in a row after which its session gets no new executors, unless the session or its
+    /// application says otherwise.
     pub bind_failures_max: u32,
     /// Where services find the object cache, if there is one.
     pub cache_endpoint: Option<String>,

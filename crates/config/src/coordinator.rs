@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use flame_types::resources::parse_memory;
-use flame_types::{CoordinatorId, Retention};
+use flame_types::{CoordinatorId, Retention, RetryLimits};
 
 use crate::address::HostPort;
 use crate::cluster::ClusterSection;
 use crate::error::ConfigError;
 use crate::layers::{Layers, Setting};
+use crate::retry::AvoidanceSection;
 
 /// Sizes a cluster may have: odd, since an even one survives no more failures than the odd one below it.
 const MEMBER_COUNTS: [usize; 3] = [1, 3, 5];
@@ -76,6 +77,10 @@ pub struct CoordinatorSection {
     pub retention: Retention,
     /// Most bytes of inputs, outputs and messages that all sessions keep together.
     pub kept_bytes_max: u64,
+    /// How often what is tried again.
+    pub retry: RetryLimits,
+    /// When a worker on which executors fail to start is avoided.
+    pub avoidance: AvoidanceSection,
     /// Whether plaintext may leave this machine.
     pub insecure: bool,
 }
@@ -102,6 +107,8 @@ impl CoordinatorSection {
             disk_floor: layers.get("coordinator.disk_floor").parse(memory)?,
             retention,
             kept_bytes_max,
+            retry: crate::retry::build(layers, cluster)?,
+            avoidance: AvoidanceSection::build(layers)?,
             insecure: layers.get("coordinator.insecure").flag()?,
         };
         section.check_plaintext()?;

@@ -174,6 +174,48 @@ pub const KEYS: &[Key] = &[
         "Most bytes that all sessions keep together. Above three quarters the oldest closed ones leave; at the limit submits are refused.",
     ),
     works(
+        "coordinator.retry.lost_starts",
+        "8",
+        "Starts of a task whose worker was lost, after which the task fails. Here and below: an application (retry:) and a session (flmctl create --retry) may say otherwise.",
+    ),
+    works("coordinator.retry.lost_backoff", "200ms", "Wait before such a task is started again; doubles each time."),
+    works("coordinator.retry.lost_backoff_max", "10s", "Longest such wait."),
+    works(
+        "coordinator.retry.crashed_starts",
+        "3",
+        "Starts of a task under which its service died, after which the task fails.",
+    ),
+    works(
+        "coordinator.retry.crashed_backoff",
+        "200ms",
+        "Wait before such a task is started again, and before its session gets another executor; doubles each time.",
+    ),
+    works("coordinator.retry.crashed_backoff_max", "10s", "Longest such wait."),
+    works(
+        "coordinator.retry.refused_backoff",
+        "200ms",
+        "Wait before a session gets another executor after one that did not start; doubles each time in a row. How often: cluster.recovery.session.retry_limits.",
+    ),
+    works("coordinator.retry.refused_backoff_max", "10s", "Longest such wait."),
+    works(
+        "coordinator.retry.failed_starts",
+        "1",
+        "Starts of a task that its service answered with a failure or that ran too long, after which the task fails. 1: what a service answers is the end.",
+    ),
+    works("coordinator.retry.failed_backoff", "200ms", "Wait before such a task is started again; doubles each time."),
+    works("coordinator.retry.failed_backoff_max", "10s", "Longest such wait."),
+    works(
+        "coordinator.avoid.failures",
+        "3",
+        "Executors in a row that did not start on a worker, after which those whose executors they were stay away from it for a while.",
+    ),
+    works(
+        "coordinator.avoid.backoff",
+        "2s",
+        "How long they stay away; doubles each time. Then one executor at a time is tried, until one has started.",
+    ),
+    works("coordinator.avoid.backoff_max", "5m", "Longest such while."),
+    works(
         "coordinator.insecure",
         "false",
         "Allows plaintext traffic beyond this machine, until TLS is served. Only on a trusted network.",

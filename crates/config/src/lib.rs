@@ -18,6 +18,7 @@
 //! | [`file`] | [`ClusterFile`]: load, warn, print |
 //! | [`coordinator`], [`worker`], [`cluster`] | the typed sections and the checks across several values |
 //! | `retention` | how long ended things are kept |
+//! | [`retry`] | how often something is tried again, and when a worker is avoided |
 //! | [`address`], `duration` | values written as text |
 //!
 //! Start with [`ClusterFile::load`].
@@ -32,6 +33,7 @@ pub mod file;
 pub mod keys;
 pub mod layers;
 mod retention;
+pub mod retry;
 mod tree;
 pub mod worker;
 
@@ -42,4 +44,5 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use error::ConfigError;
 pub use file::ClusterFile;
 pub use layers::{Flags, Source};
+pub use retry::AvoidanceSection;
 pub use worker::WorkerSection;

@@ -282,7 +282,7 @@ pub struct Completion {
 pub enum Outcome {
     /// Well.
     Succeed { output: Option<Payload>, message: Option<String> },
-    /// Badly. It is not tried again: the service has answered.
+    /// Badly. It is tried again only if its session, its application or the cluster says so.
     Failed { output: Option<Payload>, message: Option<String> },
 }
 

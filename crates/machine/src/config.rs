@@ -1,7 +1,7 @@
 //! The replicated configuration: every figure that apply decides by. The leader logs it with `SetConfig`; apply never
 //! reads a file.
 
-use flame_types::{Resources, Retention, RetryPolicy};
+use flame_types::{Resources, Retention, RetryLimits};
 use serde::{Deserialize, Serialize};
 
 /// Figures that apply decides by.
@@ -9,14 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct ClusterConfig {
     /// What a session gets that asks for no resources.
     pub default_resources: Resources,
-    /// Bind failures in a row after which a session gets no new executors (published: 5).
-    pub bind_failures_max: u32,
-    /// Wait after the first failure of an executor, in milliseconds; doubles with each further one in a row.
-    pub bind_backoff_ms: u64,
-    /// Longest such wait, in milliseconds.
-    pub bind_backoff_ms_max: u64,
-    /// Retry policy of sessions that name none.
-    pub retry: RetryPolicy,
+    /// How often what is tried again, where applications and sessions say nothing else.
+    pub retry: RetryLimits,
+    /// When a worker on which executors fail to enter their sessions is avoided.
+    pub avoidance: NodeAvoidance,
     /// Tasks that may wait on an executor behind the one it runs. 0 switches prefetch off.
     pub prefetch_max: u32,
     /// A gang that got only some of its executors gives them back after this time, in milliseconds.
@@ -37,10 +33,8 @@ impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             default_resources: Resources::FALLBACK,
-            bind_failures_max: 5,
-            bind_backoff_ms: 200,
-            bind_backoff_ms_max: 10_000,
-            retry: RetryPolicy::default(),
+            retry: RetryLimits::CLUSTER,
+            avoidance: NodeAvoidance::default(),
             prefetch_max: 0,
             gang_patience_ms: 10_000,
             affinity_candidates_max: 16,
@@ -48,5 +42,23 @@ impl Default for ClusterConfig {
             retention: Retention::CLUSTER,
             kept_bytes_max: 128 << 30,
         }
+    }
+}
+
+/// When a worker on which executors fail to enter their sessions is avoided, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NodeAvoidance {
+    /// Failures in a row from which on it is.
+    pub failures: u32,
+    /// How long at first, in milliseconds; doubles each time.
+    pub backoff_ms: u64,
+    /// How long at most, in milliseconds.
+    pub backoff_ms_max: u64,
+}
+
+impl Default for NodeAvoidance {
+    /// Soon and shortly at first: a worker that lacks something lacks it for long, but most failures pass.
+    fn default() -> Self {
+        Self { failures: 3, backoff_ms: 2_000, backoff_ms_max: 300_000 }
     }
 }

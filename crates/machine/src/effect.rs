@@ -22,8 +22,15 @@ pub enum Order {
     Welcome { settled: Vec<Token>, lapsed: bool },
     /// Start a service and enter the session; for an executor it knows, leave its session and enter this one.
     Start { executor: ExecutorKey, session: SessionKey, resources: Resources },
-    /// Run a task.
-    Assign { executor: ExecutorKey, session: SessionKey, task: TaskNo, attempt: u32, token: Token },
+    /// Run a task, for at most so long.
+    Assign {
+        executor: ExecutorKey,
+        session: SessionKey,
+        task: TaskNo,
+        attempt: u32,
+        token: Token,
+        timeout_ms: Option<u64>,
+    },
     /// Give these back if they have not started, and answer either way.
     Recall { tokens: Vec<Token> },
     /// These have ended; stop working on them, and say when their place is free.

@@ -180,7 +180,7 @@ pub fn capacity(state: &State) -> Result<(), Broken> {
 /// Names the session or application.
 pub fn limits(state: &State) -> Result<(), Broken> {
     for session in state.sessions.values() {
-        if session.executors.len() > session.max_instances as usize {
+        if session.executors.len() > session.terms.max_instances as usize {
             return Err(format!("session {} has {} executors", session.key, session.executors.len()));
         }
     }
@@ -366,6 +366,8 @@ pub fn difference(left: &State, right: &State) -> Broken {
         rivals,
         spare,
         capacity,
+        avoided,
+        avoidance_timer,
         unbinding,
         leaving,
         nonces,

@@ -6,8 +6,8 @@
 //! numeric order is byte order.
 
 use flame_types::{
-    AppName, ClientId, ClusterMs, ExecutorKey, Generation, LogIndex, NodeName, Payload, Payloads, Position, Seq,
-    SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
+    AppName, ClientId, ClusterMs, ExecutorKey, Generation, LogIndex, NodeName, Payload, Payloads, Position, RetryCause,
+    Seq, SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -389,17 +389,19 @@ pub struct AttemptRow {
     pub started: WallMs,
     /// On which worker.
     pub node: NodeName,
-    /// How it ended without a result; `None` for the one that gave the result or still runs.
+    /// How it came to nothing; `None` for the one that gave the result or still runs.
     pub lost: Option<AttemptLoss>,
 }
 
-/// The end of a start that gave no result.
+/// The end of a start that came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AttemptLoss {
     /// When it was found lost: from then on the task was Pending again, or had failed.
     pub at: WallMs,
     /// Why.
     pub why: String,
+    /// The same as it is counted.
+    pub cause: RetryCause,
 }
 
 /// Tasks `first ..= last` cancelled together before they ran; `first` is in the key.

@@ -12,6 +12,7 @@
 //! | [`resources`] | `cpu=1,mem=2g,gpu=0` and its arithmetic |
 //! | [`states`] | the published states of applications, sessions, tasks, executors and nodes |
 //! | [`retention`] | how long ended things are kept |
+//! | [`retries`] | how often something is tried again, by cause |
 //! | [`spec`] | what users ask for: applications, sessions, task options |
 //! | [`limits`] | the size of everything that could grow |
 //! | [`text`] | how much of a text for people is kept |
@@ -23,6 +24,7 @@ pub mod limits;
 pub mod payload;
 pub mod resources;
 pub mod retention;
+pub mod retries;
 pub mod spec;
 pub mod states;
 pub mod text;
@@ -36,7 +38,8 @@ pub use ids::{
 pub use payload::{Payload, Payloads};
 pub use resources::Resources;
 pub use retention::{ClosedRetention, InvalidRetention, Retention, TaskRetention};
-pub use spec::{AppSpec, RetryPolicy, Schema, SessionSpec, TaskOptions};
+pub use retries::{InvalidRetries, Retries, Retry, RetryCause, RetryLimit, RetryLimits};
+pub use spec::{AppSpec, Schema, SessionSpec, TaskOptions};
 pub use states::{AppState, ExecutorState, NodeState, SessionState, Shim, TaskState};
 pub use text::kept_text;
 pub use time::{ClusterMs, WallMs};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, Payload, Payloads, Resources, Retention, Shim};
+use crate::{AppName, Payload, Payloads, Resources, Retention, Retries, Shim};
 
 /// Most executors all sessions of an application may hold together, unless its user says otherwise (published).
 pub const APP_MAX_INSTANCES_DEFAULT: u32 = 1_000_000;
@@ -43,6 +43,10 @@ pub struct AppSpec {
     pub installer: Option<String>,
     /// How long ended things of its sessions are kept; unset parts are as the cluster says.
     pub retention: Retention,
+    /// How often things of its sessions are tried again; unset parts are as the cluster says.
+    pub retry: Retries,
+    /// Its tasks fail when they run longer, in milliseconds, unless their session or they themselves say otherwise.
+    pub task_timeout_ms: Option<u64>,
 }
 
 impl Default for AppSpec {
@@ -62,6 +66,8 @@ impl Default for AppSpec {
             url: None,
             installer: None,
             retention: Retention::default(),
+            retry: Retries::default(),
+            task_timeout_ms: None,
         }
     }
 }
@@ -98,10 +104,13 @@ pub struct SessionSpec {
     pub tokens: BTreeMap<String, String>,
     /// For people and for filters.
     pub labels: BTreeMap<String, String>,
-    /// How often tasks are tried again; the cluster's when unset.
-    pub retry: Option<RetryPolicy>,
+    /// How often its things are tried again; unset parts are as its application says.
+    pub retry: Retries,
     /// How long its ended things are kept; unset parts are as its application says.
     pub retention: Retention,
+    /// Its tasks fail when they run longer, in milliseconds, unless they say otherwise themselves; its application's when
+    /// unset.
+    pub task_timeout_ms: Option<u64>,
 }
 
 impl SessionSpec {
@@ -118,8 +127,9 @@ impl SessionSpec {
             resources: Resources::ZERO,
             tokens: BTreeMap::new(),
             labels: BTreeMap::new(),
-            retry: None,
+            retry: Retries::default(),
             retention: Retention::default(),
+            task_timeout_ms: None,
         }
     }
 }
@@ -130,26 +140,6 @@ impl Payloads for SessionSpec {
     }
 }
 
-/// How often a task is started again, by the cause of its loss. A task that its service *answers* with a failure is
-/// never tried again: that is a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RetryPolicy {
-    /// Most starts of a task whose service died under it.
-    pub crashed_starts_max: u32,
-    /// Most starts of a task whose worker was lost.
-    pub lost_starts_max: u32,
-    /// Wait before the second start, in milliseconds; doubles with each further one.
-    pub backoff_ms: u64,
-    /// Longest such wait, in milliseconds.
-    pub backoff_ms_max: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { crashed_starts_max: 3, lost_starts_max: 8, backoff_ms: 200, backoff_ms_max: 10_000 }
-    }
-}
-
 /// What a user may ask for a single task. A task without any is part of a range and costs no memory of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TaskOptions {
@@ -157,7 +147,7 @@ pub struct TaskOptions {
     pub affinity: Vec<Vec<u8>>,
     /// Higher goes first inside its session; 0 is first come, first served.
     pub priority: i32,
-    /// The task fails when it runs longer, in milliseconds.
+    /// The task fails when it runs longer, in milliseconds; its session's limit when unset.
     pub timeout_ms: Option<u64>,
 }
 

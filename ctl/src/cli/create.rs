@@ -2,11 +2,11 @@
 
 use clap::Args;
 use flame_sdk::SessionOptions;
-use flame_sdk::model::Retention;
+use flame_sdk::model::{Retention, Retries};
 use flame_types::Resources;
 
 use super::view::look_in_list;
-use super::{Context, retention, says};
+use super::{Context, retention, retry, says};
 use crate::exit::Failure;
 use crate::output::print;
 
@@ -38,6 +38,13 @@ pub struct CreateArgs {
     /// the application's policy where nothing is said
     #[arg(long, value_name = "POLICY", value_parser = retention::parse)]
     pub retention: Option<Retention>,
+    /// How often its things are tried again, by cause: starts in all, like lost=8,crashed=3,refused=5,failed=1, and the wait
+    /// before the next, like failed_backoff=200ms,failed_backoff_max=10s; the application's policy where nothing is said
+    #[arg(long, value_name = "POLICY", value_parser = retry::parse)]
+    pub retry: Option<Retries>,
+    /// A task that runs longer has failed; the application's limit when not given
+    #[arg(long, value_name = "DURATION", value_parser = retry::wait_ms)]
+    pub task_timeout: Option<u64>,
 }
 
 pub(super) async fn run(context: &Context, args: CreateArgs) -> Result<(), Failure> {
@@ -49,6 +56,8 @@ pub(super) async fn run(context: &Context, args: CreateArgs) -> Result<(), Failu
         max_instances: args.max_instances,
         batch_size: args.batch_size,
         retention: args.retention,
+        retry: args.retry,
+        task_timeout_ms: args.task_timeout,
         ..SessionOptions::new(args.app)
     };
     let session =

@@ -14,6 +14,7 @@ mod explain_error;
 mod list;
 mod register;
 mod retention;
+mod retry;
 mod run;
 pub mod says;
 mod suspend;

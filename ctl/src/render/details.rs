@@ -1,6 +1,6 @@
 //! Labelled lines, as `flmctl view` prints them: labels are 15 wide.
 
-use flame_sdk::model::Event;
+use flame_sdk::model::{Attempt, Event};
 
 use crate::time::clock_with_millis;
 
@@ -37,6 +37,21 @@ impl Details {
             let time = clock_with_millis(event.creation_time);
             let message = event.message.as_deref().unwrap_or("-");
             self.0.push_str(&printable(&format!("  {time}: {message} ({})", event.code)));
+            self.0.push('\n');
+        }
+        self
+    }
+
+    /// `Attempts:` and a line for each; nothing when there are none, as published.
+    pub(super) fn attempts(&mut self, attempts: &[Attempt]) -> &mut Self {
+        if attempts.is_empty() {
+            return self;
+        }
+        self.line("Attempts", "");
+        for Attempt { number, node, started, ended, message, .. } in attempts {
+            let (started, ended) = (clock_with_millis(*started), ended.map_or("-".to_owned(), clock_with_millis));
+            let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+            self.0.push_str(&printable(&format!("  {number} on {node}, {started} to {ended}{message}")));
             self.0.push('\n');
         }
         self

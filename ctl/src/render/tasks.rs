@@ -25,7 +25,8 @@ impl Render for TaskView {
             .line("Session", &spec.session_id)
             .line("Application", &self.application)
             .line("State", status.state)
-            .events(&status.events);
+            .events(&status.events)
+            .attempts(&status.attempts);
         Sheet::of_text(details.finish())
     }
 }

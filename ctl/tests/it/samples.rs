@@ -2,9 +2,9 @@
 
 use flame_sdk::MemberReport;
 use flame_sdk::model::{
-    Application, ApplicationSpec, ApplicationStatus, Environment, Event, Executor, ExecutorSpec, ExecutorStatus, Kept,
-    Member, MemberStatus, Members, Metadata, Node, NodeInfo, NodeSpec, NodeStatus, Schema, Session, SessionSpec,
-    SessionStatus, State, Task, TaskSpec, TaskStatus,
+    Application, ApplicationSpec, ApplicationStatus, Attempt, Environment, Event, Executor, ExecutorSpec,
+    ExecutorStatus, Kept, Member, MemberStatus, Members, Metadata, Node, NodeInfo, NodeSpec, NodeStatus, Schema,
+    Session, SessionSpec, SessionStatus, State, Task, TaskSpec, TaskStatus,
 };
 use flame_sdk::{FlameError, types};
 use types::resources::GIB;
@@ -118,7 +118,20 @@ pub fn task(number: u64, state: TaskState, output: Option<&'static str>, events:
             creation_time: NOW,
             completion_time: state.is_terminal().then_some(NOW + 700),
             events,
+            attempts: Vec::new(),
         },
+    }
+}
+
+pub fn attempt(number: u32, ended: Option<i64>, failure: Option<(&str, &str)>) -> Attempt {
+    let started = NOW + 1000 * i64::from(number);
+    Attempt {
+        number,
+        node: "w1".into(),
+        started,
+        ended: ended.map(|after| started + after),
+        cause: failure.map(|(cause, _)| cause.into()),
+        message: failure.map(|(_, message)| message.into()),
     }
 }
 

@@ -13,7 +13,9 @@ use flame_sdk::TaskEnd;
 use flame_sdk::types::{ExecutorState, NodeState, SessionState, TaskNo, TaskState};
 
 use crate::golden::{check, check_value};
-use crate::samples::{crawler, event, executor, flmping, members, node, serving, session, silent, task, unready};
+use crate::samples::{
+    attempt, crawler, event, executor, flmping, members, node, serving, session, silent, task, unready,
+};
 
 #[test]
 fn applications() {
@@ -54,6 +56,21 @@ fn tasks() {
     let task = task(1, TaskState::Succeed, Some("done"), events);
     let view = TaskView { task, application: "crawler-app".into() };
     check_value("view-task", "flmctl view -s crawler-app-Ab12Cd -t 1", &view);
+}
+
+#[test]
+fn a_task_with_a_history() {
+    let events = vec![
+        event(0, "Task was created with state <Pending>", 0),
+        event(1, "Running task on host <w1>.", 1000),
+        event(0, "Task went back to <Pending>: service crashed: exit status 139", 1150),
+        event(1, "Running task on host <w1>.", 2000),
+    ];
+    let mut task = task(2, TaskState::Running, None, events);
+    task.status.attempts =
+        vec![attempt(1, Some(150), Some(("crashed", "service crashed: exit status 139"))), attempt(2, None, None)];
+    let view = TaskView { task, application: "crawler-app".into() };
+    check_value("view-task-attempts", "flmctl view -s crawler-app-Ab12Cd -t 2", &view);
 }
 
 #[test]

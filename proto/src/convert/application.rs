@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use flame_types::spec::{APP_MAX_INSTANCES_DEFAULT, DELAY_RELEASE_SECONDS_DEFAULT};
-use flame_types::{AppSpec, Retention, Schema};
+use flame_types::{AppSpec, Retention, Retries, Schema};
 
 use super::retention::shown_retention;
+use super::retry::shown_retries;
 
 use crate::{Invalid, v1};
 
@@ -36,6 +37,8 @@ impl TryFrom<v1::ApplicationSpec> for AppSpec {
             url: wire.url,
             installer: wire.installer,
             retention: wire.retention.map(Retention::from).unwrap_or_default(),
+            retry: wire.retry.map(Retries::from).unwrap_or_default(),
+            task_timeout_ms: wire.task_timeout_ms,
         })
     }
 }
@@ -70,6 +73,8 @@ impl From<AppSpec> for v1::ApplicationSpec {
             url: spec.url,
             installer: spec.installer,
             retention: shown_retention(spec.retention),
+            retry: shown_retries(spec.retry),
+            task_timeout_ms: spec.task_timeout_ms,
         }
     }
 }
@@ -137,6 +142,14 @@ mod tests {
                 retention: Some(v1::Retention { closed_count: Some(1), ..Default::default() }),
                 ..defaults()
             },
+            v1::ApplicationSpec {
+                retry: Some(v1::Retries {
+                    lost: Some(v1::Retry { backoff_ms: Some(1), ..Default::default() }),
+                    ..Default::default()
+                }),
+                ..defaults()
+            },
+            v1::ApplicationSpec { task_timeout_ms: Some(7), ..defaults() },
         ] {
             assert_eq!(round_trip(wire.clone()), wire);
         }

@@ -1,13 +1,14 @@
 //! Between messages and the words of `flame-types`.
 //!
 //! From the wire: `TryFrom`, with [`Invalid`] saying what is wrong and published defaults filled in. To the wire: `From`.
-//! What a published message has a field for survives the round trip; labels and retry policies of a session have none.
+//! What a published message has a field for survives the round trip; labels of a session have none.
 
 mod application;
 mod ha;
 mod invalid;
 mod resources;
 mod retention;
+mod retry;
 mod session;
 mod states;
 mod task_id;

@@ -1,8 +1,9 @@
 //! Sessions.
 
-use flame_types::{AppName, Payload, Resources, Retention, SessionSpec};
+use flame_types::{AppName, Payload, Resources, Retention, Retries, SessionSpec};
 
 use super::retention::shown_retention;
+use super::retry::shown_retries;
 
 use crate::{Invalid, v1};
 
@@ -31,8 +32,9 @@ impl TryFrom<v1::SessionSpec> for SessionSpec {
             resources: wire.resreq.map(Resources::try_from).transpose()?.unwrap_or(Resources::ZERO),
             tokens: wire.tokens,
             labels: Default::default(),
-            retry: None,
+            retry: wire.retry.map(Retries::from).unwrap_or_default(),
             retention: wire.retention.map(Retention::from).unwrap_or_default(),
+            task_timeout_ms: wire.task_timeout_ms,
         })
     }
 }
@@ -50,6 +52,8 @@ impl From<SessionSpec> for v1::SessionSpec {
             resreq: (!spec.resources.is_zero()).then(|| spec.resources.into()),
             tokens: spec.tokens,
             retention: shown_retention(spec.retention),
+            retry: shown_retries(spec.retry),
+            task_timeout_ms: spec.task_timeout_ms,
         }
     }
 }
@@ -63,6 +67,11 @@ mod tests {
     /// What a message with nothing but an application means, written out.
     fn defaults() -> v1::SessionSpec {
         v1::SessionSpec { application: "app".into(), batch_size: 1, ..Default::default() }
+    }
+
+    fn failed_starts(most: u32) -> v1::Retries {
+        let failed = v1::Retry { starts_max: Some(most), ..Default::default() };
+        v1::Retries { failed: Some(failed), ..Default::default() }
     }
 
     fn round_trip(wire: v1::SessionSpec) -> v1::SessionSpec {
@@ -94,6 +103,8 @@ mod tests {
                 retention: Some(v1::Retention { task_age_ms: Some(0), ..Default::default() }),
                 ..defaults()
             },
+            v1::SessionSpec { retry: Some(failed_starts(3)), ..defaults() },
+            v1::SessionSpec { task_timeout_ms: Some(7), ..defaults() },
         ] {
             assert_eq!(round_trip(wire.clone()), wire);
         }

@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 
 use crate::connection::frontend;
-use crate::model::{Retention, Session, requirement};
+use crate::model::{Retention, Retries, Session, requirement};
 use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
@@ -39,6 +39,11 @@ pub struct SessionOptions {
     pub tokens: BTreeMap<String, String>,
     /// How long its ended things are kept; the application's policy when unset.
     pub retention: Option<Retention>,
+    /// How often its things are tried again; the application's policy when unset.
+    pub retry: Option<Retries>,
+    /// Its tasks that run longer have failed, in milliseconds, unless they say otherwise themselves; the application's limit
+    /// when unset.
+    pub task_timeout_ms: Option<u64>,
 }
 
 impl SessionOptions {
@@ -59,6 +64,8 @@ impl SessionOptions {
             resreq: self.resreq.map(requirement).transpose()?,
             tokens: self.tokens.clone(),
             retention: self.retention.map(v1::Retention::from),
+            retry: self.retry.map(v1::Retries::from),
+            task_timeout_ms: self.task_timeout_ms,
         })
     }
 }

@@ -21,7 +21,8 @@ pub async fn step(scene: &Scene, node: &Node) -> Result<()> {
 async fn a_session_at_work(scene: &Scene, node: &Node, application: &str) -> Result<()> {
     let (id, gate) = (format!("work-{}", node.id), scene.gate(&format!("work-{}", node.id)));
     let id = id.as_str();
-    node.says(&["create", "-a", application, "--id", id]).await?;
+    let policy = ["--retry", "failed=2,failed_backoff=1ms", "--task-timeout", "10m"];
+    node.says(&[&["create", "-a", application, "--id", id][..], &policy[..]].concat()).await?;
     let first = scene.submit(id, &wait_for(&gate)).await?;
     let view = node.task_in("Running", id, &first).await?;
     assert_eq!(messages(&view), ["Task was created with state <Pending>".to_owned(), running_text()]);
@@ -73,6 +74,12 @@ async fn failed(scene: &Scene, node: &Node, session: &str) -> Result<()> {
     let event = view["status"]["events"].as_array().and_then(|events| events.last());
     let event = event.with_context(|| format!("{view:#}"))?;
     assert_eq!((&event["code"], &event["message"]), (&json!(3), &json!("no such page")));
+    let attempts = view["status"]["attempts"].as_array().with_context(|| format!("{view:#}"))?;
+    let told: Vec<_> = attempts.iter().map(|attempt| (&attempt["number"], &attempt["cause"])).collect();
+    assert_eq!(told, [(&json!(1), &json!("failed")), (&json!(2), &json!("failed"))]);
+    let (text, _) = scene.agreed(&["view", "-s", session, "-t", &task]).await?;
+    let second = text.lines().last().unwrap_or_default();
+    ensure!(second.starts_with(&format!("  2 on {WORKER}, ")) && second.ends_with(": no such page"), "{text}");
     let (text, _) = scene.agreed(&["view", "-s", session]).await?;
     assert_eq!(line(&text, "Tasks")?, "0 pending, 0 running, 2 succeed, 1 failed, 1 cancelled");
     Ok(())

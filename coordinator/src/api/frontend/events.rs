@@ -1,10 +1,11 @@
-//! The story of a task, as its events tell it.
+//! The story of a task, as its events and its attempts tell it.
 //!
 //! The code of an event is the number of the state it speaks of. Published clients take the message of the **first**
 //! event of code 3 for the error of a failed task: so there is exactly one, and it is never empty.
 
+use flame_machine::row::AttemptRow;
 use flame_proto::v1;
-use flame_types::{TaskState, WallMs};
+use flame_types::{RetryCause, TaskState, WallMs};
 
 use crate::api::read::TaskSnapshot;
 
@@ -26,6 +27,28 @@ pub fn story(task: &TaskSnapshot) -> Vec<v1::Event> {
         events.push(event(task.state, ending(task), finished));
     }
     events
+}
+
+/// The starts of a task that are remembered, the oldest first. One that ended the task ended with it.
+pub fn attempts(task: &TaskSnapshot) -> Vec<v1::Attempt> {
+    let shown = |attempt: &AttemptRow| {
+        let ended_it = task.finished.filter(|_| attempt.lost.is_none());
+        let failure = ended_it.filter(|_| task.state == TaskState::Failed).map(|_| ending(task));
+        let loss = attempt.lost.as_ref();
+        v1::Attempt {
+            number: attempt.attempt,
+            node: attempt.node.to_string(),
+            started: attempt.started.0,
+            ended: loss.map(|loss| loss.at).or(ended_it).map(|at| at.0),
+            cause: loss.map(|loss| loss.cause).or(failure.as_ref().map(|_| RetryCause::Failed)).map(name),
+            message: loss.map(|loss| loss.why.clone()).or(failure),
+        }
+    };
+    task.attempts.iter().map(shown).collect()
+}
+
+fn name(cause: RetryCause) -> String {
+    cause.name().to_owned()
 }
 
 fn ending(task: &TaskSnapshot) -> String {
@@ -53,14 +76,15 @@ fn event(state: TaskState, message: String, at: WallMs) -> v1::Event {
 
 #[cfg(test)]
 mod tests {
-    use flame_machine::row::{AttemptLoss, AttemptRow};
+    use flame_machine::row::AttemptLoss;
     use flame_types::{NodeName, TaskNo};
 
     use super::*;
 
     fn attempt(number: u32, node: &str, lost: Option<&str>) -> AttemptRow {
         let started = WallMs(1000 + 100 * i64::from(number));
-        let lost = lost.map(|why| AttemptLoss { at: WallMs(started.0 + 50), why: why.to_owned() });
+        let cause = RetryCause::Crashed;
+        let lost = lost.map(|why| AttemptLoss { at: WallMs(started.0 + 50), why: why.to_owned(), cause });
         AttemptRow { attempt: number, started, node: NodeName::parse(node).unwrap(), lost }
     }
 
@@ -131,6 +155,27 @@ mod tests {
         let codes: Vec<i32> = events.iter().map(|event| event.0).collect();
         assert_eq!(codes, [0, 1, 0, 4]);
         assert_eq!(events[2], (0, "Task went back to <Pending>: worker lost".to_owned(), 1150));
+    }
+
+    #[test]
+    fn every_start_is_told_with_its_end() {
+        let starts = || vec![attempt(1, "w1", Some("exit status 1")), attempt(2, "w2", None)];
+        let first = v1::Attempt {
+            number: 1,
+            node: "w1".into(),
+            started: 1100,
+            ended: Some(1150),
+            cause: Some("crashed".into()),
+            message: Some("exit status 1".into()),
+        };
+        let second = v1::Attempt { number: 2, node: "w2".into(), started: 1200, ..Default::default() };
+        assert_eq!(attempts(&task(TaskState::Running, starts(), None)), [first.clone(), second.clone()]);
+        let ended = v1::Attempt { ended: Some(2000), ..second };
+        assert_eq!(attempts(&task(TaskState::Succeed, starts(), None)), [first.clone(), ended.clone()]);
+        let (cause, message) = (Some("failed".into()), Some("no licence".into()));
+        let failed = v1::Attempt { cause, message, ..ended.clone() };
+        assert_eq!(attempts(&task(TaskState::Failed, starts(), Some("no licence"))), [first.clone(), failed]);
+        assert_eq!(attempts(&task(TaskState::Cancelled, starts(), None)), [first, ended]);
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub async fn get(gateway: &Gateway, call: Call, message: v1::GetTaskRequest) -> 
     let session = message.session_id;
     let key = found_session(gateway, call, &session).await?;
     match read::task(gateway, key, number).await? {
-        Some(task) => Ok(shown(&session, task, call.dialect)),
+        Some(task) => Ok(shown_in_full(&session, task, call.dialect)),
         None => Err(missing(gateway, key, &session, number).await),
     }
 }
@@ -143,6 +143,32 @@ pub fn deleted(session: &str) -> Status {
     Status::not_found(format!("session {session} was deleted"))
 }
 
+/// The same with all its starts that are remembered, for a client that asks for this one task.
+fn shown_in_full(session: &str, task: TaskSnapshot, dialect: Dialect) -> v1::Task {
+    let attempts = events::attempts(&task);
+    let mut shown = shown(session, task, dialect);
+    if let Some(status) = &mut shown.status {
+        status.attempts = attempts;
+    }
+    fit(&mut shown);
+    shown
+}
+
+/// Leaves out what makes a reply so large that published clients would refuse it: the input, and if that is not enough the
+/// starts, of which the events tell as well.
+fn fit(shown: &mut v1::Task) {
+    if shown.encoded_len() > REPLY_BYTES_MAX
+        && let Some(spec) = &mut shown.spec
+    {
+        spec.input = None;
+    }
+    if shown.encoded_len() > REPLY_BYTES_MAX
+        && let Some(status) = &mut shown.status
+    {
+        status.attempts.clear();
+    }
+}
+
 /// A task as a client sees it. One whose reply published clients would refuse for its size leaves its input out.
 pub fn shown(session: &str, task: TaskSnapshot, dialect: Dialect) -> v1::Task {
     let events = events::story(&task);
@@ -159,13 +185,10 @@ pub fn shown(session: &str, task: TaskSnapshot, dialect: Dialect) -> v1::Task {
             creation_time: task.created.0,
             completion_time: task.finished.map(|at| at.0),
             events,
+            attempts: Vec::new(),
         }),
     };
-    if shown.encoded_len() > REPLY_BYTES_MAX
-        && let Some(spec) = &mut shown.spec
-    {
-        spec.input = None;
-    }
+    fit(&mut shown);
     dialect.task(shown)
 }
 
@@ -179,6 +202,7 @@ pub fn shown_unknown(session: &str, id: String, why: String, now: WallMs) -> v1:
             creation_time: now.0,
             completion_time: Some(now.0),
             events: events::unknown(why, now),
+            attempts: Vec::new(),
         }),
     }
 }
@@ -215,6 +239,8 @@ fn check_spec(spec: &v1::TaskSpec) -> Result<(), Status> {
 
 #[cfg(test)]
 mod tests {
+    use flame_machine::row::{AttemptLoss, AttemptRow};
+    use flame_types::{NodeName, RetryCause};
     use tonic::Code;
     use tonic::metadata::MetadataValue;
 
@@ -253,6 +279,26 @@ mod tests {
         let spec = task.spec.unwrap();
         assert_eq!((spec.input, spec.output.unwrap().len()), (None, most));
         assert_eq!(shown("s1", snapshot(1000, 1000), Dialect::V07).spec.unwrap().input.unwrap().len(), 1000);
+    }
+
+    #[test]
+    fn starts_are_shown_to_who_asks_for_the_task_as_far_as_they_fit() {
+        let start = |why: &str| AttemptRow {
+            attempt: 1,
+            started: WallMs(1),
+            node: NodeName::parse("w1").unwrap(),
+            lost: Some(AttemptLoss { at: WallMs(2), why: why.into(), cause: RetryCause::Lost }),
+        };
+        let with = |starts: Vec<AttemptRow>, output| TaskSnapshot { attempts: starts, ..snapshot(0, output) };
+        let attempts = |task: v1::Task| task.status.unwrap().attempts;
+        let few = || with(vec![start("gone")], 0);
+        assert_eq!(attempts(shown("s1", few(), Dialect::V07)), []);
+        let told = attempts(shown_in_full("s1", few(), Dialect::V07));
+        assert_eq!((told[0].ended, told[0].cause.as_deref()), (Some(2), Some("lost")));
+        let wordy = with(vec![start(&"x".repeat(4096)); 9], TASK_PAYLOAD_BYTES_MAX);
+        let task = shown_in_full("s1", wordy, Dialect::V07);
+        assert!(task.encoded_len() <= REPLY_BYTES_MAX);
+        assert_eq!((attempts(task.clone()), task.status.unwrap().events.len()), (Vec::new(), 20));
     }
 
     fn refused_spec(spec: &v1::TaskSpec) -> String {

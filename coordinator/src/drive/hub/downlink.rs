@@ -56,8 +56,9 @@ impl Frames<'_> {
         let mut assign = ha::Assign::default();
         let mut assign_bytes = 0;
         for order in batch.orders {
-            if let Order::Assign { executor, session, task, attempt, token } = order {
-                let Some(task) = self.task(executor, session, task, attempt, token)? else { continue };
+            if let Order::Assign { executor, session, task, attempt, token, timeout_ms } = order {
+                let task = self.task(executor, session, task, attempt, token, timeout_ms)?;
+                let Some(task) = task else { continue };
                 assign_bytes += task.input.as_ref().map_or(0, Bytes::len);
                 assign.tasks.push(task);
                 if assign_bytes < ASSIGN_BYTES_MAX {
@@ -154,6 +155,7 @@ impl Frames<'_> {
         task: TaskNo,
         attempt: u32,
         token: Token,
+        timeout_ms: Option<u64>,
     ) -> Result<Option<ha::Task>, Failure> {
         let Some(row) = self.row_of(session, task)? else { return Ok(None) };
         Ok(Some(ha::Task {
@@ -163,7 +165,7 @@ impl Frames<'_> {
             task: task.0,
             attempt,
             input: row.input(task).map(|payload| payload.0),
-            timeout_ms: row.timeout_ms(),
+            timeout_ms: timeout_ms.unwrap_or(0),
         }))
     }
 

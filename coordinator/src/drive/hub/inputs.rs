@@ -43,11 +43,6 @@ impl InputRow {
             Inputs::Array { input, .. } => input.clone(),
         }
     }
-
-    /// How long its tasks may run; 0 is without limit.
-    pub(super) fn timeout_ms(&self) -> u64 {
-        self.row.options.timeout_ms.unwrap_or(0)
-    }
 }
 
 /// The rows that were used last, the newest first.

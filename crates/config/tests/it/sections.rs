@@ -169,3 +169,26 @@ fn memory_is_an_amount_or_left_to_the_coordinator() {
         check_refused(wrong, "coordinator.memory");
     }
 }
+
+#[test]
+fn retries_and_avoidance_have_defaults_and_limits() {
+    let section = |text: &str| load(text).unwrap().coordinator().unwrap();
+    let defaults = section("");
+    assert_eq!(defaults.retry, flame_types::RetryLimits::CLUSTER);
+    let avoidance = defaults.avoidance;
+    assert_eq!((avoidance.failures, avoidance.backoff_ms, avoidance.backoff_ms_max), (3, 2_000, 300_000));
+    let set = section(
+        "cluster: { recovery: { session: { retry_limits: 7 } } }
+coordinator:
+  retry: { failed_starts: 4, failed_backoff: 1s, failed_backoff_max: 1m, refused_backoff: 5ms }
+  avoid: { failures: 9, backoff: 1s, backoff_max: 1s }
+",
+    );
+    let failed = set.retry.failed;
+    assert_eq!((failed.starts_max, failed.backoff_ms, failed.backoff_ms_max), (4, 1_000, 60_000));
+    assert_eq!((set.retry.refused.starts_max, set.retry.refused.backoff_ms), (7, 5));
+    assert_eq!(set.avoidance.failures, 9);
+    check_refused("{ retry: { lost_starts: 0 } }", "coordinator.retry.lost_starts");
+    check_refused("{ retry: { lost_backoff: 1h } }", "coordinator.retry: lost.backoff_ms cannot be 3600000");
+    check_refused("{ avoid: { backoff: 1h } }", "coordinator.avoid.backoff must not be longer");
+}

@@ -103,6 +103,12 @@ fn check_spec(spec: &AppSpec) -> Result<(), Refusal> {
     if let Err(why) = spec.retention.check() {
         return invalid(why.to_string());
     }
+    if let Err(why) = spec.retry.check() {
+        return invalid(why.to_string());
+    }
+    if spec.task_timeout_ms == Some(0) {
+        return invalid("task_timeout_ms must be at least 1".into());
+    }
     let bytes = spec_bytes(spec);
     if bytes > limits::APP_SPEC_BYTES_MAX {
         let max = limits::APP_SPEC_BYTES_MAX;

@@ -3,7 +3,7 @@
 use flame_types::Token;
 
 use super::batch::Apply;
-use super::ending::Ending;
+use super::ending::Failure;
 use crate::effect::Order;
 use crate::state::{AssignmentRow, Timer};
 
@@ -44,6 +44,7 @@ impl Apply<'_> {
                     found.idle_timer = None;
                 }
             }
+            Timer::Avoidance => self.state.avoidance_timer = None,
             Timer::Retry(..) | Timer::Timeout(_) => {}
         }
     }
@@ -74,17 +75,22 @@ impl Apply<'_> {
                 self.touched.extend(self.state.executors.get(&executor).map(|found| found.row.session));
                 self.placement_dirty = true;
             }
+            Timer::Avoidance => {
+                self.state.end_avoidances();
+                self.placement_dirty = true;
+            }
         }
     }
 
+    /// The service may still work on the task: its worker is told to stop that, and its answer counts no more.
     fn time_out(&mut self, token: Token) {
         let now = self.state.cluster.time;
         let overdue = |row: &&AssignmentRow| row.deadline.is_some_and(|deadline| deadline <= now);
         let Some(row) = self.state.assignments.get(&token).filter(overdue) else { return };
-        let timeout_ms = row.story.as_ref().and_then(|story| story.options.timeout_ms).unwrap_or(0);
-        let message = format!("task ran longer than its timeout of {timeout_ms} ms");
+        let timeout_ms = self.state.timeout_ms(row.session, row.story.as_deref()).unwrap_or(0);
+        let message = Some(format!("task ran longer than its timeout of {timeout_ms} ms"));
         let (row, attempt) = self.vacate(token);
-        self.end_task(row.session, row.task, Ending::failed(message, row.story, attempt));
+        self.fail_attempt(Failure { row, attempt, output: None, message, ran_us: 0 });
         self.order_tokens(&[token], |tokens| Order::Cancel { tokens });
     }
 }

@@ -60,6 +60,7 @@ impl Apply<'_> {
         session.assigned.insert(task, token);
         self.changes.sessions.insert(key);
         let attempt = story.as_ref().map_or(1, |story| story.next_attempt());
+        let timeout_ms = story.as_ref().and_then(|story| story.options.timeout_ms).or(session.terms.task_timeout_ms);
         let row = AssignmentRow {
             session: key,
             task,
@@ -77,7 +78,7 @@ impl Apply<'_> {
         found.queue.push_back(token);
         found.row.epoch = found.row.epoch.next();
         let node = found.row.node.clone();
-        self.order(&node, Order::Assign { executor, session: key, task, attempt, token });
+        self.order(&node, Order::Assign { executor, session: key, task, attempt, token, timeout_ms });
     }
 
     /// The first `slots` tasks of a queue run: those that have just come so far are shown as Running. Nothing runs in an
@@ -99,9 +100,10 @@ impl Apply<'_> {
 
     fn start_running(&mut self, token: Token) {
         let now = self.state.cluster.time;
+        let row = &self.state.assignments[&token];
+        let timeout = self.state.timeout_ms(row.session, row.story.as_deref());
         let row = self.state.assignments.get_mut(&token).expect("the caller has found it");
         row.started = Some(self.wall);
-        let timeout = row.story.as_ref().and_then(|story| story.options.timeout_ms);
         if let Some(timeout_ms) = timeout {
             // A deadline that is already there would be lost: the index holds only those that lie ahead.
             let deadline = now.plus(timeout_ms.max(1));

@@ -1,14 +1,14 @@
-//! How tasks end, and what becomes of a start that gives no result.
+//! How tasks end, and what becomes of a start that comes to nothing.
 //!
 //! **Invariant:** a task reaches its end in [`Apply::end_task`] or, together with its neighbours, when its session is
 //! closed; nowhere else.
 
-use flame_types::{ExecutorKey, Payload, RetryPolicy, SessionKey, TaskNo, TaskState, Token, kept_text};
+use flame_types::{ExecutorKey, Payload, RetryCause, SessionKey, TaskNo, TaskState, Token, kept_text};
 
 use super::batch::Apply;
 use crate::event::Event;
 use crate::row::{AttemptLoss, AttemptRow, FinishedRow, Row, RowKey, Table};
-use crate::state::{AssignmentRow, PendingTask, Story, Timer};
+use crate::state::{AssignmentRow, PENDING_ENTRIES_MAX, PendingTask, Story, Timer};
 
 /// How a task ended.
 pub(super) struct Ending {
@@ -25,10 +25,6 @@ impl Ending {
     pub fn cancelled(story: Option<Box<Story>>, attempt: Option<AttemptRow>) -> Self {
         Self { state: TaskState::Cancelled, output: None, message: None, ran_us: 0, story, attempt }
     }
-
-    pub fn failed(message: String, story: Option<Box<Story>>, attempt: Option<AttemptRow>) -> Self {
-        Self { state: TaskState::Failed, output: None, message: Some(message), ran_us: 0, story, attempt }
-    }
 }
 
 /// Why a start gave no result.
@@ -38,6 +34,28 @@ pub(super) enum Loss {
     Crashed(String),
     /// The worker was lost.
     Worker(String),
+}
+
+impl Loss {
+    /// Of the tasks that a service had begun when it died, it worked on the first only: the others have lost their start
+    /// as they would with a worker.
+    fn of_bystander(&self) -> Self {
+        match self {
+            Self::Crashed(detail) => Self::Worker(format!("its service crashed under another task: {detail}")),
+            Self::Worker(detail) => Self::Worker(detail.clone()),
+        }
+    }
+}
+
+/// A start that the service has answered with a failure, or that took too long.
+pub(super) struct Failure {
+    /// The assignment, which is over.
+    pub row: AssignmentRow,
+    /// The start.
+    pub attempt: Option<AttemptRow>,
+    pub output: Option<Payload>,
+    pub message: Option<String>,
+    pub ran_us: u64,
 }
 
 impl Apply<'_> {
@@ -140,6 +158,27 @@ impl Apply<'_> {
         }
     }
 
+    /// A start has failed: the task is tried again, or ends with this failure when it has failed often enough. It ends,
+    /// too, when so many tasks of its session wait by themselves that there is no room for one more.
+    pub(super) fn fail_attempt(&mut self, failure: Failure) {
+        let Failure { row, attempt, output, message, ran_us } = failure;
+        let session = self.state.sessions.get(&row.session).expect("a task that has not ended has a live session");
+        let (limit, room) = (session.terms.retry.failed, session.pending.entries() < PENDING_ENTRIES_MAX);
+        let mut story = row.story.unwrap_or_default();
+        let starts = story.count(RetryCause::Failed);
+        if starts >= limit.starts_max || !room {
+            let (state, story) = (TaskState::Failed, Some(story));
+            return self.end_task(row.session, row.task, Ending { state, output, message, ran_us, story, attempt });
+        }
+        if let Some(attempt) = attempt {
+            let said = message.filter(|message| !message.is_empty()).unwrap_or_else(|| "no reason was given".into());
+            let why = kept_text(format!("task failed: {said}"));
+            let lost = Some(AttemptLoss { at: self.wall, why, cause: RetryCause::Failed });
+            story.push(AttemptRow { lost, ..attempt });
+        }
+        self.try_again(row.session, row.task, row.attempt, story, limit.wait_ms(starts));
+    }
+
     /// A start gave no result: the task is tried again, or fails when it has been tried often enough.
     pub(super) fn lose_attempt(&mut self, token: Token, loss: &Loss) {
         let wall = self.wall;
@@ -149,45 +188,54 @@ impl Apply<'_> {
         if row.cancelled {
             return;
         }
-        let policy = self.retry_policy(row.session);
+        let session = self.state.sessions.get(&row.session).expect("a task that has not ended has a live session");
+        let limits = session.terms.retry;
         let mut story = row.story.unwrap_or_default();
-        let (lost, ended) = match loss {
-            Loss::Crashed(detail) => {
-                story.crashed += 1;
-                let starts = story.crashed;
-                let ended = format!("service crashed {starts} times; last: {detail}");
-                (format!("service crashed: {detail}"), (starts >= policy.crashed_starts_max).then_some(ended))
-            }
-            Loss::Worker(detail) => {
-                story.lost += 1;
-                let starts = story.lost;
-                let ended = format!("worker lost {starts} times; last: {detail}");
-                (detail.clone(), (starts >= policy.lost_starts_max).then_some(ended))
-            }
+        let (cause, limit, why) = match loss {
+            Loss::Crashed(detail) => (RetryCause::Crashed, limits.crashed, format!("service crashed: {detail}")),
+            Loss::Worker(detail) => (RetryCause::Lost, limits.lost, detail.clone()),
         };
+        let starts = story.count(cause);
         if let Some(node) = node {
             let started = row.started.unwrap_or(wall);
-            let lost = Some(AttemptLoss { at: wall, why: kept_text(lost) });
+            let lost = Some(AttemptLoss { at: wall, why: kept_text(why), cause });
             story.push(AttemptRow { attempt: row.attempt, started, node, lost });
         }
-        if let Some(message) = ended {
-            return self.end_task(row.session, row.task, Ending::failed(message, Some(story), None));
+        if starts < limit.starts_max {
+            return self.try_again(row.session, row.task, row.attempt, story, limit.wait_ms(starts));
         }
-        let not_before = self.state.cluster.time.plus(story.backoff_ms(&policy));
-        self.insert_pending(row.session, row.task, PendingTask { story, not_before });
-        self.task_event(row.session, row.task, TaskState::Pending, row.attempt);
+        let message = match loss {
+            Loss::Crashed(detail) => format!("service crashed {starts} times; last: {detail}"),
+            Loss::Worker(detail) => format!("worker lost {starts} times; last: {detail}"),
+        };
+        let (state, message, story) = (TaskState::Failed, Some(message), Some(story));
+        let ending = Ending { state, output: None, message, ran_us: 0, story, attempt: None };
+        self.end_task(row.session, row.task, ending);
     }
 
-    /// Takes all tasks of an executor that is gone. Those that had begun have lost a start, the others nothing.
+    /// Takes all tasks of an executor that is gone. Those that had begun have lost a start, the others nothing. A service
+    /// works on one task at a time, in the order of the queue: when it died, the first that had begun is to blame.
     pub(super) fn empty_queue(&mut self, key: ExecutorKey, loss: &Loss, began: impl Fn(Token, &AssignmentRow) -> bool) {
         let queue: Vec<Token> = self.state.executors[&key].queue.iter().copied().collect();
+        let mut is_first = true;
         for token in queue {
-            if began(token, &self.state.assignments[&token]) {
+            if !began(token, &self.state.assignments[&token]) {
+                self.return_task(token);
+                continue;
+            }
+            if std::mem::take(&mut is_first) {
                 self.lose_attempt(token, loss);
             } else {
-                self.return_task(token);
+                self.lose_attempt(token, &loss.of_bystander());
             }
         }
+    }
+
+    /// The task waits for its next start, after a while.
+    fn try_again(&mut self, session: SessionKey, task: TaskNo, attempt: u32, story: Box<Story>, wait_ms: u64) {
+        let not_before = self.state.cluster.time.plus(wait_ms);
+        self.insert_pending(session, task, PendingTask { story, not_before });
+        self.task_event(session, task, TaskState::Pending, attempt);
     }
 
     fn insert_pending(&mut self, session: SessionKey, task: TaskNo, pending: PendingTask) {
@@ -208,10 +256,5 @@ impl Apply<'_> {
             session.running -= u64::from(row.started.is_some());
         }
         self.touch(row.session);
-    }
-
-    fn retry_policy(&self, session: SessionKey) -> RetryPolicy {
-        let own = self.state.sessions.get(&session).and_then(|session| session.asked.spec.retry);
-        own.unwrap_or(self.state.cluster.config.retry)
     }
 }

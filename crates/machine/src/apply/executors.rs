@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use flame_types::{ExecutorKey, ExecutorState, NodeName, SessionKey, Token, kept_text, limits};
+use flame_types::{ExecutorKey, ExecutorState, RetryCause, Token, kept_text, limits};
 
 use super::batch::Apply;
 use super::ending::Loss;
 use super::hand_over::Chance;
 use crate::command::{Attributes, FailureCause};
 use crate::effect::Order;
-use crate::state::doubled;
+use crate::state::Node;
 use crate::view::executor_uuid;
 
 /// Published codes of session events.
@@ -32,10 +32,8 @@ impl Apply<'_> {
         executor.row.idle_since = now;
         let (node, session) = (executor.row.node.clone(), executor.row.session);
         let mut news = executor.queue.is_empty();
-        if let Some(found) = self.state.nodes.get_mut(&node)
-            && found.row.bind_failures > 0
-        {
-            found.row.bind_failures = 0;
+        if self.state.nodes.get_mut(&node).is_some_and(Node::forgive) {
+            self.state.index_avoidance(&node);
             self.changes.nodes.insert(node);
             news = true;
         }
@@ -147,22 +145,25 @@ impl Apply<'_> {
         if !executor.is_attached() {
             return;
         }
-        let (session, node) = (executor.row.session, executor.row.node.clone());
-        match cause {
-            FailureCause::Bind { return_code, message } => self.bind_failed(key, session, &node, return_code, &message),
-            FailureCause::Crashed { .. } => {
-                if let Some(found) = self.state.sessions.get_mut(&session) {
-                    found.row.crashes = found.row.crashes.saturating_add(1);
-                }
+        let (session, now) = (executor.row.session, self.state.cluster.time);
+        let cause = match cause {
+            FailureCause::Bind { return_code, message } => {
+                self.bind_failed(key, return_code, &message);
+                RetryCause::Refused
             }
-        }
-        let (now, config) = (self.state.cluster.time, &self.state.cluster.config);
-        if let Some(found) = self.state.sessions.get_mut(&session) {
-            let failures = found.row.bind_failures.saturating_add(found.row.crashes);
-            let wait = doubled(config.bind_backoff_ms, failures, config.bind_backoff_ms_max);
-            found.row.not_before = found.row.not_before.max(now.plus(wait));
-            self.touch(session);
-        }
+            FailureCause::Crashed { .. } => RetryCause::Crashed,
+        };
+        let Some(found) = self.state.sessions.get_mut(&session) else { return };
+        let failures = match cause {
+            RetryCause::Refused => found.row.bind_failures,
+            _ => {
+                found.row.crashes = found.row.crashes.saturating_add(1);
+                found.row.crashes
+            }
+        };
+        let wait_ms = found.terms.retry.of(cause).wait_ms(failures);
+        found.row.not_before = found.row.not_before.max(now.plus(wait_ms));
+        self.touch(session);
     }
 
     /// Adds and removes keys that an executor publishes; what is beyond the limits is passed over.
@@ -201,20 +202,30 @@ impl Apply<'_> {
         self.placement_dirty = true;
     }
 
-    fn bind_failed(&mut self, key: ExecutorKey, session: SessionKey, node: &NodeName, return_code: i32, message: &str) {
-        let max = self.state.cluster.config.bind_failures_max;
-        if let Some(found) = self.state.nodes.get_mut(node) {
-            found.row.bind_failures = found.row.bind_failures.saturating_add(1);
+    /// An executor has not entered its session. That counts against its worker; and against its session, unless its worker
+    /// is the more suspect of the two: something has failed there before, and nothing on another one that could serve the
+    /// session. So one bad worker does not use up the limit of a session.
+    fn bind_failed(&mut self, key: ExecutorKey, return_code: i32, message: &str) {
+        let row = &self.state.executors[&key].row;
+        let (session, node, app) = (row.session, row.node.clone(), row.app.clone());
+        let (now, limits) = (self.state.cluster.time, self.state.cluster.config.avoidance);
+        let is_suspect = self.state.nodes.get(&node).is_some_and(|found| found.row.bind_failures > 0);
+        let found = self.state.sessions.get(&session);
+        let is_excused = is_suspect && found.is_some_and(|found| self.state.has_better_node(found));
+        if let (Some(found), Some(app)) = (self.state.nodes.get_mut(&node), app) {
+            found.count_failure(session, &app, now, &limits);
+            self.state.index_avoidance(&node);
             self.changes.nodes.insert(node.clone());
         }
         let Some(found) = self.state.sessions.get_mut(&session) else { return };
-        found.row.bind_failures = found.row.bind_failures.saturating_add(1);
+        let max = found.terms.retry.refused.starts_max;
+        found.row.bind_failures = found.row.bind_failures.saturating_add(u32::from(!is_excused));
         let failures = found.row.bind_failures;
         let id = executor_uuid(key);
         let text =
             format!("Executor {id} on node {node} failed to bind session with return_code {return_code}: {message}");
         self.session_event(session, code::BIND_FAILED, kept_text(text));
-        if failures == max {
+        if failures == max && !is_excused {
             let text = format!(
                 "Session retry limit reached after {failures}/{max} failed attempts; new executor assignment is paused \
                  for this session; existing executors are unchanged."

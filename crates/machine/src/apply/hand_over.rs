@@ -68,6 +68,7 @@ impl Apply<'_> {
         executor.row.ran_us_mean = 0;
         executor.row.completed = 0;
         let (node, resources) = (executor.row.node.clone(), executor.row.resources);
+        self.note_probe(key);
         self.executor_changed(key);
         self.order(&node, Order::Start { executor: key, session: to, resources });
         self.send_first_task(key, to);
@@ -111,7 +112,8 @@ impl Apply<'_> {
     fn waiting_for(&self, executor: &Executor, held: Option<u32>) -> Option<SessionKey> {
         let row = &executor.row;
         let app = row.app.as_ref()?;
-        let takes_executors = self.state.nodes.get(&row.node).is_some_and(Node::takes_executors);
+        let node = self.state.nodes.get(&row.node)?;
+        let takes_executors = node.takes_executors();
         let gives = held.is_some() || row.state == ExecutorState::Unbinding;
         if !takes_executors || !gives || self.state.apps.get(app)?.row.edition != row.edition {
             return None;
@@ -122,7 +124,8 @@ impl Apply<'_> {
                 return None;
             }
             if session.app() == app && session.asked.spec.resources == row.resources {
-                return self.state.is_next(turn).then_some(turn.session);
+                let may = self.state.is_next(turn) && self.state.trusts(node, session);
+                return may.then_some(turn.session);
             }
             let max = self.state.apps.get(session.app()).map_or(0, |found| found.row.spec.max_instances);
             if session.app() == app || self.state.app_instances(session.app()) < max {

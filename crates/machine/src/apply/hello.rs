@@ -84,7 +84,7 @@ impl Apply<'_> {
         let expired = self.state.nodes.values().filter_map(|node| Some((node.row.expired?, node.row.name.clone())));
         if let Some((_, oldest)) = expired.min() {
             // An expired node adds nothing to the capacity.
-            self.state.nodes.remove(&oldest);
+            self.state.remove_node(&oldest);
             self.changes.nodes.insert(oldest);
         }
     }
@@ -106,6 +106,7 @@ impl Apply<'_> {
                 draining: false,
                 bind_failures: 0,
                 seen: wall,
+                avoidance: Default::default(),
             })
         });
         if node.row.incarnation != hello.incarnation {
@@ -113,7 +114,7 @@ impl Apply<'_> {
             node.row.capacity = hello.capacity;
             node.row.shims = hello.shims.clone();
             node.row.host = hello.host.clone();
-            node.row.bind_failures = 0;
+            node.forgive();
         }
         node.row.hello = hello.hello;
         node.row.epoch = epoch;
@@ -256,7 +257,8 @@ impl Apply<'_> {
                     (false, true, _) | (false, _, true) => self.return_task(token),
                     (false, false, false) => {
                         let (session, task, attempt) = (row.session, row.task, row.attempt);
-                        self.order(name, Order::Assign { executor, session, task, attempt, token });
+                        let timeout_ms = self.state.timeout_ms(session, row.story.as_deref());
+                        self.order(name, Order::Assign { executor, session, task, attempt, token, timeout_ms });
                     }
                 }
             }

@@ -11,7 +11,7 @@ use crate::effect::Order;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::schedule;
-use crate::state::{Executor, ExecutorRow};
+use crate::state::{Executor, ExecutorRow, Session, Trust};
 
 /// Published family of session events; this one is ours.
 const WAITING: i32 = 1003;
@@ -75,6 +75,7 @@ impl Apply<'_> {
     pub(super) fn place(&mut self, plan: &Placement) -> Outcome {
         let (app, edition) = self.check_session(plan)?;
         self.check_node(plan)?;
+        self.check_trust(plan)?;
         match plan.reuse {
             Some((executor, epoch)) => {
                 self.check_reuse(plan, executor, epoch, &app, edition)?;
@@ -173,8 +174,8 @@ impl Apply<'_> {
         if have != plan.have {
             return Err(Refusal::StalePlan(format!("the session has {have} executors, not {}", plan.have)));
         }
-        if plan.count == 0 || have.saturating_add(plan.count) > session.max_instances {
-            return Err(Refusal::StalePlan(format!("the session may have {} executors", session.max_instances)));
+        if plan.count == 0 || have.saturating_add(plan.count) > session.terms.max_instances {
+            return Err(Refusal::StalePlan(format!("the session may have {} executors", session.terms.max_instances)));
         }
         if session.asked.spec.resources != plan.resources {
             return Err(stale("the session asks for other resources"));
@@ -182,7 +183,7 @@ impl Apply<'_> {
         if session.row.not_before > self.state.cluster.time {
             return Err(stale("the session waits after a failure"));
         }
-        if session.row.bind_failures >= self.state.cluster.config.bind_failures_max {
+        if session.row.bind_failures >= session.terms.retry.refused.starts_max {
             return Err(stale("the session has failed to bind too often"));
         }
         let app = self.state.apps.get(session.app()).ok_or_else(|| stale("the application is gone"))?;
@@ -195,6 +196,36 @@ impl Apply<'_> {
             return Err(Refusal::NoRoom(plan.node.to_string(), "it is detached or cordoned".into()));
         }
         Ok(())
+    }
+
+    /// A worker on which executors of the session failed may be avoided, or on trial.
+    fn check_trust(&self, plan: &Placement) -> Result<(), Refusal> {
+        let (Some(node), Some(session)) = (self.state.nodes.get(&plan.node), self.state.sessions.get(&plan.session))
+        else {
+            return Ok(());
+        };
+        let no_room = |why: String| Err(Refusal::NoRoom(plan.node.to_string(), why));
+        let failures = node.row.bind_failures;
+        match node.trust(session.asker(), self.state.now()) {
+            Trust::Full => Ok(()),
+            Trust::Trial if plan.count == 1 && !self.state.has_probe(node) => Ok(()),
+            Trust::Trial => no_room(format!("after {failures} failures in a row it gets one executor at a time")),
+            Trust::Avoided => {
+                no_room(format!("after {failures} failures in a row it is avoided until {}", node.row.avoidance.until))
+            }
+        }
+    }
+
+    /// An executor was placed for a session: on a worker that is on trial it is the one that decides.
+    pub(super) fn note_probe(&mut self, key: ExecutorKey) {
+        let now = self.state.cluster.time;
+        let row = &self.state.executors[&key].row;
+        let Some(node) = self.state.nodes.get_mut(&row.node) else { return };
+        let asker = self.state.sessions.get(&row.session).map(Session::asker);
+        if asker.is_some_and(|asker| node.trust(asker, now) == Trust::Trial) {
+            node.row.avoidance.probe = Some(key);
+            self.changes.nodes.insert(row.node.clone());
+        }
     }
 
     fn check_room(&self, plan: &Placement, app: &AppName) -> Result<(), Refusal> {
@@ -262,6 +293,7 @@ impl Apply<'_> {
         };
         self.state.executors.insert(key, Executor::new(row));
         self.state.count_executor(key);
+        self.note_probe(key);
         self.executor_changed(key);
         let (session, resources) = (plan.session, plan.resources);
         self.order(&plan.node, Order::Start { executor: key, session, resources });

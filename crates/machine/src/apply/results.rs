@@ -3,7 +3,7 @@
 use flame_types::{Epoch, ExecutorState, NodeName, TaskState, Token};
 
 use super::batch::{Apply, Outcome};
-use super::ending::Ending;
+use super::ending::{Ending, Failure};
 use crate::command::{Completion, Outcome as TaskOutcome};
 use crate::effect::Order;
 use crate::refusal::Refusal;
@@ -100,18 +100,23 @@ impl Apply<'_> {
         if let Some(executor) = self.state.executors.get_mut(&row.executor) {
             executor.observe(completion.ran_us);
         }
+        let executor = row.executor;
         if !row.cancelled {
-            let (state, output, message) = match completion.outcome.bounded() {
-                TaskOutcome::Succeed { output, message } => (TaskState::Succeed, output, message),
-                TaskOutcome::Failed { output, message } => (TaskState::Failed, output, message),
-            };
-            let ending =
-                Ending { state, output, message, ran_us: completion.ran_us, story: row.story, attempt: Some(attempt) };
             if let Some(session) = self.state.sessions.get_mut(&row.session) {
                 session.row.crashes = 0;
             }
-            self.end_task(row.session, row.task, ending);
+            let (ran_us, attempt) = (completion.ran_us, Some(attempt));
+            match completion.outcome.bounded() {
+                TaskOutcome::Succeed { output, message } => {
+                    let ending =
+                        Ending { state: TaskState::Succeed, output, message, ran_us, story: row.story, attempt };
+                    self.end_task(row.session, row.task, ending);
+                }
+                TaskOutcome::Failed { output, message } => {
+                    self.fail_attempt(Failure { row, attempt, output, message, ran_us });
+                }
+            }
         }
-        self.queue_changed(row.executor);
+        self.queue_changed(executor);
     }
 }

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::row::{Row, RowKey, Table};
-use crate::state::{App, News, Session, SessionEvent, SessionRow, SessionSpecRow};
+use crate::state::{News, Session, SessionEvent, SessionRow, SessionSpecRow, Terms};
 
 impl Apply<'_> {
     pub(super) fn create(&mut self, id: SessionId, spec: SessionSpec) -> Outcome {
@@ -129,13 +129,13 @@ impl Apply<'_> {
 
     /// A gang has waited long enough for its missing executors: it gives back what it has and tries again later.
     pub(super) fn give_gang_back(&mut self, key: SessionKey) {
-        let (now, config) = (self.state.cluster.time, self.state.cluster.config.clone());
+        let now = self.state.cluster.time;
         let Some(session) = self.state.sessions.get_mut(&key) else { return };
         session.row.gang_short_since = None;
         session.row.gang_failures += 1;
         let failures = session.row.gang_failures;
-        let wait = crate::state::doubled(config.bind_backoff_ms, failures, config.bind_backoff_ms_max);
-        session.row.not_before = session.row.not_before.max(now.plus(wait));
+        let wait_ms = session.terms.retry.refused.wait_ms(failures);
+        session.row.not_before = session.row.not_before.max(now.plus(wait_ms));
         let executors: Vec<_> = session.executors.iter().copied().collect();
         for executor in executors {
             let found = &self.state.executors[&executor];
@@ -158,8 +158,8 @@ impl Apply<'_> {
         self.check_disk()?;
         spec.batch_size = spec.batch_size.max(1);
         spec.resources = self.resolved(spec.resources);
-        let max = instances_max(&spec, app);
-        check_spec(&spec, max)?;
+        let terms = Terms::of(&spec, &app.row.spec, &self.state.cluster.config);
+        check_spec(&spec, terms.max_instances)?;
         let limit = limits::OPEN_SESSIONS_MAX;
         if self.state.sessions.len() >= limit {
             return Err(Refusal::Limit { name: "open sessions".into(), limit: limit as u64 });
@@ -176,7 +176,7 @@ impl Apply<'_> {
         let asked = SessionSpecRow { id: id.clone(), spec, common_data_bytes, created: self.wall };
         self.state.apps.get_mut(&name).expect("it was found above").sessions.insert(key);
         self.state.ids.insert(id, key);
-        self.state.sessions.insert(key, Session::new(key, asked, SessionRow::new(), max));
+        self.state.sessions.insert(key, Session::new(key, asked, SessionRow::new(), terms));
         self.changes.session_specs.insert(key);
         self.events.push(Event::Session { session: key, state: SessionState::Open });
         self.touch(key);
@@ -217,11 +217,6 @@ fn shown(resources: Resources) -> String {
     format!("cpu={},mem={},gpu={}", resources.cpu, resources.memory, resources.gpu)
 }
 
-/// Most executors a session may have: its own limit and that of its application.
-fn instances_max(spec: &SessionSpec, app: &App) -> u32 {
-    spec.max_instances.unwrap_or(u32::MAX).min(app.row.spec.max_instances)
-}
-
 fn check_spec(spec: &SessionSpec, max: u32) -> Result<(), Refusal> {
     let invalid = |why: String| Err(Refusal::InvalidSpec(why));
     if max == 0 {
@@ -239,10 +234,11 @@ fn check_spec(spec: &SessionSpec, max: u32) -> Result<(), Refusal> {
     if let Err(why) = spec.retention.check_session() {
         return invalid(why.to_string());
     }
-    if let Some(retry) = &spec.retry
-        && (retry.crashed_starts_max == 0 || retry.lost_starts_max == 0)
-    {
-        return invalid("a retry policy must allow at least one start".into());
+    if let Err(why) = spec.retry.check() {
+        return invalid(why.to_string());
+    }
+    if spec.task_timeout_ms == Some(0) {
+        return invalid("task_timeout_ms must be at least 1".into());
     }
     let bytes = spec.common_data.as_ref().map_or(0, flame_types::Payload::len);
     if bytes > limits::COMMON_DATA_BYTES_MAX {

@@ -70,6 +70,7 @@ impl Apply<'_> {
         let (now, patience_ms) = (self.state.cluster.time, self.state.cluster.config.gang_patience_ms);
         let sessions: Vec<SessionKey> = self.state.sessions.keys().copied().collect();
         for key in sessions {
+            self.state.renew_terms(key);
             let since = self.state.sessions[&key].row.gang_short_since;
             if since.is_some_and(|since| since.plus(patience_ms) <= now) {
                 self.give_gang_back(key);
@@ -156,13 +157,17 @@ fn check_config(config: &ClusterConfig) -> Result<(), Refusal> {
     if let Err(why) = config.retention.check() {
         return Err(Refusal::InvalidSpec(why.to_string()));
     }
+    if let Err(why) = config.retry.check() {
+        return Err(Refusal::InvalidSpec(why.to_string()));
+    }
     match config {
         ClusterConfig { kept_bytes_max: 0, .. } => invalid("kept_bytes_max"),
-        ClusterConfig { bind_failures_max: 0, .. } => invalid("bind_failures_max"),
         ClusterConfig { client_window_max: 0, .. } => invalid("client_window_max"),
         ClusterConfig { gang_patience_ms: 0, .. } => invalid("gang_patience_ms"),
-        ClusterConfig { retry, .. } if retry.crashed_starts_max == 0 => invalid("retry.crashed_starts_max"),
-        ClusterConfig { retry, .. } if retry.lost_starts_max == 0 => invalid("retry.lost_starts_max"),
+        ClusterConfig { avoidance, .. } if avoidance.failures == 0 => invalid("avoidance.failures"),
+        ClusterConfig { avoidance, .. } if avoidance.backoff_ms > avoidance.backoff_ms_max => {
+            Err(Refusal::InvalidSpec("avoidance.backoff_ms must not be above avoidance.backoff_ms_max".into()))
+        }
         _ => Ok(()),
     }
 }

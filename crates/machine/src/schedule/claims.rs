@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flame_types::{AppName, ClusterMs, ExecutorKey, Resources, SessionKey, SessionState, Shim, limits};
 
-use super::rooms::Rooms;
+use super::rooms::{Rooms, Wish};
 use crate::command::WaitReason;
 use crate::state::{Session, State};
 
@@ -43,7 +43,12 @@ pub(super) struct Claim<'s> {
     pub taken: u32,
 }
 
-impl Claim<'_> {
+impl<'s> Claim<'s> {
+    /// What it asks a worker for.
+    pub fn wish(&self) -> Wish<'s> {
+        Wish { asker: self.session.asker(), shim: self.shim, resources: self.resources }
+    }
+
     /// Executors it should get more.
     pub fn missing(&self) -> u32 {
         self.target.saturating_sub(self.have + self.placed).min(self.wished())
@@ -54,7 +59,7 @@ impl Claim<'_> {
         if !self.may_grow() {
             return 0;
         }
-        let room = self.session.max_instances.saturating_sub(self.held + self.placed);
+        let room = self.session.terms.max_instances.saturating_sub(self.held + self.placed);
         self.demand.saturating_sub(self.have + self.placed).min(room)
     }
 
@@ -95,7 +100,7 @@ pub(super) fn claims<'s>(state: &'s State, rooms: &Rooms<'s>, of: &BTreeSet<Sess
             let reason = unserved_kinds.entry((kind.0, kind.1, claim.batch));
             claim.unserved = reason.or_insert_with(|| unserved(state, kind.0, kind.1, claim.batch)).clone();
         }
-        claim.blocked = blocked(state, &claim);
+        claim.blocked = blocked(&claim);
         Some(claim)
     });
     claims.collect()
@@ -129,9 +134,9 @@ fn claim<'s>(state: &'s State, session: &'s Session) -> Option<Claim<'s>> {
 }
 
 /// Why a session can get no executor, even when everything else is gone.
-fn blocked(state: &State, claim: &Claim<'_>) -> Option<WaitReason> {
+fn blocked(claim: &Claim<'_>) -> Option<WaitReason> {
     let failures = claim.session.row.bind_failures;
-    if failures >= state.cluster.config.bind_failures_max {
+    if failures >= claim.session.terms.retry.refused.starts_max {
         return Some(WaitReason::BindFailures { failures });
     }
     let short = claim.possible < claim.batch;

@@ -110,20 +110,25 @@ impl<'s, 'p> Placer<'s, 'p> {
         let kind = (claim.app, claim.edition, claim.resources);
         let app = self.apps.entry(claim.app).or_default();
         // What an executor leaves behind may be kept for somebody whose turn comes before this claim's.
-        let is_unreserved = |(_, _, room): &(_, _, usize)| claim.resources.fits(self.rooms.coming(*room));
+        let wish = claim.wish();
+        let may_be_reused = |(_, _, room): &(_, _, usize)| {
+            claim.resources.fits(self.rooms.coming(*room)) && self.rooms.admits(*room, wish)
+        };
         let reusable = self.reusable.get_mut(&kind);
-        let reuse = reusable.and_then(|all| Some(all.remove(all.iter().rposition(is_unreserved)?)));
+        let reuse = reusable.and_then(|all| Some(all.remove(all.iter().rposition(may_be_reused)?)));
         if let Some((executor, epoch, room)) = reuse {
             app.leaving = app.leaving.saturating_sub(1);
             self.rooms.reserve(room, claim.resources);
+            self.rooms.begin_trial(room, wish);
             return Some(Placed { node: self.rooms.name(room), room, reuse: Some((executor, epoch)) });
         }
         if app.used >= claim.app_max {
             return None;
         }
-        let room = self.rooms.best_now(claim.shim, claim.resources)?;
+        let room = self.rooms.best_now(wish)?;
         app.used += 1;
         self.rooms.take_now(room, claim.resources);
+        self.rooms.begin_trial(room, wish);
         Some(Placed { node: self.rooms.name(room), room, reuse: None })
     }
 
@@ -147,16 +152,16 @@ impl<'s, 'p> Placer<'s, 'p> {
     /// that should go.
     fn wait_step(&mut self, claims: &mut [Claim<'s>], place: usize, missing: u32) {
         let (app, app_max) = (claims[place].app, claims[place].app_max);
-        let (shim, resources) = (claims[place].shim, claims[place].resources);
+        let wish = claims[place].wish();
         for _ in 0..missing.min(PLAN_COMMANDS_MAX as u32) {
             let app_use = self.apps.entry(app).or_default();
             let full = app_use.used.saturating_sub(app_use.leaving) >= app_max;
             if full && !self.victims.take_of_app(claims, place, self.rooms) {
                 return;
             }
-            let room = self.rooms.best_coming(shim, resources);
+            let room = self.rooms.best_coming(wish);
             let Some(room) = room.or_else(|| self.victims.take_for_room(claims, place, self.rooms)) else { return };
-            self.rooms.reserve(room, resources);
+            self.rooms.reserve(room, wish.resources);
             // With a victim of its own the application stays as it is: one goes, one comes.
             match (full, app_use.leaving) {
                 (true, _) => {}

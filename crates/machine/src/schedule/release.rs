@@ -50,11 +50,13 @@ impl<'s> Victims<'s> {
 
     /// Takes executors on one worker until the claim fits there, as few as possible. Says on which.
     pub fn take_for_room(&mut self, claims: &mut [Claim<'s>], needy: usize, rooms: &mut Rooms<'s>) -> Option<usize> {
-        let (shim, resources) = (claims[needy].shim, claims[needy].resources);
+        let wish = claims[needy].wish();
+        let resources = wish.resources;
         let mut by_room: BTreeMap<usize, (Resources, Vec<Candidate>)> = BTreeMap::new();
         let mut surplus: BTreeMap<(usize, usize), u32> = BTreeMap::new();
         for candidate in &self.candidates {
-            if !self.may_take(claims, needy, candidate) || !rooms.runs(candidate.room, shim) {
+            let is_of_use = rooms.runs(candidate.room, wish.shim) && !rooms.is_avoided(candidate.room, wish);
+            if !self.may_take(claims, needy, candidate) || !is_of_use {
                 continue;
             }
             // What one session can lose is counted per worker, since only one worker is chosen.

@@ -1,6 +1,6 @@
 //! A task given to an executor, and what is remembered of a task beyond its number.
 
-use flame_types::{ClusterMs, ExecutorKey, RetryPolicy, SessionKey, TaskNo, TaskOptions, WallMs, limits};
+use flame_types::{ClusterMs, ExecutorKey, RetryCause, SessionKey, TaskNo, TaskOptions, WallMs, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::row::AttemptRow;
@@ -10,22 +10,24 @@ use crate::row::AttemptRow;
 pub struct Story {
     /// What its user asked for.
     pub options: TaskOptions,
-    /// Starts that ended without a result, the last one last, at most [`limits::ATTEMPTS_KEPT_MAX`].
+    /// Starts that came to nothing, the last one last, at most [`limits::ATTEMPTS_KEPT_MAX`].
     pub attempts: Vec<AttemptRow>,
     /// Starts whose service died.
     pub crashed: u32,
     /// Starts whose worker was lost.
     pub lost: u32,
+    /// Starts that the service answered with a failure, or that took too long.
+    pub failed: u32,
 }
 
 impl Story {
     /// The number of the next start: 1 for the first. A task given back before it started burns none.
     #[must_use]
     pub fn next_attempt(&self) -> u32 {
-        self.crashed.saturating_add(self.lost).saturating_add(1)
+        self.crashed.saturating_add(self.lost).saturating_add(self.failed).saturating_add(1)
     }
 
-    /// Adds a start that gave no result.
+    /// Adds a start.
     pub fn push(&mut self, attempt: AttemptRow) {
         if self.attempts.len() >= limits::ATTEMPTS_KEPT_MAX {
             self.attempts.remove(0);
@@ -33,20 +35,20 @@ impl Story {
         self.attempts.push(attempt);
     }
 
-    /// How long the task waits after its latest lost start: the policy's wait, doubled with each further one.
-    #[must_use]
-    pub fn backoff_ms(&self, policy: &RetryPolicy) -> u64 {
-        let starts = self.crashed.saturating_add(self.lost);
-        doubled(policy.backoff_ms, starts, policy.backoff_ms_max)
+    /// Counts a start that came to nothing. Returns how many did for this cause.
+    ///
+    /// # Panics
+    /// For [`RetryCause::Refused`], which no task can be blamed for.
+    pub fn count(&mut self, cause: RetryCause) -> u32 {
+        let starts = match cause {
+            RetryCause::Lost => &mut self.lost,
+            RetryCause::Crashed => &mut self.crashed,
+            RetryCause::Failed => &mut self.failed,
+            RetryCause::Refused => unreachable!("an executor that never entered its session has started no task"),
+        };
+        *starts = starts.saturating_add(1);
+        *starts
     }
-}
-
-/// `first` for the first time, doubled with each further one, at most `max`.
-#[must_use]
-pub fn doubled(first: u64, times: u32, max: u64) -> u64 {
-    const SHIFT_MAX: u32 = 40;
-    let shift = times.saturating_sub(1).min(SHIFT_MAX);
-    first.saturating_mul(1 << shift).min(max)
 }
 
 /// A task given to an executor. Keyed by its token; the tokens of an executor in their order are its queue.

@@ -8,7 +8,8 @@ use flame_types::{
 };
 
 use super::{
-    App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Executor, Node, Rival, Session, Spare, Timers, Turn,
+    App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Executor, Node, Rival, Session, Spare, Story,
+    Timers, Turn,
 };
 
 /// Everything that is live. Two states with the same rows are equal, field by field.
@@ -55,6 +56,10 @@ pub struct State {
     pub(crate) spare: BTreeSet<Spare>,
     /// What the attached workers can give together.
     pub(crate) capacity: Resources,
+    /// Workers that are avoided for failures, by when that ends.
+    pub(crate) avoided: BTreeSet<(ClusterMs, NodeName)>,
+    /// The first of these instants.
+    pub(crate) avoidance_timer: Option<ClusterMs>,
     /// Executors that gave their session up and wait for another, or to be stopped.
     pub(crate) unbinding: BTreeSet<ExecutorKey>,
     /// Executors whose resources come free: retiring, unbinding or being stopped.
@@ -93,10 +98,17 @@ impl State {
     }
 
     /// The earliest instant of cluster time at which something becomes due: retries, timeouts, gangs, placement after
-    /// a failure, idle executors. The leader proposes a `Tick` when it comes.
+    /// a failure, workers that are avoided, idle executors. The leader proposes a `Tick` when it comes.
     #[must_use]
     pub fn next_deadline(&self) -> Option<ClusterMs> {
         self.timers.next()
+    }
+
+    /// How long a task of a session may run, in milliseconds: as it says itself, else as its session does.
+    #[must_use]
+    pub(crate) fn timeout_ms(&self, session: SessionKey, story: Option<&Story>) -> Option<u64> {
+        let own = story.and_then(|story| story.options.timeout_ms);
+        own.or_else(|| self.sessions.get(&session).and_then(|session| session.terms.task_timeout_ms))
     }
 
     /// The key of a session, closed or not.

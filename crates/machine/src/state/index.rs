@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use flame_types::{AppName, ClusterMs, ExecutorKey, ExecutorState, NodeName, Resources, SessionKey, SessionState};
 
-use super::{News, State, Timer};
+use super::{News, State, Terms, Timer};
 
 impl State {
     /// Adds a new executor to the counts of its node and application.
@@ -149,11 +149,53 @@ impl State {
 
     /// Sets what a node adds to the capacity of the cluster. Sessions are to be indexed again when that changes.
     pub(crate) fn index_node(&mut self, name: &NodeName) -> bool {
+        self.index_avoidance(name);
         let Some(node) = self.nodes.get_mut(name) else { return false };
         let counted = if node.row.attached { node.row.capacity } else { Resources::ZERO };
         let before = std::mem::replace(&mut node.counted, counted);
         self.capacity = self.capacity.saturating_minus(before).plus(counted);
         before != counted
+    }
+
+    /// Sets until when a node is listed as avoided.
+    pub(crate) fn index_avoidance(&mut self, name: &NodeName) {
+        let now = self.cluster.time;
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let until = Some(node.row.avoidance.until).filter(|until| *until > now);
+        let before = std::mem::replace(&mut node.avoided, until);
+        if before != until {
+            if let Some(before) = before {
+                self.avoided.remove(&(before, name.clone()));
+            }
+            self.avoided.extend(until.map(|until| (until, name.clone())));
+            self.index_avoidance_timer();
+        }
+    }
+
+    /// Takes out the nodes that have been avoided for long enough, and waits for the next one.
+    pub(crate) fn end_avoidances(&mut self) {
+        let now = self.cluster.time;
+        while self.avoided.first().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, name)) = self.avoided.pop_first() else { break };
+            if let Some(node) = self.nodes.get_mut(&name) {
+                node.avoided = None;
+            }
+        }
+        self.index_avoidance_timer();
+    }
+
+    /// A node is forgotten.
+    pub(crate) fn remove_node(&mut self, name: &NodeName) {
+        let Some(node) = self.nodes.remove(name) else { return };
+        if let Some(until) = node.avoided {
+            self.avoided.remove(&(until, name.clone()));
+            self.index_avoidance_timer();
+        }
+    }
+
+    fn index_avoidance_timer(&mut self) {
+        let next = self.avoided.first().map(|(until, _)| *until);
+        self.timers.replace(Timer::Avoidance, &mut self.avoidance_timer, next, self.cluster.time);
     }
 
     /// Removes the deadlines of a session that ends.
@@ -175,6 +217,14 @@ impl State {
     pub(crate) fn index_retry(&mut self, session: SessionKey, task: flame_types::TaskNo, not_before: ClusterMs) {
         if not_before > self.cluster.time {
             self.timers.insert(not_before, Timer::Retry(session, task));
+        }
+    }
+
+    /// Sets what holds for a session, after a change of the configuration.
+    pub(crate) fn renew_terms(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        if let Some(app) = self.apps.get(&session.asked.spec.application) {
+            session.terms = Terms::of(&session.asked.spec, &app.row.spec, &self.cluster.config);
         }
     }
 

@@ -76,10 +76,10 @@ pub struct News {
 impl State {
     /// Sets what the others know of a session's wants and means. Says whether it has come to spare, and to wait.
     pub(crate) fn index_line(&mut self, key: SessionKey) -> (bool, bool) {
-        let (now, failures_max) = (self.cluster.time, self.cluster.config.bind_failures_max);
+        let now = self.cluster.time;
         let Some(session) = self.sessions.get_mut(&key) else { return (false, false) };
         let priority = Reverse(session.asked.spec.priority);
-        let row = &session.row;
+        let (row, failures_max) = (&session.row, session.terms.retry.refused.starts_max);
         let may_grow = row.not_before <= now && row.bind_failures < failures_max && may_be_served(row.wait.as_ref());
         let is_short = session.wanted() > session.staying() && may_grow;
         let turn = Some(row.waits_since).flatten().filter(|_| is_short && session.could_start_one());
@@ -139,6 +139,7 @@ impl State {
         let Some(app) = self.apps.get(session.app()) else { return false };
         let fits = |node: &Node| {
             node.takes_executors()
+                && self.trusts(node, session)
                 && node.executors.len() < limits::NODE_EXECUTORS_MAX
                 && session.asked.spec.resources.fits(node.free())
                 && node.row.shims.contains(&app.row.spec.shim)

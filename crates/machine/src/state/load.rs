@@ -2,7 +2,7 @@
 
 use flame_types::{ClientId, ExecutorKey, Seq, SessionKey, TaskNo, Token};
 
-use super::{App, AssignmentRow, Client, Executor, Node, Session, State};
+use super::{App, AssignmentRow, Client, Executor, Node, Session, State, Terms};
 use crate::row::{Row, RowKey, Table};
 
 /// Why rows could not be loaded: they were not written by this machine, or not all of them are there.
@@ -84,9 +84,9 @@ impl State {
                 let app = self.apps.get_mut(&asked.spec.application);
                 let app = app.ok_or_else(|| missing(format!("session {key}"), &asked.spec.application))?;
                 app.sessions.insert(key);
-                let max = asked.spec.max_instances.unwrap_or(u32::MAX).min(app.row.spec.max_instances);
+                let terms = Terms::of(&asked.spec, &app.row.spec, &self.cluster.config);
                 self.ids.insert(asked.id.clone(), key);
-                self.sessions.insert(key, Session::new(key, *asked, super::SessionRow::new(), max));
+                self.sessions.insert(key, Session::new(key, *asked, super::SessionRow::new(), terms));
             }
             (Table::Session, Row::Session(row)) => {
                 self.open_kept_bytes += row.kept_bytes;

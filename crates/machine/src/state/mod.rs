@@ -8,6 +8,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `core.rs` | [`State`] itself |
+//! | `avoidance.rs` | workers on which executors fail, and who is kept away from them |
 //! | `cluster.rs` | cluster time, counters, configuration |
 //! | `app.rs`, `session.rs`, `executor.rs`, `node.rs`, `client.rs` | one kind of thing each: its row and its derived fields |
 //! | `closed.rs` | closed sessions in the orders in which they leave |
@@ -20,6 +21,7 @@
 
 mod app;
 mod assignment;
+mod avoidance;
 mod client;
 mod closed;
 mod cluster;
@@ -34,7 +36,8 @@ mod session;
 mod timers;
 
 pub use app::{App, AppRow};
-pub use assignment::{AssignmentRow, Story, doubled};
+pub use assignment::{AssignmentRow, Story};
+pub use avoidance::{Asker, Avoidance, Circle, Trust};
 pub use client::{Client, ClientRow, KeptReply, RepliesRow};
 pub use closed::{ClosedGroup, ClosedIndex, ClosedOfApp};
 pub use cluster::ClusterRow;
@@ -44,5 +47,5 @@ pub use line::{News, Rival, Spare, Turn};
 pub use load::LoadError;
 pub use node::{Node, NodeRow};
 pub use pending::{Drained, PENDING_ENTRIES_MAX, Pending, PendingTask};
-pub use session::{ClosedRow, Session, SessionEvent, SessionRow, SessionSpecRow};
+pub use session::{ClosedRow, Session, SessionEvent, SessionRow, SessionSpecRow, Terms};
 pub use timers::{Timer, Timers};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use flame_types::{ClusterMs, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, NodeState, Resources, Shim, WallMs};
 use serde::{Deserialize, Serialize};
 
+use super::Avoidance;
 use crate::command::Host;
 
 /// A node as it lies on disk.
@@ -36,6 +37,8 @@ pub struct NodeRow {
     pub bind_failures: u32,
     /// When it said its last Hello.
     pub seen: WallMs,
+    /// Who is kept away from it for these failures, and until when.
+    pub avoidance: Avoidance,
 }
 
 /// A node in memory.
@@ -49,13 +52,16 @@ pub struct Node {
     pub allocated: Resources,
     /// What it adds to the capacity of the cluster: nothing while it is detached. Derived.
     pub counted: Resources,
+    /// Until when it is avoided, if that lies ahead: as the state lists it. Derived.
+    pub avoided: Option<ClusterMs>,
 }
 
 impl Node {
     /// A node without executors.
     #[must_use]
     pub fn new(row: NodeRow) -> Self {
-        Self { row, executors: BTreeSet::new(), allocated: Resources::ZERO, counted: Resources::ZERO }
+        let (allocated, counted) = (Resources::ZERO, Resources::ZERO);
+        Self { row, executors: BTreeSet::new(), allocated, counted, avoided: None }
     }
 
     /// What is left for further executors.
@@ -64,7 +70,7 @@ impl Node {
         self.row.capacity.saturating_minus(self.allocated)
     }
 
-    /// Whether it takes new executors.
+    /// Whether it takes new executors at all. Not from everybody, when some have failed ([`Node::trust`]).
     #[must_use]
     pub fn takes_executors(&self) -> bool {
         self.row.attached && !self.row.cordoned && !self.row.draining

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flame_types::{
-    AppName, ClusterMs, ExecutorKey, Position, SessionId, SessionKey, SessionSpec, SessionState, TaskNo, Token, WallMs,
-    limits,
+    AppName, AppSpec, ClusterMs, ExecutorKey, Position, RetryLimits, SessionId, SessionKey, SessionSpec, SessionState,
+    TaskNo, Token, WallMs, limits,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Pending, Place, Rival, Turn};
+use super::{Asker, Pending, Place, Rival, Turn};
 use crate::command::WaitReason;
+use crate::config::ClusterConfig;
 use crate::row::IdempotencyRow;
 
 /// What its user asked for. Written once.
@@ -110,6 +111,29 @@ pub struct ClosedRow {
     pub kept_bytes: u64,
 }
 
+/// What holds for a session, its own wishes first, then those of its application, then those of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Most executors it may have.
+    pub max_instances: u32,
+    /// How often what is tried again.
+    pub retry: RetryLimits,
+    /// Its tasks fail when they run longer, in milliseconds, unless they say otherwise.
+    pub task_timeout_ms: Option<u64>,
+}
+
+impl Terms {
+    /// The terms of a session.
+    #[must_use]
+    pub fn of(spec: &SessionSpec, app: &AppSpec, config: &ClusterConfig) -> Self {
+        Self {
+            max_instances: spec.max_instances.unwrap_or(u32::MAX).min(app.max_instances),
+            retry: spec.retry.or(app.retry.or(config.retry)),
+            task_timeout_ms: spec.task_timeout_ms.or(app.task_timeout_ms),
+        }
+    }
+}
+
 /// A session that is not closed, in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -143,8 +167,8 @@ pub struct Session {
     pub portioned: u64,
     /// Executors that have been idle for longer than the delay of its application. Derived.
     pub overdue: u32,
-    /// Most executors it may have: its own limit and that of its application. Derived.
-    pub max_instances: u32,
+    /// What holds for it. Derived.
+    pub terms: Terms,
     /// Executors it wants. Derived.
     pub demand: u32,
     /// The same, without what the attached workers could not hold anyway: the planner runs again when this moves, and
@@ -207,9 +231,9 @@ impl Default for SessionRow {
 }
 
 impl Session {
-    /// A session without tasks and executors; `max_instances` is its own limit and that of its application.
+    /// A session without tasks and executors.
     #[must_use]
-    pub fn new(key: SessionKey, asked: SessionSpecRow, row: SessionRow, max_instances: u32) -> Self {
+    pub fn new(key: SessionKey, asked: SessionSpecRow, row: SessionRow, terms: Terms) -> Self {
         Self {
             key,
             asked,
@@ -226,7 +250,7 @@ impl Session {
             ready: 0,
             portioned: 0,
             overdue: 0,
-            max_instances,
+            terms,
             demand: 0,
             useful: 0,
             turn: None,
@@ -241,6 +265,12 @@ impl Session {
     #[must_use]
     pub fn app(&self) -> &AppName {
         &self.asked.spec.application
+    }
+
+    /// Itself, as workers look at it.
+    #[must_use]
+    pub fn asker(&self) -> Asker<'_> {
+        Asker { session: self.key, app: self.app(), is_gang: self.batch_size() > 1 }
     }
 
     /// Executors it needs before a task may start.
@@ -274,7 +304,7 @@ impl Session {
             return 0;
         }
         let work = u32::try_from(self.work()).unwrap_or(u32::MAX);
-        let wanted = work.max(self.asked.spec.min_instances).min(self.max_instances);
+        let wanted = work.max(self.asked.spec.min_instances).min(self.terms.max_instances);
         if wanted == 0 { 0 } else { wanted.max(self.batch_size()) }
     }
 

@@ -18,6 +18,8 @@ pub enum Timer {
     Placement(SessionKey),
     /// An executor has been idle for the delay of its application.
     Idle(ExecutorKey),
+    /// A worker has been avoided for long enough.
+    Avoidance,
 }
 
 /// All deadlines that lie ahead.

@@ -8,7 +8,7 @@ use flame_types::{
 };
 
 use crate::command::Host;
-use crate::state::{App, Node, State};
+use crate::state::{App, Circle, Node, State};
 
 /// An application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,13 @@ pub struct NodeView {
     pub hello: HelloNo,
     /// When it said its last Hello.
     pub seen: WallMs,
+    /// Executors that failed to bind here since the last that did not.
+    pub bind_failures: u32,
+    /// Until when it is avoided for that, by those in `avoided_by`; when that has passed it is on trial. `None`: nobody
+    /// avoids it.
+    pub avoided_until: Option<ClusterMs>,
+    /// Who does.
+    pub avoided_by: Circle,
 }
 
 /// The cluster as a whole.
@@ -172,6 +179,8 @@ fn app_view(state: &State, app: &App) -> AppView {
 }
 
 fn node_view(node: &Node) -> NodeView {
+    let avoidance = &node.row.avoidance;
+    let is_avoided = avoidance.periods > 0;
     NodeView {
         name: node.row.name.clone(),
         state: node.state(),
@@ -187,5 +196,8 @@ fn node_view(node: &Node) -> NodeView {
         incarnation: node.row.incarnation,
         hello: node.row.hello,
         seen: node.row.seen,
+        bind_failures: node.row.bind_failures,
+        avoided_until: is_avoided.then_some(avoidance.until),
+        avoided_by: if is_avoided { avoidance.circle.clone() } else { Circle::Nobody },
     }
 }

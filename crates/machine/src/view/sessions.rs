@@ -98,7 +98,7 @@ fn live_view(state: &State, session: &Session) -> SessionView {
         key: session.key,
         id: session.asked.id.clone(),
         spec,
-        max_instances: session.max_instances,
+        max_instances: session.terms.max_instances,
         common_data_bytes: session.asked.common_data_bytes,
         state: session.row.state,
         tasks: session.row.next_task.0 - 1,

@@ -8,8 +8,8 @@ use flame_machine::command::{
 };
 use flame_machine::{Applied, ClusterConfig, Command, Order, invariants, schedule};
 use flame_types::{
-    AppName, AppSpec, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Resources, SessionId, SessionKey,
-    SessionSpec, SessionState, Shim, TaskNo, TaskOptions, Token,
+    AppName, AppSpec, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Resources, RetryLimit, RetryLimits,
+    SessionId, SessionKey, SessionSpec, SessionState, Shim, TaskNo, TaskOptions, Token,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -61,7 +61,10 @@ impl Scene {
         let mut world = World::new();
         let spec = AppSpec { delay_release_seconds: 2, ..AppSpec::default() };
         let mut commands = vec![Command::SetConfig(Box::new(ClusterConfig {
-            bind_failures_max: 1_000_000,
+            retry: RetryLimits {
+                refused: RetryLimit { starts_max: 1_000_000, ..RetryLimits::CLUSTER.refused },
+                ..RetryLimits::CLUSTER
+            },
             prefetch_max: u32::from(kind % 3),
             ..ClusterConfig::default()
         }))];

@@ -6,11 +6,12 @@
 use flame_machine::command::{
     Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Outcome, Submit, WaitReason,
 };
+use flame_machine::config::NodeAvoidance;
 use flame_machine::{Batch, ClusterConfig, Command, Item, State};
 use flame_types::{
     AppName, AppSpec, ClientId, ClosedRetention, CoordinatorId, Epoch, ExecutorKey, ExecutorState, HelloNo,
-    Incarnation, LogIndex, NodeName, Payload, Resources, Retention, RetryPolicy, Seq, SessionId, SessionKey,
-    SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
+    Incarnation, LogIndex, NodeName, Payload, Resources, Retention, Retries, Retry, RetryLimits, Seq, SessionId,
+    SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -75,9 +76,9 @@ fn next<'w>(world: &'w mut World, batch: &Batch) -> &'w mut World {
 
 /// Two applications, two workers, some sessions: so that the first random step already meets something.
 fn prelude() -> Vec<Batch> {
-    let small = RetryPolicy { crashed_starts_max: 3, lost_starts_max: 3, ..RetryPolicy::default() };
     let config = ClusterConfig {
-        retry: small,
+        retry: retry_limits(3),
+        avoidance: avoidance(1_501),
         prefetch_max: 2,
         client_window_max: 6,
         retention: retention(1),
@@ -191,15 +192,13 @@ fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
         91 => Command::EndClient { client: ClientId(1 + which % 4) },
         92 => Command::ExpireClient { client: ClientId(1 + which % 4), last: Seq(other % 6) },
         93 => {
-            let retry = RetryPolicy { crashed_starts_max: 3, lost_starts_max: 3, ..RetryPolicy::default() };
             let prefetch_max = (which % 6) as u32;
-            let bind_failures_max = 1 + (other % 3) as u32;
             let gang_patience_ms = 1 + other % 10_000;
             let client_window_max = 4 + (which % 3) as u32;
             let config = ClusterConfig {
-                retry,
+                retry: retry_limits(1 + (other % 3) as u32),
+                avoidance: avoidance(other),
                 prefetch_max,
-                bind_failures_max,
                 gang_patience_ms,
                 client_window_max,
                 retention: retention(which),
@@ -267,12 +266,51 @@ fn retention(which: u64) -> Retention {
     }
 }
 
+/// No policy allows more starts for one cause.
+pub const STARTS_MAX: u32 = 4;
+
+/// No worker is avoided for longer.
+pub const AVOIDED_MS_MAX: u64 = 11_000;
+
+/// Limits that random batches reach.
+fn retry_limits(starts_max: u32) -> RetryLimits {
+    let few = Retry { starts_max: Some(starts_max), ..Retry::default() };
+    let few = Retries { lost: few, crashed: few, refused: few, failed: few };
+    few.or(RetryLimits::CLUSTER)
+}
+
+/// A policy with some of its parts.
+fn retries(which: u64) -> Retries {
+    let part = |bit: u64| Retry {
+        starts_max: (which >> bit & 1 == 1).then_some(1 + which as u32 % STARTS_MAX),
+        backoff_ms: (which >> (bit + 1) & 1 == 1).then_some(which % 700),
+        backoff_ms_max: (which >> (bit + 2) & 1 == 1).then_some(700 + which % 5_000),
+    };
+    Retries { lost: part(1), crashed: part(3), refused: part(5), failed: part(7) }
+}
+
+/// Workers are avoided after one to three failures, for some seconds.
+fn avoidance(which: u64) -> NodeAvoidance {
+    let backoff_ms_max = 2_000 + which % (AVOIDED_MS_MAX - 2_000);
+    NodeAvoidance { failures: 1 + (which % 3) as u32, backoff_ms: which % 2_000, backoff_ms_max }
+}
+
 fn app_command(state: &State, which: u64, other: u64) -> Command {
     let name = app_name(which);
     let shim = if which % 7 == 3 { Shim::Wasm } else { Shim::Host };
     let retention = if which % 5 == 1 { retention(other) } else { Retention::default() };
     let max_instances = 1 + (other % 6) as u32;
-    let spec = AppSpec { shim, max_instances, delay_release_seconds: 5, retention, ..AppSpec::default() };
+    let retry = if which % 5 == 2 { retries(other) } else { Retries::default() };
+    let task_timeout_ms = (which % 9 == 3).then_some(1 + other % 3_000);
+    let spec = AppSpec {
+        shim,
+        max_instances,
+        delay_release_seconds: 5,
+        retention,
+        retry,
+        task_timeout_ms,
+        ..AppSpec::default()
+    };
     match (state.apps().contains_key(&name), other % 4) {
         (true, 0) => Command::Unregister { name },
         (true, 1..) => Command::Update { name, spec: Box::new(spec) },
@@ -298,6 +336,8 @@ fn spec(other: u64) -> SessionSpec {
             5 => retention(other),
             _ => Retention::default(),
         },
+        retry: if other % 4 == 2 { retries(other) } else { Retries::default() },
+        task_timeout_ms: (other % 10 == 4).then_some(1 + other % 3_000),
         common_data: other.is_multiple_of(11).then(|| Payload::from("data")),
         ..SessionSpec::new(app_name(other / 2))
     }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use flame_machine::command::{
     Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Outcome, Submit, Trim, WaitReason,
 };
+use flame_machine::config::NodeAvoidance;
 use flame_machine::{ClusterConfig, Command, State};
 use flame_types::{
     AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation,
-    LogIndex, NodeName, Payload, Position, Resources, Retention, RetryPolicy, Seq, SessionId, SessionKey, SessionSpec,
-    Shim, TaskNo, TaskOptions, TaskRetention, Token,
+    LogIndex, NodeName, Payload, Position, Resources, Retention, Retries, Retry, Seq, SessionId, SessionKey,
+    SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Token,
 };
 
 /// A line, taken apart.
@@ -201,17 +202,14 @@ fn app_spec(line: &Line<'_>) -> AppSpec {
         working_directory: line.option("dir"),
         command: line.option("command"),
         retention: retention(line).unwrap_or_default(),
+        retry: retries(line),
+        task_timeout_ms: line.option("task-timeout"),
         ..default
     }
 }
 
 fn session_spec(line: &Line<'_>) -> SessionSpec {
     let app = line.options.get("app").copied().unwrap_or("app");
-    let retry = line.option("crashes").map(|crashed_starts_max| RetryPolicy {
-        crashed_starts_max,
-        lost_starts_max: line.option("losses").unwrap_or(8),
-        ..RetryPolicy::default()
-    });
     SessionSpec {
         common_data: line.options.get("common").map(|text| Payload::from(text.as_bytes().to_vec())),
         min_instances: line.option("min").unwrap_or(0),
@@ -220,10 +218,22 @@ fn session_spec(line: &Line<'_>) -> SessionSpec {
         priority: line.option("prio").unwrap_or(0),
         resources: resources(line).unwrap_or(Resources::ZERO),
         tokens: line.options.get("secret").map(|text| ("s".to_string(), text.to_string())).into_iter().collect(),
-        retry,
+        retry: retries(line),
         retention: retention(line).unwrap_or_default(),
+        task_timeout_ms: line.option("task-timeout"),
         ..SessionSpec::new(AppName::parse(app).expect("an application name"))
     }
+}
+
+/// What a line says of retries: most starts as `losses=`, `crashes=`, `refusals=`, `fails=`, waits as `fails-wait=` and
+/// `fails-wait-max=`.
+fn retries(line: &Line<'_>) -> Retries {
+    let retry = |starts: &str| Retry {
+        starts_max: line.option(starts),
+        backoff_ms: line.option(&format!("{starts}-wait")),
+        backoff_ms_max: line.option(&format!("{starts}-wait-max")),
+    };
+    Retries { lost: retry("losses"), crashed: retry("crashes"), refused: retry("refusals"), failed: retry("fails") }
 }
 
 /// What a line says of retention, if anything.
@@ -365,7 +375,12 @@ fn config(state: &State, line: &Line<'_>) -> ClusterConfig {
     let present = state.cluster().config.clone();
     ClusterConfig {
         prefetch_max: line.option("prefetch").unwrap_or(present.prefetch_max),
-        bind_failures_max: line.option("bind-failures").unwrap_or(present.bind_failures_max),
+        retry: retries(line).or(present.retry),
+        avoidance: NodeAvoidance {
+            failures: line.option("avoid-after").unwrap_or(present.avoidance.failures),
+            backoff_ms: line.option("avoid").unwrap_or(present.avoidance.backoff_ms),
+            backoff_ms_max: line.option("avoid-max").unwrap_or(present.avoidance.backoff_ms_max),
+        },
         client_window_max: line.option("window").unwrap_or(present.client_window_max),
         gang_patience_ms: line.option("patience").unwrap_or(present.gang_patience_ms),
         retention: retention(line).map_or(present.retention, |retention| Retention {

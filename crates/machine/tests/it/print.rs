@@ -58,8 +58,9 @@ pub fn order(effect: &Effect) -> String {
         Order::Welcome { settled, lapsed: false } => format!("welcome, settled {}", tokens(settled)),
         Order::Welcome { settled, lapsed: true } => format!("welcome after its lease, settled {}", tokens(settled)),
         Order::Start { executor, session, .. } => format!("start executor {executor} for session {session}"),
-        Order::Assign { executor, session, task, attempt, token } => {
-            format!("assign token {token}: task {session}/{task} attempt {attempt} to executor {executor}")
+        Order::Assign { executor, session, task, attempt, token, timeout_ms } => {
+            let limit = timeout_ms.map(|ms| format!(" for {ms}ms")).unwrap_or_default();
+            format!("assign token {token}: task {session}/{task} attempt {attempt} to executor {executor}{limit}")
         }
         Order::Recall { tokens: list } => format!("recall {}", tokens(list)),
         Order::Cancel { tokens: list } => format!("cancel {}", tokens(list)),
@@ -199,7 +200,13 @@ fn executor(view: &view::ExecutorView) -> String {
 fn node(view: &view::NodeView) -> String {
     let flags = [(view.attached, " attached"), (view.cordoned, " cordoned"), (view.draining, " draining")];
     let flags: String = flags.into_iter().filter(|(on, _)| *on).map(|(_, text)| text).collect();
-    format!("node {} {}{flags} epoch {}: {} of {}\n", view.name, view.state, view.epoch, view.allocated, view.capacity)
+    let failures = match (view.bind_failures, view.avoided_until) {
+        (0, _) => String::new(),
+        (failures, None) => format!("; {failures} failures"),
+        (failures, Some(until)) => format!("; {failures} failures, avoided until {until} by {:?}", view.avoided_by),
+    };
+    let (name, state, epoch) = (&view.name, view.state, view.epoch);
+    format!("node {name} {state}{flags} epoch {epoch}: {} of {}{failures}\n", view.allocated, view.capacity)
 }
 
 fn app(view: &view::AppView) -> String {

@@ -5,7 +5,7 @@ use flame_types::spec::{APP_MAX_INSTANCES_DEFAULT, DELAY_RELEASE_SECONDS_DEFAULT
 use flame_types::{AppState, Shim};
 use serde::Serialize;
 
-use super::{Metadata, Retention, State, metadata, part};
+use super::{Metadata, Retention, Retries, State, metadata, part};
 use crate::FlameError;
 
 /// How a service is started, and whether it takes sessions.
@@ -63,6 +63,12 @@ pub struct ApplicationSpec {
     /// How long ended things of its sessions are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// How often things of its sessions are tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retries>,
+    /// A task of its sessions that runs longer has failed, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_timeout_ms: Option<u64>,
 }
 
 /// One variable of an environment.
@@ -114,6 +120,8 @@ impl Default for ApplicationSpec {
             url: None,
             installer: None,
             retention: None,
+            retry: None,
+            task_timeout_ms: None,
         }
     }
 }
@@ -127,6 +135,7 @@ impl ApplicationSpec {
         self.working_directory.take_if(|folder| folder.is_empty());
         self.schema.take_if(|schema| *schema == Schema::default());
         self.retention.take_if(|retention| *retention == Retention::default());
+        self.retry = self.retry.map(Retries::filled_in).filter(|retry| *retry != Retries::default());
         self.environments.sort();
         self
     }
@@ -171,6 +180,8 @@ impl From<v1::ApplicationSpec> for ApplicationSpec {
             url: spec.url,
             installer: spec.installer,
             retention: spec.retention.map(Retention::from),
+            retry: spec.retry.map(Retries::from),
+            task_timeout_ms: spec.task_timeout_ms,
         }
     }
 }
@@ -203,6 +214,8 @@ impl From<ApplicationSpec> for v1::ApplicationSpec {
             url: spec.url,
             installer: spec.installer,
             retention: spec.retention.map(v1::Retention::from),
+            retry: spec.retry.map(v1::Retries::from),
+            task_timeout_ms: spec.task_timeout_ms,
         }
     }
 }
@@ -210,6 +223,7 @@ impl From<ApplicationSpec> for v1::ApplicationSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Retry;
 
     #[test]
     fn a_specification_survives_the_wire_field_by_field() {
@@ -228,6 +242,11 @@ mod tests {
             url: Some("u".into()),
             installer: Some("binary".into()),
             retention: None,
+            retry: Some(Retries {
+                failed: Some(Retry { starts_max: Some(5), ..Retry::default() }),
+                ..Retries::default()
+            }),
+            task_timeout_ms: Some(6),
         };
         assert_eq!(ApplicationSpec::from(v1::ApplicationSpec::from(spec.clone())), spec);
     }

@@ -9,6 +9,7 @@ mod bytes;
 mod cluster;
 mod node;
 mod retention;
+mod retry;
 mod session;
 mod state;
 mod task;
@@ -17,6 +18,7 @@ pub use application::{Application, ApplicationSpec, ApplicationStatus, Environme
 pub use cluster::{Member, MemberStatus, Members, StateDigest};
 pub use node::{Executor, ExecutorSpec, ExecutorStatus, Node, NodeAddress, NodeInfo, NodeSpec, NodeStatus};
 pub use retention::Retention;
+pub use retry::{Attempt, Retries, Retry};
 pub use session::{Kept, Session, SessionSpec, SessionStatus};
 pub use state::State;
 pub use task::{Task, TaskSpec, TaskStatus};

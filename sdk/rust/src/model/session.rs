@@ -5,7 +5,7 @@ use flame_proto::v1;
 use flame_types::{Resources, SessionState};
 use serde::Serialize;
 
-use super::{Event, Metadata, Retention, State, count, events, metadata, part, resources};
+use super::{Event, Metadata, Retention, Retries, State, count, events, metadata, part, resources};
 use crate::FlameError;
 
 /// Tasks of one application, and what their executors may use.
@@ -42,6 +42,12 @@ pub struct SessionSpec {
     /// How long its ended things are kept, as far as it says so itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// How often its things are tried again, as far as it says so itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retries>,
+    /// Its tasks that run longer have failed, in milliseconds, as far as it says so itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_timeout_ms: Option<u64>,
 }
 
 impl From<v1::Kept> for Kept {
@@ -106,6 +112,8 @@ impl TryFrom<v1::Session> for Session {
                 priority: spec.priority,
                 resreq: spec.resreq.map(resources),
                 retention: spec.retention.map(Retention::from),
+                retry: spec.retry.map(Retries::from),
+                task_timeout_ms: spec.task_timeout_ms,
             },
             status: SessionStatus {
                 state: status.state.into(),

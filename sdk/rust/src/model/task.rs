@@ -5,7 +5,7 @@ use flame_proto::v1;
 use flame_types::{TaskNo, TaskState};
 use serde::Serialize;
 
-use super::{Event, Metadata, State, events, metadata, part};
+use super::{Attempt, Event, Metadata, State, events, metadata, part};
 use crate::FlameError;
 
 /// One piece of work of a session.
@@ -48,6 +48,9 @@ pub struct TaskStatus {
     /// What happened to it, oldest first. Lists leave it out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
+    /// Its starts, the last ones, the last one last; only in the answer to [`crate::Connection::get_task`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
 }
 
 impl Task {
@@ -96,6 +99,7 @@ impl TryFrom<v1::Task> for Task {
                 creation_time: status.creation_time,
                 completion_time: status.completion_time,
                 events: events(status.events),
+                attempts: status.attempts.into_iter().map(Attempt::from).collect(),
             },
         })
     }

@@ -1,5 +1,6 @@
 //! One property per file: each runs random batches and looks at one thing that must always hold.
 
+mod avoidance;
 mod bound;
 mod capacity;
 mod closed;
@@ -13,5 +14,6 @@ mod reachable;
 mod refused;
 mod repeated;
 mod replay;
+mod retries;
 mod time;
 mod tokens;

@@ -20,7 +20,7 @@ proptest! {
             invariants::tokens(&world.state).map_err(TestCaseError::fail)?;
             prop_assert!(world.state.cluster().next_token >= before);
             for effect in applied.effects {
-                let Order::Assign { executor, session, task, attempt, token } = effect.order else { continue };
+                let Order::Assign { executor, session, task, attempt, token, .. } = effect.order else { continue };
                 let meaning = (executor, session, task, attempt);
                 let highest = meant.last_key_value().map_or(Token(0), |(token, _)| *token);
                 match meant.get(&token) {
