@@ -29,6 +29,10 @@ pub struct Arguments {
     /// Id of this coordinator among coordinator.members.
     #[arg(long)]
     id: Option<u64>,
+    /// Peer addresses of members of a running cluster: wait until one of them adds this coordinator
+    /// (flmctl cluster add). Instead of coordinator.members.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    join: Vec<String>,
     /// Folder of its log, state and identity.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -92,6 +96,7 @@ impl Arguments {
         let data_dir = self.data_dir.as_ref().map(|path| path.display());
         Flags::default()
             .set("coordinator.id", "--id", self.id)
+            .set_list("coordinator.join", "--join", self.join.iter().cloned())
             .set("coordinator.data_dir", "--data-dir", data_dir)
             .set("coordinator.listen.client", "--listen-client", self.listen_client.as_ref())
             .set("coordinator.listen.worker", "--listen-worker", self.listen_worker.as_ref())
@@ -109,6 +114,7 @@ fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
             peer: member.peer.to_string(),
             client: member.client.to_string(),
             worker: member.worker.to_string(),
+            ..MemberNode::default()
         };
         (member.id, node)
     });
@@ -140,6 +146,13 @@ fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
         },
         members: members.collect(),
         disk_floor: section.disk_floor,
+        join: section.join.iter().map(ToString::to_string).collect(),
+        own: MemberNode {
+            peer: section.listen.peer.to_string(),
+            client: section.listen.client.to_string(),
+            worker: section.listen.worker.to_string(),
+            ..MemberNode::default()
+        },
         memory: Memory::new(section.memory).map_err(|error| Exit::Usage(error.to_string()))?,
         profile: match section.profile {
             flame_config::Profile::Default => Profile::Default,

@@ -32,6 +32,9 @@ pub enum Exit {
     /// The disk holds less than this node has promised, or is not the one that the cluster knows.
     #[error("{0}")]
     Quarantine(String),
+    /// The cluster has removed this node.
+    #[error("{0}")]
+    Removed(String),
     /// Storage failed while running: the outcome of the last write is unknown, or rows cannot be read.
     #[error("storage failed and this node has stopped: {0}; check the disk, then start it again")]
     StorageFailed(String),
@@ -58,6 +61,7 @@ impl Exit {
             Self::Quarantine(_) => 13,
             Self::StorageFailed(_) => 14,
             Self::DiskFull(_) => 15,
+            Self::Removed(_) => 16,
         })
     }
 
@@ -82,8 +86,9 @@ impl From<Cause> for Exit {
             Cause::Failed(why) => Self::StorageFailed(why),
             Cause::DamagedRows(why) => Self::damaged_rows(&why),
             Cause::DamagedLog(why) => Self::damaged_log(&why),
-            Cause::Replaced(why) => Self::Quarantine(why),
             Cause::Full(why) => Self::DiskFull(why),
+            Cause::Replaced(why) | Cause::RolledBack(why) => Self::Quarantine(why),
+            Cause::Removed(why) => Self::Removed(why),
         }
     }
 }

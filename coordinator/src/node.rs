@@ -52,8 +52,12 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Where it listens.
     pub listen: Listen,
-    /// All members with the addresses by which others reach them.
+    /// All members with the addresses by which others reach them; none when `join` names some.
     pub members: Vec<(CoordinatorId, MemberNode)>,
+    /// Peer addresses of members of the cluster that this node asks to be added to.
+    pub join: Vec<String>,
+    /// Where this node listens, as it tells whoever adds it.
+    pub own: MemberNode,
     /// Raft's timing.
     pub profile: Profile,
     /// How much memory it takes.
@@ -268,6 +272,8 @@ impl Parts {
 fn raft_options(options: &Options, metrics: ConsensusMetrics) -> consensus::Options {
     let mut raft = consensus::Options::new(options.id, options.cluster_id.clone(), options.data_dir.clone());
     raft.members.clone_from(&options.members);
+    raft.join.clone_from(&options.join);
+    raft.own.clone_from(&options.own);
     raft.profile = options.profile;
     raft.memory = options.memory;
     raft.metrics = metrics;

@@ -27,6 +27,12 @@ pub enum Cause {
     /// The cluster knows another disk under this node's id. This one has promised nothing and must not vote.
     #[error("{0}")]
     Replaced(String),
+    /// A peer remembers more of this disk than it holds: it is an old copy. It must not vote.
+    #[error("{0}")]
+    RolledBack(String),
+    /// The cluster has removed this node.
+    #[error("{0}")]
+    Removed(String),
 }
 
 /// Raised once. Cheap to clone; all clones are the same flag.

@@ -9,14 +9,17 @@
 //!   costs a microsecond and survives the death of the process exactly; every [`FLOOR_SYNC_GROUPS`] groups it is synced,
 //!   which is what a power cut leaves. A truncation lowers it durably *before* the log is truncated.
 //!
-//! An old copy of a whole disk brings its old floors along; against that, each node remembers what its peers had
-//! reached ([`PeerMemory`]).
+//! An old copy of a whole disk brings its old floors along. Against that each node remembers of its peers how often their
+//! disks were opened, which opening it has met, and what they have acknowledged to it ([`PeerMemory`]). Every opening is a
+//! *life*: it has the next incarnation and a random number, so that two copies of one disk, which come to the same
+//! incarnation, are still two.
 //!
 //! **Invariant:** a floor never exceeds what the log holds durably.
 //! **Invariant:** below a floor the node does not vote, does not campaign, does not serve: [`Error::Quarantine`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flame_types::{CoordinatorId, LogIndex};
@@ -48,8 +51,10 @@ pub struct PeerMemory {
     pub store_id: Uuid,
     /// The highest incarnation seen.
     pub incarnation: u64,
-    /// The highest log index it has acknowledged, as far as it was noted.
+    /// The highest log index that it has acknowledged to this node and that is committed, as far as it was noted.
     pub matched: LogIndex,
+    /// The random number of that incarnation.
+    pub life: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,6 +82,10 @@ struct Inner {
 #[derive(Debug)]
 pub struct Identity {
     path: PathBuf,
+    /// Of this opening.
+    life: u64,
+    /// The last index that is surely here; 0 for none. The acknowledged floor, for those who must not wait for the disk.
+    held: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -94,7 +103,9 @@ impl Identity {
             Found::Nothing | Found::Damaged(_) => fresh(expected),
         };
         let inner = Inner { slots, record, unsynced_groups: 0, failure: None };
-        let identity = Self { path, inner: Mutex::new(inner) };
+        let (life, _) = Uuid::new_v4().as_u64_pair();
+        let held = AtomicU64::new(inner.record.acknowledged_floor.map_or(0, |index| index.0));
+        let identity = Self { path, life, held, inner: Mutex::new(inner) };
         identity.lock().save()?;
         crate::files::sync_dir(root)?;
         Ok(identity)
@@ -110,6 +121,19 @@ impl Identity {
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.lock().record.incarnation
+    }
+
+    /// The random number of this opening.
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// The last index that this disk surely holds, as far as it was reported durable or found at the start; 0 for none.
+    /// Never waits.
+    #[must_use]
+    pub fn held(&self) -> LogIndex {
+        LogIndex(self.held.load(Ordering::Acquire))
     }
 
     /// The cluster this disk belongs to.
@@ -156,6 +180,29 @@ impl Identity {
     #[must_use]
     pub fn peer(&self, node: CoordinatorId) -> Option<PeerMemory> {
         self.lock().record.peers.get(&node).copied()
+    }
+
+    /// Everybody who is remembered.
+    #[must_use]
+    pub fn peers(&self) -> Vec<CoordinatorId> {
+        self.lock().record.peers.keys().copied().collect()
+    }
+
+    /// Notes what others have acknowledged to this node. Not synced: the next write that is takes it along, and the death of
+    /// the process alone loses nothing. Says nothing of nodes that are not remembered, and never lowers anything.
+    ///
+    /// # Errors
+    /// A failed write, whose outcome is unknown.
+    pub fn note_matched(&self, matched: impl IntoIterator<Item = (CoordinatorId, LogIndex)>) -> Result<(), Error> {
+        let mut inner = self.lock();
+        let mut changed = false;
+        for (node, index) in matched {
+            if let Some(memory) = inner.record.peers.get_mut(&node).filter(|memory| memory.matched < index) {
+                memory.matched = index;
+                changed = true;
+            }
+        }
+        if changed { inner.note() } else { Ok(()) }
     }
 
     /// Remembers another node, durably. Does nothing if nothing changed.
@@ -214,6 +261,8 @@ impl Identity {
             let have = vote.map_or("none".into(), ToString::to_string);
             return Err(Error::Quarantine(format!("vote {floor} was given, the log holds {have}")));
         }
+        // A power cut may have left an older floor than the log itself.
+        self.held.fetch_max(last.map_or(0, |last| last.index), Ordering::AcqRel);
         Ok(())
     }
 
@@ -224,6 +273,7 @@ impl Identity {
             return Ok(());
         }
         inner.record.acknowledged_floor = Some(index);
+        self.held.fetch_max(index.0, Ordering::AcqRel);
         inner.unsynced_groups += 1;
         if inner.unsynced_groups >= FLOOR_SYNC_GROUPS { inner.save() } else { inner.note() }
     }

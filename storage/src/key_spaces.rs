@@ -32,6 +32,9 @@ pub const APPLIED: &[u8] = b"applied";
 /// State meta: the membership at that log id.
 pub const MEMBERSHIP: &[u8] = b"membership";
 
+/// State meta: the highest id that any member has ever had, up to that log id.
+pub const HIGHEST_MEMBER: &[u8] = b"highest-member";
+
 /// Key of an entry.
 #[must_use]
 pub fn entry_key(index: u64) -> [u8; 8] {

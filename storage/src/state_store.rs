@@ -9,6 +9,7 @@
 //! **Invariant:** damage does not travel: every row of a checkpoint is read before anybody may have it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamily, DB, ErrorKind, FlushOptions, Options, ReadOptions, ReadTier, WriteBatch, WriteOptions};
 
 use crate::figures::DatabaseFigures;
-use crate::key_spaces::{APPLIED, BULK, FORMAT, LIVE, MEMBERSHIP, META};
+use crate::key_spaces::{APPLIED, BULK, FORMAT, HIGHEST_MEMBER, LIVE, MEMBERSHIP, META};
 use crate::on_disk_version::OnDiskVersion;
 use crate::snapshot::{ROWS, SnapshotManifest, bad, file_path};
 use crate::state_directory::{self, Database};
@@ -102,6 +103,8 @@ pub struct StateStore {
     reader: RowReader,
     /// Held during every change, so that a write and an installation cannot meet.
     position: Mutex<Position>,
+    /// As the rows say; here too, so that it can be asked while a write waits.
+    highest_member: AtomicU64,
 }
 
 impl std::fmt::Debug for StateStore {
@@ -121,10 +124,11 @@ impl StateStore {
         state_directory::clean(&root, number)?;
         let database = Database::open(state_directory::path(&root, number), options.memtable_bytes, &options.buffers)?;
         let (applied, membership) = contents(&database)?;
+        let highest_member = AtomicU64::new(highest_member(&database)?);
         tracing::info!(dir = %root.display(), number, ?applied, "state rows opened");
         let position = Position { applied, membership, number, failure: None };
         let reader = RowReader::new(database, options.fatal.clone());
-        Ok(Self { root, options, reader, position: Mutex::new(position) })
+        Ok(Self { root, options, reader, position: Mutex::new(position), highest_member })
     }
 
     /// The log id the rows stand for, and the membership at that point.
@@ -132,6 +136,13 @@ impl StateStore {
     pub fn applied(&self) -> (Option<LogId>, StoredMembership) {
         let position = self.lock();
         (position.applied, position.membership.clone())
+    }
+
+    /// The highest id that any member has ever had; 0 before there was one. Ids are never given out again, so whoever has
+    /// a lower one and is no member has been one, or never will be. Never waits.
+    #[must_use]
+    pub fn highest_member(&self) -> u64 {
+        self.highest_member.load(Ordering::Acquire)
     }
 
     /// Writes the rows of an entry, or of several, together with the log id they bring the state to.
@@ -178,8 +189,10 @@ impl StateStore {
         }
         let meta = database.family(META);
         batch.put_cf(meta, APPLIED, codec::encode_plain(&applied));
+        let highest_member = highest_of(membership, self.highest_member());
         if let Some(membership) = membership {
             batch.put_cf(meta, MEMBERSHIP, codec::encode_plain(membership));
+            batch.put_cf(meta, HIGHEST_MEMBER, codec::encode_plain(&highest_member));
         }
         if position.applied.is_none() {
             batch.put_cf(meta, FORMAT, codec::encode_plain(&OnDiskVersion::CURRENT));
@@ -194,6 +207,7 @@ impl StateStore {
             Err(error) => return Err(self.stop(&mut position, database.cause("rows", &error))),
         }
         position.applied = Some(applied);
+        self.highest_member.store(highest_member, Ordering::Release);
         if let Some(membership) = membership {
             position.membership = membership.clone();
         }
@@ -311,12 +325,14 @@ impl StateStore {
                 tracing::warn!(%error, "the next start removes it");
             }
         })?;
+        let highest_member = highest_member(&database).map_err(|error| bad(error.to_string()))?;
         // Whether the pointer has moved is unknown after an error; writing on would be lost if it has.
         state_directory::switch(&self.root, number).map_err(|error| {
             self.stop(&mut position, Cause::Failed(format!("state: pointer to a snapshot: {error}")))
         })?;
         let old = self.reader.replace(database);
         old.replaced();
+        self.highest_member.store(highest_member, Ordering::Release);
         position.applied = manifest.applied;
         position.membership = manifest.membership.clone();
         position.number = number;
@@ -388,6 +404,16 @@ fn contents(database: &Database) -> Result<(Option<LogId>, StoredMembership), Er
     let applied = database.meta_value(APPLIED)?;
     let membership = database.meta_value(MEMBERSHIP)?.unwrap_or_default();
     Ok((applied, membership))
+}
+
+fn highest_member(database: &Database) -> Result<u64, Error> {
+    Ok(database.meta_value(HIGHEST_MEMBER)?.unwrap_or_default())
+}
+
+/// The same with the members of a new membership.
+fn highest_of(membership: Option<&StoredMembership>, before: u64) -> u64 {
+    let ids = membership.iter().flat_map(|membership| membership.nodes()).map(|(id, _)| *id);
+    ids.fold(before, u64::max)
 }
 
 /// What a checkpoint stands for. Writes went on while it was made, so only its own files know. Reads all of them.

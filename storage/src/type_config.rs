@@ -8,6 +8,7 @@ use std::fmt;
 use bytes::Bytes;
 use openraft::alias::{LeaderIdOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 openraft::declare_raft_types!(
     /// Raft as this project runs it: plain terms (one leader a term), entries of opaque bytes, and no response through
@@ -60,7 +61,7 @@ impl fmt::Display for EntryData {
     }
 }
 
-/// Where a member listens, as "host:port".
+/// Where a member listens, as "host:port", and whose disk it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MemberNode {
     /// For the other members.
@@ -69,6 +70,9 @@ pub struct MemberNode {
     pub client: String,
     /// For workers.
     pub worker: String,
+    /// The random id of its store when it became a member: under its id no other disk is ever believed. Nil in the
+    /// configuration, where nobody knows it yet.
+    pub store_id: Uuid,
 }
 
 impl fmt::Display for MemberNode {

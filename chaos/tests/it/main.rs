@@ -8,6 +8,7 @@ mod flmctl;
 mod goodbye;
 mod leader_news;
 mod lease;
+mod membership;
 mod metrics;
 mod no_quorum;
 mod power_cut;

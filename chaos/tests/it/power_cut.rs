@@ -77,8 +77,8 @@ async fn without_syncing_the_same_power_cut_loses_acknowledged_tasks() -> Result
 
 /// How the loss shows. It is an error if there is none, or if something else goes wrong.
 async fn loss(run: &mut Run) -> Result<String> {
-    if let Err(refused) = run.cluster.start_all_coordinators().await {
-        // A coordinator that sees by itself that it has less than it promised says so by its exit code.
+    if let Err(refused) = begin_again(run).await {
+        // A coordinator that sees that it has less than it promised, or hears it from its peers, says so by its exit code.
         let ids = run.cluster.coordinator_ids();
         let codes: Vec<_> = ids.into_iter().filter_map(|id| run.cluster.exit_code(id)).collect();
         if codes.iter().any(|code| [EXIT_DAMAGED, EXIT_QUARANTINE].contains(code)) {
@@ -86,7 +86,6 @@ async fn loss(run: &mut Run) -> Result<String> {
         }
         return Err(refused);
     }
-    run.cluster.leader().await?;
     let history = match run.history().await {
         Ok(history) => history,
         Err(gone) if matches!(gone.downcast_ref(), Some(FlameError::NotFound(_))) => {
@@ -98,6 +97,11 @@ async fn loss(run: &mut Run) -> Result<String> {
         0 => bail!("nothing is lost of {TASKS}: this procedure cannot tell a synced log from one that is not"),
         lost => Ok(format!("{lost} acknowledged tasks are lost")),
     }
+}
+
+async fn begin_again(run: &mut Run) -> Result<()> {
+    run.cluster.start_all_coordinators().await?;
+    run.cluster.leader().await.map(drop)
 }
 
 /// Acknowledged tasks that a node does not have. (Some of the others may still run; that is no loss.)

@@ -53,6 +53,7 @@ impl Cluster for ClusterService {
             leader: view.leader.map_or(0, |id| id.0),
             self_: view.self_id.0,
             term: view.term.0,
+            changing: view.changing,
         }))
     }
 

@@ -15,6 +15,7 @@
 //! | [`frontend`] | `flame.v1.Frontend`, one file per noun |
 //! | [`stream`] | `flame.ha.v1.Sessions`: many tasks on one stream |
 //! | [`cluster`] | `flame.ha.v1.Cluster` |
+//! | [`membership`] | `flame.ha.v1.Membership` |
 //! | [`health`] | `grpc.health.v1.Health`: liveness, readiness, leader |
 //! | [`read`] | sessions and tasks of this node, from memory and from rows |
 //! | [`call`] | what a call brings along: its deadline, its generation |
@@ -28,6 +29,7 @@ pub mod dialect;
 pub mod errors;
 pub mod frontend;
 pub mod health;
+pub mod membership;
 mod outbox;
 pub mod read;
 mod routes;

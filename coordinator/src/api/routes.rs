@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use flame_proto::ha::cluster_server::ClusterServer;
+use flame_proto::ha::membership_server::MembershipServer;
 use flame_proto::v1::frontend_server::FrontendServer;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 use super::cluster::ClusterService;
 use super::frontend::FrontendService;
 use super::health::HealthService;
+use super::membership::MembershipService;
 use super::stream::SessionsService;
 use crate::drive::gateway::Gateway;
 use crate::drive::hub::Hub;
@@ -28,7 +30,8 @@ pub fn routes(gateway: Gateway, hub: Hub, data_dir: PathBuf, stop: CancellationT
     let cluster = ClusterService::new(gateway.clone(), hub, data_dir);
     let health = HealthService::new(gateway.clone(), stop);
     let routes = Routes::new(frontend_server(gateway.clone()))
-        .add_service(SessionsService::server(gateway))
+        .add_service(SessionsService::server(gateway.clone()))
+        .add_service(MembershipServer::new(MembershipService::new(gateway)))
         .add_service(ClusterServer::new(cluster))
         .add_service(HealthServer::new(health));
     with_reflection(routes)

@@ -3,7 +3,10 @@
 //!
 //! The lowest listed node begins, and only after every other listed node has answered that it is empty and lists the
 //! same members. So two halves of a misconfigured list can never begin two clusters. The other nodes need do nothing:
-//! they hear of the cluster through the log.
+//! they hear of the cluster through the log. The first entry names the disk of each, as it has just answered: from the
+//! first vote on nobody believes another one.
+//!
+//! **Invariant:** a node that waits to be added lists nobody and begins nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +14,13 @@ use std::time::Duration;
 
 use flame_proto::ha::bootstrap_client::BootstrapClient;
 use flame_proto::ha::bootstrap_server::{Bootstrap, BootstrapServer};
-use flame_proto::ha::{ProbeReply, ProbeRequest};
+use flame_proto::ha::{self, ProbeReply, ProbeRequest};
 use flame_storage::{Identity, MemberNode};
 use flame_types::{CoordinatorId, LogIndex};
 use openraft::errors::{InitializeError, RaftError};
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
+use uuid::Uuid;
 
 use super::RaftHandle;
 use super::error::BootstrapError;
@@ -50,6 +54,15 @@ pub fn members_token(members: &[(CoordinatorId, MemberNode)]) -> u64 {
     token
 }
 
+/// How a node comes into a cluster that exists already.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Join {
+    /// Where members are asked; empty for a node that is listed.
+    pub(super) addresses: Vec<String>,
+    /// Where this node listens.
+    pub(super) own: MemberNode,
+}
+
 /// Answers probes and begins the cluster.
 #[derive(Clone)]
 pub struct BootstrapService {
@@ -59,6 +72,8 @@ pub struct BootstrapService {
     pub(super) identity: Arc<Identity>,
     /// As listed in the configuration.
     pub(super) members: Arc<Vec<(CoordinatorId, MemberNode)>>,
+    /// Whom this node asks to be added, and where it listens itself.
+    pub(super) join: Arc<Join>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) applied: watch::Receiver<LogIndex>,
 }
@@ -81,7 +96,7 @@ impl BootstrapService {
 
     /// Whether it is this node that begins the cluster.
     pub(super) fn is_first(&self) -> bool {
-        self.members.iter().all(|(id, _)| *id >= self.gate.id())
+        !self.members.is_empty() && self.members.iter().all(|(id, _)| *id >= self.gate.id())
     }
 
     /// All listed members but this one.
@@ -99,16 +114,22 @@ impl BootstrapService {
             if !self.is_empty().await? {
                 return Ok(());
             }
-            if self.all_agree().await? {
-                return self.initialize().await;
+            if let Some(stores) = self.all_agree().await? {
+                return self.initialize(&stores).await;
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(ROUND_WAIT_MAX);
         }
     }
 
-    async fn initialize(&self) -> Result<(), BootstrapError> {
-        let members: BTreeMap<u64, MemberNode> = self.members.iter().map(|(id, node)| (id.0, node.clone())).collect();
+    /// `stores`: of all others.
+    async fn initialize(&self, stores: &BTreeMap<CoordinatorId, Uuid>) -> Result<(), BootstrapError> {
+        let own = self.identity.store_id();
+        let member = |(id, node): &(CoordinatorId, MemberNode)| {
+            let store_id = stores.get(id).copied().unwrap_or(own);
+            (id.0, MemberNode { store_id, ..node.clone() })
+        };
+        let members: BTreeMap<u64, MemberNode> = self.members.iter().map(member).collect();
         tracing::info!(members = members.len(), "beginning the cluster");
         match self.raft.initialize(members).await {
             Ok(()) => {}
@@ -120,50 +141,104 @@ impl BootstrapService {
         self.identity.set_bootstrapped().map_err(|error| BootstrapError::Failed(error.to_string()))
     }
 
-    /// Asks all others, at the same time.
-    async fn all_agree(&self) -> Result<bool, BootstrapError> {
+    /// Asks all others, at the same time. Gives their stores when all agree; `None`: not all are there yet.
+    async fn all_agree(&self) -> Result<Option<BTreeMap<CoordinatorId, Uuid>>, BootstrapError> {
         let answers = futures::future::join_all(self.others().map(|(id, node)| self.probe(*id, node))).await;
-        answers.into_iter().try_fold(true, |all, answer| answer.map(|agrees| all && agrees))
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let stores = self.others().zip(answers).map(|((id, _), store)| Some((*id, store?)));
+        Ok(stores.collect())
     }
 
-    /// Whether a peer is there, empty, and of the same mind. `false`: not there yet.
-    async fn probe(&self, peer: CoordinatorId, node: &MemberNode) -> Result<bool, BootstrapError> {
-        let Some(reply) = self.ask(peer, node).await? else { return Ok(false) };
+    /// The store of a peer that is empty and of the same mind. `None`: not there yet.
+    async fn probe(&self, peer: CoordinatorId, node: &MemberNode) -> Result<Option<Uuid>, BootstrapError> {
+        let Some(reply) = self.ask(peer, node).await? else { return Ok(None) };
         if reply.members_token != members_token(&self.members) {
             return Err(BootstrapError::MembersDiffer { peer });
         }
-        if reply.empty { Ok(true) } else { Err(BootstrapError::ClusterExists { peer }) }
+        if !reply.empty {
+            return Err(BootstrapError::ClusterExists { peer });
+        }
+        let store = reply.header.as_ref().and_then(|header| Uuid::parse_str(&header.store_id).ok());
+        let refused = || BootstrapError::Refused { peer, reason: "it does not say which disk it has".to_owned() };
+        store.map(Some).ok_or_else(refused)
     }
 
-    /// Asks a listed member how it stands. `None`: it is not there, or too slow.
+    /// Asks another coordinator how it stands. `None`: it is not there, or too slow.
     pub(super) async fn ask(
         &self,
         peer: CoordinatorId,
         node: &MemberNode,
     ) -> Result<Option<ProbeReply>, BootstrapError> {
         let refused = |reason: String| BootstrapError::Refused { peer, reason };
-        let Some(kept) = self.channels.of(peer.0, &node.peer) else {
-            return Err(refused(format!("{:?} is not an address", node.peer)));
-        };
-        let question = ProbeRequest {
+        let question = ProbeRequest { header: Some(self.gate.header_to(peer.0)), ..self.question() };
+        let reply = self.put(peer, &node.peer, question).await?;
+        match reply {
+            Some(reply) if reply.id != peer.0 => {
+                Err(refused(format!("at its address coordinator {} answers", reply.id)))
+            }
+            reply => Ok(reply),
+        }
+    }
+
+    /// A question without a header.
+    pub(super) fn question(&self) -> ProbeRequest {
+        ProbeRequest {
             cluster_id: self.gate.cluster_id().to_owned(),
             from: self.gate.id().0,
             members_token: members_token(&self.members),
-            header: Some(self.gate.header_to(peer.0)),
+            header: None,
             holds_log: self.holds_log(),
+            joins: false,
+        }
+    }
+
+    /// Puts a question to whoever is at an address, over the connections that are kept for `peer`.
+    pub(super) async fn put(
+        &self,
+        peer: CoordinatorId,
+        address: &str,
+        question: ProbeRequest,
+    ) -> Result<Option<ProbeReply>, BootstrapError> {
+        let refused = |reason: String| BootstrapError::Refused { peer, reason };
+        let Some(kept) = self.channels.of(peer.0, address) else {
+            return Err(refused(format!("{address:?} is not an address")));
         };
         let mut client = BootstrapClient::new(kept.questions);
-        let reply = match tokio::time::timeout(PROBE_MAX, client.probe(question)).await {
-            Ok(Ok(reply)) => reply.into_inner(),
-            Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
-                return Err(refused(status.message().to_owned()));
-            }
-            Ok(Err(_)) | Err(_) => return Ok(None),
-        };
-        if reply.id != peer.0 {
-            return Err(refused(format!("at its address coordinator {} answers", reply.id)));
+        match tokio::time::timeout(PROBE_MAX, client.probe(question)).await {
+            Ok(Ok(reply)) => Ok(Some(reply.into_inner())),
+            Ok(Err(status)) if status.code() == Code::FailedPrecondition => Err(refused(status.message().to_owned())),
+            Ok(Err(_)) | Err(_) => Ok(None),
         }
-        Ok(Some(reply))
+    }
+
+    /// What this node tells of itself, whoever asks.
+    async fn answer(&self, to: CoordinatorId) -> Result<ProbeReply, Status> {
+        let empty = self.is_empty().await.map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        let gate = &self.gate;
+        let waits = !self.join.addresses.is_empty() && !self.holds_log();
+        Ok(ProbeReply {
+            id: gate.id().0,
+            empty,
+            members_token: members_token(&self.members),
+            cluster_id: gate.cluster_id().to_owned(),
+            header: Some(gate.header_to(to.0)),
+            holds_log: self.holds_log(),
+            leads: self.leadership.borrow().is_self && gate.directory.is_in_log(to),
+            next_id: gate.directory.next_id().0,
+            client_endpoint: self.join.own.client.clone(),
+            worker_endpoint: self.join.own.worker.clone(),
+            waits,
+            ..ProbeReply::default()
+        })
+    }
+
+    fn members_by_log(&self) -> Vec<ha::KnownMember> {
+        let known = |(id, node): (CoordinatorId, MemberNode)| ha::KnownMember {
+            id: id.0,
+            peer_endpoint: node.peer,
+            store_id: node.store_id.to_string(),
+        };
+        self.gate.directory.by_log().into_iter().map(known).collect()
     }
 }
 
@@ -173,22 +248,22 @@ impl Bootstrap for BootstrapService {
         let question = request.into_inner();
         let from = CoordinatorId(question.from);
         self.gate.check_cluster(&question.cluster_id)?;
-        self.gate.check_member(from)?;
-        let holds_log = self.holds_log();
         // A release before this field does not introduce itself.
-        if let Some(header) = &question.header {
-            let remember = Remember::if_both(holds_log, question.holds_log);
-            self.gate.meet(from, header, remember);
+        let header = question.header.unwrap_or_default();
+        let (standing, reason) = self.gate.standing(from, &header);
+        // Who was removed is told so, and who wants to be added is nobody yet.
+        if standing != ha::Standing::Removed && !question.joins {
+            self.gate.check_may_ask(from)?;
+            if !header.store_id.is_empty() {
+                self.gate.meet(from, &header, Remember::if_both(self.holds_log(), question.holds_log));
+            }
         }
-        let empty = self.is_empty().await.map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        let members = if question.joins { self.members_by_log() } else { Vec::new() };
         Ok(Response::new(ProbeReply {
-            id: self.gate.id().0,
-            empty,
-            members_token: members_token(&self.members),
-            cluster_id: self.gate.cluster_id().to_owned(),
-            header: Some(self.gate.header_to(question.from)),
-            holds_log,
-            leads: self.leadership.borrow().is_self && self.gate.is_in_log(from),
+            standing: standing.into(),
+            reason: reason.map(|reason| reason.to_string()).unwrap_or_default(),
+            members,
+            ..self.answer(from).await?
         }))
     }
 }

@@ -1,24 +1,33 @@
 //! Who may speak to this node, and how it introduces itself.
 //!
 //! Every stream and every question between coordinators begins with a header: cluster, both ends, the random id of the
-//! sender's store, and the store that the sender has always met under the receiver's id. The first time a peer is heard
-//! its store id is written down; from then on only that store is believed. A node whose disk was wiped has another one:
-//! its old votes are forgotten, so it must not vote again under the same id. It learns so from the headers of the
+//! sender's store, how often that was opened and what it holds, and the store that the sender knows under the receiver's
+//! id. The log names the store of every member, so only that store is believed under its id; before there is a log, the
+//! first one that is met is written down. What a disk has promised before it was wiped, or since it was copied, nobody
+//! knows: such a node must not vote again under the same id ([`lives`](super::lives)). It learns so from the headers of the
 //! others, and lets nothing in that is meant for the disk it had (see [`meeting`](super::meeting) for its end).
+//!
+//! Members may speak ([`directory`](super::directory)). A node whose log is behind may not have heard of the member that
+//! speaks: one with a higher id than any it has heard of is let in if it names this node's store, which it has met. A node
+//! that waits to be added lets in whom the members at the addresses in its configuration have named.
 //!
 //! **Invariant:** nothing of a message is looked at before its header was admitted.
 //! **Invariant:** what is meant for another store of this node is not taken, whatever this node holds.
+//! **Invariant:** whoever was removed is not let in again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use flame_proto::ha::PeerHeader;
-use flame_storage::{Error as StorageError, Fatal, Identity, PeerMemory};
+use flame_proto::ha::{self, PeerHeader};
+use flame_storage::Identity;
 use flame_types::{CoordinatorId, LogIndex};
+use tokio::sync::{Notify, watch};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::complaints::{Complaints, Occasion};
+use super::directory::{Directory, Place};
+use super::lives::Lives;
+pub(super) use super::lives::Remember;
 
 /// Why a message was refused. Always certain, never worth repeating before somebody has changed a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +54,25 @@ pub enum Refused {
     /// Not a member.
     #[error("coordinator {0} is not a member of this cluster")]
     NotMember(CoordinatorId),
+    /// Was a member once, and the ids of members are given out once.
+    #[error(
+        "coordinator {id} is no member of this cluster any more; what was removed comes back under a new id, with an empty \
+         directory: the lowest that is free is {next}"
+    )]
+    Removed {
+        /// The sender.
+        id: CoordinatorId,
+        /// The lowest id that was never taken.
+        next: CoordinatorId,
+    },
+    /// The sender's disk is an old copy.
+    #[error("coordinator {id} has an old copy of its disk, or a part of it: {why}; replace it by one under a new id")]
+    RolledBack {
+        /// The sender.
+        id: CoordinatorId,
+        /// How it shows.
+        why: String,
+    },
     /// The sender has lost its disk, or was given another one.
     #[error("coordinator {0} has another store than before: its disk was wiped; let it rejoin under a new id")]
     OtherStore(CoordinatorId),
@@ -73,47 +101,31 @@ impl From<Refused> for Status {
     }
 }
 
-/// Whether a store that was never met is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Remember {
-    /// It takes part.
-    Always,
-    /// It has nothing of the log yet. It may have been given another disk by the time it takes part.
-    Never,
-}
-
-impl Remember {
-    /// Those of nodes that both have something of the log are written down.
-    pub(super) fn if_both(this: bool, other: bool) -> Self {
-        if this && other { Self::Always } else { Self::Never }
-    }
-}
-
 /// Checks and writes headers.
 pub(super) struct Gate {
     cluster_id: String,
     id: CoordinatorId,
     identity: Arc<Identity>,
-    fatal: Fatal,
-    /// As listed in the configuration.
-    listed: BTreeSet<CoordinatorId>,
-    /// As the log says.
-    members: Mutex<BTreeSet<CoordinatorId>>,
-    /// Store ids that were seen, read from the identity once.
-    stores: Mutex<BTreeMap<CoordinatorId, Uuid>>,
+    /// What the rows stand for: a snapshot brings more than the log has seen.
+    applied: watch::Receiver<LogIndex>,
+    pub(super) directory: Directory,
+    pub(super) lives: Arc<Lives>,
     complaints: Complaints,
+    /// A peer has refused this node.
+    doubt: Notify,
 }
 
 impl Gate {
     pub(super) fn new(
         cluster_id: String,
         id: CoordinatorId,
-        listed: BTreeSet<CoordinatorId>,
+        directory: Directory,
+        lives: Arc<Lives>,
         identity: Arc<Identity>,
-        fatal: Fatal,
+        applied: watch::Receiver<LogIndex>,
     ) -> Self {
-        let (members, stores, complaints) = (Mutex::default(), Mutex::default(), Complaints::default());
-        Self { cluster_id, id, identity, fatal, listed, members, stores, complaints }
+        let (complaints, doubt) = (Complaints::default(), Notify::new());
+        Self { cluster_id, id, identity, applied, directory, lives, complaints, doubt }
     }
 
     pub(super) fn id(&self) -> CoordinatorId {
@@ -122,11 +134,6 @@ impl Gate {
 
     pub(super) fn cluster_id(&self) -> &str {
         &self.cluster_id
-    }
-
-    /// The log has changed who is a member.
-    pub(super) fn set_members(&self, members: BTreeSet<CoordinatorId>) {
-        *self.members.lock().expect("no code panics while it holds this lock") = members;
     }
 
     /// How this node introduces itself to another.
@@ -138,6 +145,9 @@ impl Gate {
             feature_level: flame_machine::FEATURE_LEVEL,
             store_id: self.identity.store_id().to_string(),
             known_store_id: self.known(CoordinatorId(target)).map(|store| store.to_string()).unwrap_or_default(),
+            incarnation: self.identity.incarnation(),
+            life: self.identity.life(),
+            holds: self.identity.held().max(*self.applied.borrow()).0,
         }
     }
 
@@ -149,9 +159,9 @@ impl Gate {
         if header.to != self.id.0 {
             return Err(Refused::OtherNode { meant: CoordinatorId(header.to), found: self.id });
         }
-        self.check_member(from)?;
+        let remember = self.check_place(from, header)?;
         let recognised = self.check_recognised(from, header);
-        let admitted = recognised.and_then(|()| self.check_store(from, &header.store_id, Remember::Always));
+        let admitted = recognised.and_then(|()| self.check_disk(from, header, remember));
         self.note(from, Occasion::Question, &admitted);
         admitted.map(|()| from)
     }
@@ -180,7 +190,13 @@ impl Gate {
     pub(super) fn refused_by(&self, target: u64, status: &Status) {
         if status.code() == Code::FailedPrecondition {
             self.unwelcome_at(CoordinatorId(target), status.message().to_owned());
+            self.doubt.notify_one();
         }
+    }
+
+    /// Waits until a peer has refused this node, or has done so since this was last asked.
+    pub(super) async fn doubted(&self) {
+        self.doubt.notified().await;
     }
 
     /// A peer does not let this node in.
@@ -190,22 +206,45 @@ impl Gate {
 
     /// Somebody introduces itself. It is answered, whatever is held against it: how else would it hear of that.
     pub(super) fn meet(&self, from: CoordinatorId, header: &PeerHeader, remember: Remember) {
-        let met = self.check_store(from, &header.store_id, remember);
-        self.note(from, Occasion::Question, &met);
+        // Of others there is nothing to remember.
+        if self.directory.place(from) == Place::Member {
+            let met = self.check_disk(from, header, remember);
+            self.note(from, Occasion::Question, &met);
+        }
     }
 
-    /// Whether the sender has met this very store under this node's id, or none yet.
+    /// What the log says of somebody who asks, and why, if that ends it.
+    pub(super) fn standing(&self, from: CoordinatorId, header: &PeerHeader) -> (ha::Standing, Option<Refused>) {
+        if self.directory.place(from) == Place::Removed {
+            return (ha::Standing::Removed, Some(self.removed(from)));
+        }
+        if !self.directory.is_in_log(from) {
+            return (ha::Standing::Unknown, None);
+        }
+        let named = self.directory.store_by_log(from);
+        match self.lives.check(from, header, named, Remember::Never) {
+            // What the log does not name is hearsay: the leader's word is wanted (see `meeting`).
+            Err(other @ Refused::OtherStore(_)) if named.is_some() => (ha::Standing::OtherStore, Some(other)),
+            Err(rolled_back @ Refused::RolledBack { .. }) => (ha::Standing::RolledBack, Some(rolled_back)),
+            _ => (ha::Standing::Member, None),
+        }
+    }
+
+    /// Whether the sender knows this very store under this node's id, or none yet.
     pub(super) fn check_recognised(&self, by: CoordinatorId, header: &PeerHeader) -> Result<(), Refused> {
-        let known = &header.known_store_id;
-        if known.is_empty() || Uuid::parse_str(known) == Ok(self.identity.store_id()) {
+        if header.known_store_id.is_empty() || self.is_named_by(header) {
             return Ok(());
         }
         Err(Refused::NotRecognised { by, id: self.id })
     }
 
+    fn is_named_by(&self, header: &PeerHeader) -> bool {
+        Uuid::parse_str(&header.known_store_id) == Ok(self.identity.store_id())
+    }
+
     /// Whether this node knows the store of another.
     pub(super) fn has_met(&self, peer: CoordinatorId) -> bool {
-        self.known(peer).is_some()
+        self.lives.store_of(peer).is_some()
     }
 
     fn note(&self, peer: CoordinatorId, occasion: Occasion, checked: &Result<(), Refused>) {
@@ -223,7 +262,7 @@ impl Gate {
         if header.from != target.0 {
             return Err(Refused::OtherNode { meant: target, found: CoordinatorId(header.from) });
         }
-        self.check_store(target, &header.store_id, remember)
+        self.check_disk(target, header, remember)
     }
 
     pub(super) fn check_cluster(&self, theirs: &str) -> Result<(), Refused> {
@@ -233,44 +272,39 @@ impl Gate {
         Err(Refused::OtherCluster { ours: self.cluster_id.clone(), theirs: theirs.to_owned() })
     }
 
-    /// A member is who the log or the configuration says: a node that joins hears of itself only from the log, and a
-    /// node that is behind may not have heard of the one that speaks.
-    pub(super) fn check_member(&self, from: CoordinatorId) -> Result<(), Refused> {
-        if self.listed.contains(&from) || self.is_in_log(from) { Ok(()) } else { Err(Refused::NotMember(from)) }
+    /// Whether somebody may ask how this node stands: members, and those of whom it may not have heard yet.
+    pub(super) fn check_may_ask(&self, from: CoordinatorId) -> Result<(), Refused> {
+        match self.directory.place(from) {
+            Place::Member | Place::Newer => Ok(()),
+            Place::Removed => Err(self.removed(from)),
+            Place::Stranger => Err(Refused::NotMember(from)),
+        }
     }
 
-    /// Whether the log names this node a member.
-    pub(super) fn is_in_log(&self, id: CoordinatorId) -> bool {
-        self.members.lock().expect("no code panics while it holds this lock").contains(&id)
+    /// Whether somebody may speak to Raft, and whether what is new of it is written down.
+    fn check_place(&self, from: CoordinatorId, header: &PeerHeader) -> Result<Remember, Refused> {
+        match self.directory.place(from) {
+            Place::Member => Ok(Remember::Always),
+            // It has been here before: it is no stranger who was given a wrong address.
+            Place::Newer if self.is_named_by(header) => Ok(Remember::Never),
+            Place::Removed => {
+                let removed = self.removed(from);
+                self.note(from, Occasion::Question, &Err(removed.clone()));
+                Err(removed)
+            }
+            Place::Newer | Place::Stranger => Err(Refused::NotMember(from)),
+        }
+    }
+
+    fn removed(&self, id: CoordinatorId) -> Refused {
+        Refused::Removed { id, next: self.directory.next_id() }
     }
 
     fn known(&self, peer: CoordinatorId) -> Option<Uuid> {
-        let stores = self.stores.lock().expect("no code panics while it holds this lock");
-        stores.get(&peer).copied().or_else(|| self.identity.peer(peer).map(|memory| memory.store_id))
+        self.directory.store_of(peer).or_else(|| self.lives.store_of(peer))
     }
 
-    fn check_store(&self, peer: CoordinatorId, store_id: &str, remember: Remember) -> Result<(), Refused> {
-        let store_id = Uuid::parse_str(store_id).map_err(|_| Refused::NoStore(peer))?;
-        let mut stores = self.stores.lock().expect("no code panics while it holds this lock");
-        let known = stores.get(&peer).copied().or_else(|| self.identity.peer(peer).map(|memory| memory.store_id));
-        match known {
-            Some(known) if known == store_id => {}
-            Some(_) => return Err(Refused::OtherStore(peer)),
-            None if remember == Remember::Never => return Ok(()),
-            // One synced write per member and life of a disk; until it is done the peer is not believed.
-            None => self.remember(peer, store_id)?,
-        }
-        stores.insert(peer, store_id);
-        Ok(())
-    }
-
-    fn remember(&self, peer: CoordinatorId, store_id: Uuid) -> Result<(), Refused> {
-        let memory = PeerMemory { store_id, incarnation: 0, matched: LogIndex(0) };
-        self.identity.remember_peer(peer, memory).map_err(|error| {
-            if let StorageError::Stopped(cause) = error {
-                self.fatal.raise(cause);
-            }
-            Refused::DiskFailed
-        })
+    fn check_disk(&self, peer: CoordinatorId, header: &PeerHeader, remember: Remember) -> Result<(), Refused> {
+        self.lives.check(peer, header, self.directory.store_of(peer), remember)
     }
 }

@@ -26,7 +26,9 @@ use super::audience::Audience;
 use super::bootstrap::BootstrapService;
 use super::error::{BootstrapError, ProposeError, ReadError, StartError, Stopped, TransferError};
 use super::gate::{Gate, Refused};
+use super::joining::Waiting;
 use super::leadership::Leadership;
+use super::membership::Turn;
 use super::options::Options;
 use super::own_runtime::OwnRuntime;
 use super::propose::{Proposal, Proposer, leader_of};
@@ -63,6 +65,8 @@ pub(super) struct Inner {
     pub(super) store: Arc<Rows>,
     pub(super) rows: RowReader,
     pub(super) gate: Arc<Gate>,
+    pub(super) turn: Turn,
+    pub(super) waiting: Waiting,
     pub(super) raft_service: RaftService,
     pub(super) audience: Audience,
     pub(super) bootstrap_service: BootstrapService,
@@ -224,6 +228,18 @@ impl Consensus {
         let mut voters = metrics.membership_config.voter_ids();
         let is_alone = voters.next() == Some(metrics.id) && voters.next().is_none();
         is_alone || metrics.last_quorum_acked.is_some_and(|acked| acked.elapsed() <= limit)
+    }
+
+    /// Whether a change of the voters is under way: the old and the new ones must both agree until it is done.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.inner.raft.metrics().borrow_watched().membership_config.get_joint_config().len() > 1
+    }
+
+    /// What this node waits for before it is a member of its cluster; `None` once it is.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        self.inner.waiting.get()
     }
 
     /// What this node's Raft looks like.

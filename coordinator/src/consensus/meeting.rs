@@ -1,25 +1,29 @@
-//! How the nodes of a cluster get to know each other's disks, and how one that has lost its disk hears of it.
+//! How the nodes of a cluster get to know each other's disks, and how one that must not go on hears of it.
 //!
-//! Raft alone makes only the leader and its followers meet. Two followers that never met could not tell, later on, that
-//! one of them has another disk than the one on which it promised something. So every node asks all others how they
-//! stand, from its start until it has met each of them.
+//! Raft alone makes only the leader and its followers meet. So every node asks all others how they stand: quickly from its
+//! start until it has met each of them, then now and then, and at once when one of them refuses it.
 //!
-//! A node with an empty disk under a known id must end: it is refused for ever, and would look like one that is merely
-//! slow. A healthy one must not end because somebody else is wrong. This is what suffices, all of it together:
+//! A node that the others refuse for ever must end: it would look like one that is merely slow. A healthy one must not end
+//! because somebody else is wrong. Whoever answers must be of this cluster, the member that was asked, and have the disk
+//! that is known as that member's. Then this is believed:
 //!
-//! * this node holds nothing of the log, so that nothing is lost with it;
-//! * a listed member, of this cluster, at its own address, and with the disk it has always had, says that it has met
-//!   another store under this node's id;
-//! * it *leads*, has committed in its term, and its log names this node a member. So a majority has elected it. A node
-//!   that was set up wrongly, or was given an old disk, leads nobody.
+//! | its log says of this node | what this node does |
+//! |---|---|
+//! | it was removed | ends: the ids of members are given out once, so this stays so |
+//! | it holds less than it held before | ends: its disk is an old copy, and must not vote |
+//! | its disk is another one | ends, if it holds nothing of the log: nothing is lost with it |
+//!
+//! A member without a word of its log may only know another disk by having met it. That is believed of the *leader* alone,
+//! who was elected by a majority: it leads, has committed in its term, and its log names this node a member.
 //!
 //! A node that is merely new, at the very beginning or later, has no store under its id that anybody could have met.
 //! Whoever has nothing of the log is not written down by this: it may be given another disk before it takes part.
 //!
-//! **Invariant:** without the word of a leader a node only complains in its log, and goes on asking.
+//! **Invariant:** without such a word a node only complains in its log, and goes on asking.
 
 use std::time::Duration;
 
+use flame_proto::ha::{ProbeReply, Standing};
 use flame_storage::{Cause, Fatal, MemberNode};
 use flame_types::CoordinatorId;
 
@@ -31,31 +35,38 @@ use super::gate::{Refused, Remember};
 const ROUND_WAIT_MIN: Duration = Duration::from_millis(50);
 const ROUND_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Asks until every listed member was met, or the leader says that this disk is not this node's.
+/// Between two rounds once all have met.
+const REST: Duration = Duration::from_secs(10);
+
+/// Whoever refuses this node is asked at once why, but not all the time.
+const DOUBT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Asks as long as the node runs, unless it must end.
 pub(super) async fn run(service: BootstrapService, fatal: Fatal) {
     let mut wait = ROUND_WAIT_MIN;
     loop {
-        tokio::time::sleep(wait).await;
+        if tokio::time::timeout(wait, service.gate.doubted()).await.is_ok() {
+            tokio::time::sleep(DOUBT_PAUSE).await;
+        }
         wait = (wait * 2).min(ROUND_WAIT_MAX);
         // While it may have to begin the cluster it asks the same question for that, and stops for less.
         if service.is_first() && !service.holds_log() {
             continue;
         }
-        let answers = futures::future::join_all(service.others().map(|(id, node)| meet(&service, *id, node))).await;
-        if let Some(replaced) = answers.into_iter().flatten().next()
-            && !service.holds_log()
-        {
-            let remedy = "start it with the disk it had, or let it join under a new id";
-            return fatal.raise_as(Cause::Replaced(format!("{replaced}; {remedy}")));
+        let mut others = service.gate.directory.best();
+        others.remove(&service.gate.id());
+        let answers = futures::future::join_all(others.iter().map(|(id, node)| meet(&service, *id, node))).await;
+        if let Some(cause) = answers.into_iter().flatten().next() {
+            return fatal.raise_as(cause);
         }
-        if service.holds_log() && service.others().all(|(id, _)| service.gate.has_met(*id)) {
-            return;
+        if service.holds_log() && others.keys().all(|id| service.gate.has_met(*id)) {
+            wait = REST;
         }
     }
 }
 
-/// Asks one. Gives what it says against this node's disk, if that comes from the leader.
-async fn meet(service: &BootstrapService, peer: CoordinatorId, node: &MemberNode) -> Option<Refused> {
+/// Asks one. Gives what ends this node.
+async fn meet(service: &BootstrapService, peer: CoordinatorId, node: &MemberNode) -> Option<Cause> {
     let reply = match service.ask(peer, node).await {
         Ok(reply) => reply?,
         Err(BootstrapError::Refused { reason, .. }) => {
@@ -68,7 +79,25 @@ async fn meet(service: &BootstrapService, peer: CoordinatorId, node: &MemberNode
     let header = reply.header.as_ref()?;
     let remember = Remember::if_both(service.holds_log(), reply.holds_log);
     service.gate.confirm_as(peer, Some(header), remember).ok()?;
+    if let Some(cause) = told(&reply) {
+        return Some(cause);
+    }
     let refused = service.gate.check_recognised(peer, header).err()?;
     service.gate.unwelcome_at(peer, refused.to_string());
-    reply.leads.then_some(refused)
+    let certain = reply.leads || reply.standing() == Standing::OtherStore;
+    (certain && !service.holds_log()).then(|| replaced(&refused))
+}
+
+/// What ends this node whatever it holds.
+pub(super) fn told(reply: &ProbeReply) -> Option<Cause> {
+    let told = || format!("coordinator {} says: {}", reply.id, reply.reason);
+    match reply.standing() {
+        Standing::Removed => Some(Cause::Removed(told())),
+        Standing::RolledBack => Some(Cause::RolledBack(told())),
+        Standing::Unknown | Standing::Member | Standing::OtherStore => None,
+    }
+}
+
+fn replaced(refused: &Refused) -> Cause {
+    Cause::Replaced(format!("{refused}; start it with the disk it had, or let it join under a new id"))
 }

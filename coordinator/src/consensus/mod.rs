@@ -11,8 +11,10 @@
 //! * [`replica`] is the replicated state; [`applier`] says who may touch it, [`brief`] what needs no thread of its own;
 //!   [`state_machine`] is its face towards the Raft library.
 //! * [`audience`] says which peers need to hear of commits at once.
-//! * [`network`] speaks to peers, [`server`] answers them, [`gate`] decides who is one.
-//! * [`bootstrap`] begins a cluster, once; [`meeting`] makes its nodes know each other's disks.
+//! * [`network`] speaks to peers, [`server`] answers them, [`gate`] decides who is one: by the [`directory`] of members, and
+//!   by what is remembered of their disks ([`lives`]).
+//! * [`bootstrap`] begins a cluster, once; [`joining`] brings a node into one that exists; [`meeting`] makes its nodes know
+//!   each other's disks; [`membership`] changes who they are.
 //! * [`snapshots`] cuts the log; [`shipments`] keeps it from being cut under a snapshot on its way.
 //!
 //! **Invariant:** this module and the storage crate are the only ones that know the Raft library.
@@ -25,12 +27,16 @@ mod audience;
 mod bootstrap;
 mod brief;
 mod complaints;
+mod directory;
 mod entry;
 mod error;
 mod gate;
 mod handle;
+mod joining;
 mod leadership;
+mod lives;
 mod meeting;
+mod membership;
 mod network;
 mod options;
 mod own_runtime;
@@ -56,6 +62,7 @@ pub use flame_machine::FEATURE_LEVEL;
 pub use gate::Refused;
 pub use handle::Consensus;
 pub use leadership::Leadership;
+pub use membership::{BEHIND_MAX, Change, ChangeError, Changed, Plan, Refusal, Wish};
 pub use options::{Options, Profile, SnapshotLimits, Timers};
 pub use propose::{ENTRY_BYTES_MAX, Proposal};
 pub use server::RaftService;

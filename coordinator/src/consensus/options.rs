@@ -40,6 +40,10 @@ pub struct Options {
     /// All members as they are listed in the configuration, this one included. Used once, to begin the cluster; from
     /// then on the log says who is a member.
     pub members: Vec<(CoordinatorId, MemberNode)>,
+    /// Peer addresses of members that this node asks to be added, instead of a list of members.
+    pub join: Vec<String>,
+    /// Where this node listens itself: what it tells whoever adds it.
+    pub own: MemberNode,
     /// How fast a lost leader is noticed.
     pub profile: Profile,
     /// Whether log writes are made durable before they count. Off only in tests that do not test durability.
@@ -61,6 +65,8 @@ impl Options {
             cluster_id,
             data_dir,
             members: Vec::new(),
+            join: Vec::new(),
+            own: MemberNode::default(),
             profile: Profile::Default,
             sync: true,
             snapshots: SnapshotLimits::default(),

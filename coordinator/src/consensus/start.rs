@@ -4,20 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flame_storage::{Buffers, DataDir, Expected, Fatal, LogOptions, RocksLog, StateOptions, StateStore};
-use flame_types::CoordinatorId;
+use flame_storage::{Buffers, DataDir, Expected, Fatal, Identity, LogOptions, RocksLog, StateOptions, StateStore};
+use flame_types::{CoordinatorId, LogIndex};
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
 
 use super::RaftHandle;
 use super::applier::{Applier, Started};
 use super::audience::Audience;
-use super::bootstrap::BootstrapService;
+use super::bootstrap::{BootstrapService, Join};
+use super::directory::{Directory, Members, Place};
 use super::error::StartError;
 use super::gate::Gate;
 use super::handle::{Consensus, Inner};
+use super::joining::{self, Waiting};
 use super::leadership::{self, Leadership};
+use super::lives::Lives;
 use super::meeting;
+use super::membership::{Finisher, Turn};
 use super::network::Network;
 use super::network::channels::Channels;
 use super::options::{Options, raft_config};
@@ -92,8 +96,7 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         opened.map_err(|error| StartError::Defect(error.to_string()))??;
 
     let identity = data.identity().clone();
-    let listed = options.members.iter().map(|(id, _)| *id).collect();
-    let gate = Arc::new(Gate::new(options.cluster_id.clone(), options.id, listed, identity.clone(), fatal.clone()));
+    let gate = Arc::new(gate(&options, &state, &identity, &fatal, &applied));
     let channels = Arc::new(Channels::new(runtime.handle.clone()));
     let shipments = Arc::new(Shipments::default());
     let dirs = SnapshotDirs::new(data.snapshots_dir());
@@ -105,7 +108,9 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         .await
         .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
     dirs.open();
+    gate.directory.set_log(members_now(&raft));
     let leadership = spawn_followers(&raft, &gate, &fatal, &options.metrics);
+    let turn = spawn_finisher(&raft, &leadership);
     let janitor = Janitor {
         raft: raft.clone(),
         store: state.clone(),
@@ -121,10 +126,11 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         channels,
         identity,
         members: Arc::new(options.members),
+        join: Arc::new(Join { addresses: options.join, own: options.own }),
         leadership: leadership.clone(),
         applied: applied.clone(),
     };
-    tokio::spawn(meeting::run(bootstrap_service.clone(), fatal.clone()));
+    let waiting = spawn_questions(&bootstrap_service, &fatal);
     raft.run();
     let audience = Audience::default();
     let inner = Inner {
@@ -139,6 +145,8 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         store: state,
         rows,
         gate,
+        turn,
+        waiting,
         leadership,
         applied,
         fatal,
@@ -147,7 +155,26 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     Ok(Consensus { inner: Arc::new(inner) })
 }
 
+/// Who may speak here, with what is remembered of everybody's disk.
+fn gate(
+    options: &Options,
+    state: &Arc<Rows>,
+    identity: &Arc<Identity>,
+    fatal: &Fatal,
+    applied: &watch::Receiver<LogIndex>,
+) -> Gate {
+    let directory = Directory::new(options.members.iter().cloned().collect(), state.clone());
+    let lives = Arc::new(Lives::new(identity.clone(), fatal.clone()));
+    Gate::new(options.cluster_id.clone(), options.id, directory, lives, identity.clone(), applied.clone())
+}
+
 fn check(options: &Options) -> Result<(), StartError> {
+    if !options.join.is_empty() {
+        return match options.members.is_empty() {
+            true => Ok(()),
+            false => Err(StartError::Options("a node that joins a cluster lists no members".to_owned())),
+        };
+    }
     if !options.members.iter().any(|(id, _)| *id == options.id) {
         return Err(StartError::Options(format!("coordinator {} is not in its own list of members", options.id)));
     }
@@ -167,20 +194,44 @@ fn spawn_followers(
 ) -> watch::Receiver<Leadership> {
     let (leadership_now, leadership) = watch::channel(Leadership::default());
     tokio::spawn(leadership::follow(raft.clone(), leadership_now, metrics.leader_changes.clone()));
+    gate.lives.follow(raft.metrics());
+    tokio::spawn(gate.lives.clone().keep_notes());
     tokio::spawn(follow_members(raft.clone(), gate.clone()));
     tokio::spawn(watch_end(raft.clone(), fatal.clone()));
     leadership
 }
 
-/// Keeps the gate informed of who is a member.
+/// Starts what ends changes of the members that a former leader has left.
+fn spawn_finisher(raft: &RaftHandle, leadership: &watch::Receiver<Leadership>) -> Turn {
+    let turn = Turn::default();
+    tokio::spawn(Finisher { raft: raft.clone(), leadership: leadership.clone(), turn: turn.clone() }.run());
+    turn
+}
+
+/// Starts what asks other nodes.
+fn spawn_questions(service: &BootstrapService, fatal: &Fatal) -> Waiting {
+    let waiting = Waiting::default();
+    tokio::spawn(meeting::run(service.clone(), fatal.clone()));
+    tokio::spawn(joining::run(service.clone(), waiting.clone(), fatal.clone()));
+    waiting
+}
+
+/// Everybody whom the log names, be it by an entry that is not committed yet, or by the one before it.
+fn members_now(raft: &RaftHandle) -> Members {
+    let metrics = raft.server_metrics();
+    let seen = metrics.borrow_watched();
+    let committed = seen.committed_membership_config.nodes();
+    let named = committed.chain(seen.membership_config.nodes());
+    named.map(|(id, node)| (CoordinatorId(*id), node.clone())).collect()
+}
+
+/// Keeps the gate informed of who is a member, and forgets who is none any more.
 async fn follow_members(raft: RaftHandle, gate: Arc<Gate>) {
     let mut metrics = raft.server_metrics();
     loop {
-        let members = {
-            let seen = metrics.borrow_and_update();
-            seen.membership_config.nodes().map(|(id, _)| CoordinatorId(*id)).collect()
-        };
-        gate.set_members(members);
+        metrics.borrow_and_update();
+        gate.directory.set_log(members_now(&raft));
+        gate.lives.retain(|id| gate.directory.place(id) != Place::Removed);
         if metrics.changed().await.is_err() {
             return;
         }

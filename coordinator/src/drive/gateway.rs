@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::events::{EventHub, Subscription};
 use super::read_index::ReadIndex;
 use super::results::Results;
-use crate::consensus::{Consensus, RaftStatus};
+use crate::consensus::{Change, ChangeError, Changed, Consensus, RaftStatus, Wish};
 
 mod admission;
 mod client_stream;
@@ -111,6 +111,8 @@ pub struct ClusterView {
     pub leader: Option<CoordinatorId>,
     /// The present term.
     pub term: Term,
+    /// Whether a change of the voters is under way.
+    pub changing: bool,
 }
 
 /// Handle to the gateway of this node; cheap to clone.
@@ -245,6 +247,7 @@ impl Gateway {
             members: members.collect(),
             leader: leadership.leader,
             term: leadership.term,
+            changing: self.inner.consensus.is_changing(),
         }
     }
 
@@ -283,6 +286,9 @@ impl Gateway {
     /// # Errors
     /// The reason, for people.
     pub fn ready(&self) -> Result<(), String> {
+        if let Some(why) = self.inner.consensus.waits_for() {
+            return Err(why);
+        }
         let status = self.raft_status();
         if status.leader.is_none() {
             return Err("no leader is known".into());
@@ -312,6 +318,15 @@ impl Gateway {
             Ok(Err(error)) => Err(GatewayError::NotReady(error.to_string())),
             Err(_elapsed) => Err(GatewayError::Unknown),
         }
+    }
+
+    /// Changes who the members are, if this node leads.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: all but `Unknown` are certain, nothing was changed.
+    pub async fn change_members(&self, change: Change, wish: Wish, deadline: Instant) -> Result<Changed, ChangeError> {
+        let made = tokio::time::timeout_at(deadline, self.inner.consensus.change_members(change, wish));
+        made.await.unwrap_or(Err(ChangeError::Unknown))
     }
 
     /// Refuses at once what cannot be served: better an error that says so than a call that hangs.

@@ -124,6 +124,8 @@ fn options(dir: &TempDir, memory: Memory) -> Options {
         data_dir: dir.path().to_owned(),
         listen: Listen { client: nowhere, worker: nowhere, peer: nowhere, metrics: None },
         members: vec![(CoordinatorId(1), MemberNode::default())],
+        join: Vec::new(),
+        own: MemberNode::default(),
         profile: Profile::Fast,
         memory,
         disk_floor: None,

@@ -15,6 +15,9 @@ use crate::retry::AvoidanceSection;
 /// Sizes a cluster may have: odd, since an even one survives no more failures than the odd one below it.
 const MEMBER_COUNTS: [usize; 3] = [1, 3, 5];
 
+/// Most addresses at which a node asks to be added.
+const JOIN_MAX: usize = 16;
+
 /// How a member is written on the command line and in the environment.
 const MEMBER_GRAMMAR: &str = "write a member like id=1,client=host:8080,worker=host:8081,peer=host:8082";
 
@@ -65,8 +68,10 @@ pub struct CoordinatorSection {
     pub data_dir: PathBuf,
     /// Where it listens.
     pub listen: Listen,
-    /// All coordinators, in the order of their ids; this node is one of them.
+    /// All coordinators, in the order of their ids; this node is one of them. Empty when it joins.
     pub members: Vec<Member>,
+    /// Peer addresses of members of a running cluster, which this node waits to be added to.
+    pub join: Vec<HostPort>,
     /// How fast a lost leader is replaced.
     pub profile: Profile,
     /// Bytes of memory to be shared out; `None`: the coordinator chooses by what the machine has.
@@ -89,9 +94,10 @@ impl CoordinatorSection {
     pub(crate) fn build(layers: &Layers, cluster: &ClusterSection) -> Result<Self, ConfigError> {
         let id = CoordinatorId(layers.get("coordinator.id").number(1)?);
         let mut members = members(layers.get("coordinator.members"))?;
+        let join = join(layers.get("coordinator.join"), &members)?;
         let own = own_member(id, &members, layers)?;
         let listen = listen(layers, cluster, own)?;
-        if members.is_empty() {
+        if members.is_empty() && join.is_empty() {
             let Listen { client, worker, peer, .. } = listen.clone();
             members.push(Member { id, client, worker, peer });
         }
@@ -102,6 +108,7 @@ impl CoordinatorSection {
             data_dir: layers.get("coordinator.data_dir").parse_set(folder)?,
             listen,
             members,
+            join,
             profile: layers.get("coordinator.profile").parse_set(profile)?,
             memory: layers.get("coordinator.memory").parse(memory)?,
             disk_floor: layers.get("coordinator.disk_floor").parse(memory)?,
@@ -122,7 +129,7 @@ impl CoordinatorSection {
         let Listen { client, worker, peer, metrics } = &self.listen;
         let listen = [client, worker, peer].into_iter().chain(metrics);
         let reached = self.members.iter().flat_map(|member| [&member.client, &member.worker, &member.peer]);
-        match listen.chain(reached).find(|address| !address.is_loopback()) {
+        match listen.chain(reached).chain(&self.join).find(|address| !address.is_loopback()) {
             None => Ok(()),
             Some(address) => Err(ConfigError::Conflict(format!(
                 "{address} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
@@ -130,6 +137,25 @@ impl CoordinatorSection {
             ))),
         }
     }
+}
+
+/// Where to ask to be added. Whoever joins a cluster must not be able to begin one.
+fn join(setting: &Setting, members: &[Member]) -> Result<Vec<HostPort>, ConfigError> {
+    let mut join: Vec<HostPort> = Vec::new();
+    for text in setting.items.iter().flat_map(|item| item.split(',')) {
+        let address = text.trim().parse::<HostPort>();
+        let address = address.map_err(|why| setting.invalid(format!("has the address {text:?}, which {why}")))?;
+        if !join.contains(&address) {
+            join.push(address);
+        }
+    }
+    if join.len() > JOIN_MAX {
+        return Err(setting.invalid(format!("names {} addresses, at most {JOIN_MAX} are asked", join.len())));
+    }
+    if !join.is_empty() && !members.is_empty() {
+        return Err(setting.invalid("is set beside coordinator.members: a node begins a cluster or joins one"));
+    }
+    Ok(join)
 }
 
 fn own_member<'a>(

@@ -128,6 +128,11 @@ pub const KEYS: &[Key] = &[
         "All coordinators of the cluster, 1, 3 or 5, the same list on each: items with id, client, worker and peer. Default: this node alone.",
     ),
     works(
+        "coordinator.join",
+        "",
+        "Peer addresses of members of a cluster that exists. The node waits until one of them adds it (flmctl cluster add) instead of beginning a cluster; coordinator.members must be empty.",
+    ),
+    works(
         "coordinator.profile",
         "default",
         "How fast a lost leader is replaced: default is safe on busy machines, fast takes half the time.",

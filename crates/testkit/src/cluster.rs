@@ -20,6 +20,8 @@ use crate::ports::PortLease;
 use crate::run::RunId;
 use crate::wait::wait_until;
 
+mod members;
+
 /// Set to keep the folder of a cluster, logs included, when it is dropped.
 const KEEP_VARIABLE: &str = "FLAME_TEST_KEEP";
 
@@ -57,6 +59,9 @@ pub struct Cluster {
 struct Coordinator {
     daemon: Daemon,
     addresses: MemberAddresses,
+    data: PathBuf,
+    /// Whether the cluster counts on it: not before it was added, and not after it was removed.
+    is_member: bool,
     _ports: PortLease,
 }
 
@@ -103,7 +108,7 @@ impl Cluster {
             let title = format!("coordinator-{}", addresses.id);
             let daemon = Daemon::new(&title, binaries.path("flame-coordinator")?, arguments, &own, &run);
             let daemon = daemon.with_environment(&options.environment).on(options.coordinator_hosts.get(index));
-            coordinators.push(Coordinator { daemon, addresses, _ports: lease });
+            coordinators.push(Coordinator { daemon, addresses, data, is_member: true, _ports: lease });
         }
         let mut workers = Vec::new();
         for number in 1..=options.workers {
@@ -144,10 +149,14 @@ impl Cluster {
         self.coordinators.iter_mut().any(|member| member.daemon.exit_code() == Some(EXIT_PORT_IN_USE))
     }
 
-    /// The ids of all coordinators, dead ones included.
+    /// The ids of all coordinators that are members, dead ones included.
     #[must_use]
     pub fn coordinator_ids(&self) -> Vec<CoordinatorId> {
-        self.coordinators.iter().map(|member| member.addresses.id).collect()
+        self.members().map(|member| member.addresses.id).collect()
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Coordinator> {
+        self.coordinators.iter().filter(|member| member.is_member)
     }
 
     /// Where clients reach a coordinator.
@@ -171,7 +180,7 @@ impl Cluster {
     /// Where clients reach the coordinators, all of them.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.coordinators.iter().map(|member| format!("http://{}", member.addresses.client)).collect()
+        self.members().map(|member| format!("http://{}", member.addresses.client)).collect()
     }
 
     /// Where a coordinator that runs serves its metrics, `host:port`.
@@ -206,8 +215,8 @@ impl Cluster {
     }
 
     async fn agreed_leader(&self) -> Result<Leader> {
-        let running: Vec<_> = self.coordinators.iter().filter(|member| member.daemon.is_started()).collect();
-        ensure!(running.len() > self.coordinators.len() / 2, "only {} coordinators run", running.len());
+        let running: Vec<_> = self.members().filter(|member| member.daemon.is_started()).collect();
+        ensure!(running.len() > self.members().count() / 2, "only {} coordinators run", running.len());
         let mut opinions = BTreeSet::new();
         let mut leads = false;
         for member in running {

@@ -27,10 +27,32 @@ pub(crate) fn coordinator(
     profile: Profile,
     data_dir: &Path,
 ) -> String {
+    let mut yaml = alone(cluster, me, profile, data_dir) + "  members:\n";
+    for member in members {
+        let MemberAddresses { id, client, worker, peer } = member;
+        let _ = writeln!(yaml, "    - {{ id: {id}, client: {client}, worker: {worker}, peer: {peer} }}");
+    }
+    yaml
+}
+
+/// The file of the coordinator `me`, which asks members at these peer addresses to be added.
+pub(crate) fn joiner(
+    cluster: &str,
+    me: &MemberAddresses,
+    join: &[String],
+    profile: Profile,
+    data_dir: &Path,
+) -> String {
+    let join: Vec<_> = join.iter().map(|address| format!("\"{address}\"")).collect();
+    alone(cluster, me, profile, data_dir) + &format!("  join: [{}]\n", join.join(", "))
+}
+
+/// What every coordinator's file begins with.
+fn alone(cluster: &str, me: &MemberAddresses, profile: Profile, data_dir: &Path) -> String {
     let mut yaml = cluster_section(cluster, &me.client);
     let _ = write!(
         yaml,
-        "coordinator:\n  id: {}\n  data_dir: {}\n  profile: {}\n  insecure: true\n  listen:\n    client: {}\n    worker: {}\n    peer: {}\n    metrics: {ANY_PORT}\n  members:\n",
+        "coordinator:\n  id: {}\n  data_dir: {}\n  profile: {}\n  insecure: true\n  listen:\n    client: {}\n    worker: {}\n    peer: {}\n    metrics: {ANY_PORT}\n",
         me.id,
         quoted(data_dir),
         profile.name(),
@@ -38,10 +60,6 @@ pub(crate) fn coordinator(
         me.worker,
         me.peer
     );
-    for member in members {
-        let MemberAddresses { id, client, worker, peer } = member;
-        let _ = writeln!(yaml, "    - {{ id: {id}, client: {client}, worker: {worker}, peer: {peer} }}");
-    }
     yaml
 }
 
@@ -112,6 +130,13 @@ coordinator:
     - { id: 2, client: 127.0.0.1:20020, worker: 127.0.0.1:20021, peer: 127.0.0.1:20022 }
 "#;
         assert_eq!(yaml, expected);
+    }
+
+    #[test]
+    fn a_joiner_lists_no_members() {
+        let yaml = joiner("test", &member(4), &["127.0.0.1:1".to_owned()], Profile::Fast, Path::new("/data/4"));
+        assert!(yaml.ends_with("    metrics: 127.0.0.1:0\n  join: [\"127.0.0.1:1\"]\n"), "{yaml}");
+        assert!(!yaml.contains("members"), "{yaml}");
     }
 
     #[test]

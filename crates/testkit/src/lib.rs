@@ -10,7 +10,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`cluster`] | the cluster: start, stop, kill, leader, workers |
+//! | [`cluster`] | the cluster: start, stop, kill, leader, workers; coordinators that come and go, and their disks |
 //! | [`options`] | what kind of cluster |
 //! | [`wait`] | `wait_until`: the only way to wait |
 //! | `binaries` | where the daemons' binaries are |

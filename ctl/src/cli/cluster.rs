@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use flame_types::CoordinatorId;
 
+use super::membership::{self, MembershipCommand};
 use super::{Context, OutputArgs, says, watch};
 use crate::exit::{Exit, Failure};
 use crate::output::print;
@@ -40,6 +41,9 @@ pub enum ClusterCommand {
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
         to: Option<u64>,
     },
+    /// Changing who they are.
+    #[command(flatten)]
+    Membership(MembershipCommand),
 }
 
 impl ClusterArgs {
@@ -48,6 +52,7 @@ impl ClusterArgs {
         match &self.command {
             ClusterCommand::Status { output, .. } | ClusterCommand::Members { output } => output.format,
             ClusterCommand::TransferLeader { .. } => Format::Table,
+            ClusterCommand::Membership(command) => command.format(),
         }
     }
 }
@@ -72,6 +77,7 @@ pub(super) async fn run(context: &Context, args: &ClusterArgs) -> Result<(), Fai
             let leader = context.connection.transfer_leader(to.map(CoordinatorId)).await?;
             print(&says::leads(leader.0)).map(|_| ())
         }
+        ClusterCommand::Membership(command) => membership::run(context, command).await,
     }
 }
 

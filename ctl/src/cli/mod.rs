@@ -12,6 +12,7 @@ mod create;
 mod delete;
 mod explain_error;
 mod list;
+mod membership;
 mod register;
 mod retention;
 mod retry;

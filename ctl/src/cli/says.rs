@@ -41,3 +41,27 @@ pub fn cancelled(session: &str, task: u64) -> String {
 pub fn leads(coordinator: u64) -> String {
     format!("Coordinator <{coordinator}> leads.\n")
 }
+
+/// After `flmctl cluster add`.
+#[must_use]
+pub fn learns(coordinator: u64) -> String {
+    format!("Coordinator <{coordinator}> is a learner.\n")
+}
+
+/// After `flmctl cluster promote`, and `add --promote`.
+#[must_use]
+pub fn votes(coordinator: u64) -> String {
+    format!("Coordinator <{coordinator}> votes.\n")
+}
+
+/// After `flmctl cluster remove`.
+#[must_use]
+pub fn removed(coordinator: u64) -> String {
+    format!("Coordinator <{coordinator}> was removed.\n")
+}
+
+/// After `flmctl cluster replace`.
+#[must_use]
+pub fn replaced(old: u64, new: u64) -> String {
+    format!("Coordinator <{new}> has replaced <{old}>.\n")
+}

@@ -190,6 +190,8 @@ impl Render for MemberList {
                 yes_or_no(self.0.leader == Some(member.id)),
             ]);
         }
-        Sheet::of_grid(grid)
+        let changing =
+            "\n A change of the voters is under way: the old and the new ones must agree until it is done.\n";
+        Sheet { grid: Some(grid), text: if self.0.changing { changing.to_owned() } else { String::new() } }
     }
 }

@@ -152,6 +152,7 @@ pub fn members() -> Members {
         leader: Some(2),
         answered_by: 1,
         term: 4,
+        changing: false,
     }
 }
 

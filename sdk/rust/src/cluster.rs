@@ -38,7 +38,9 @@ impl Connection {
     pub async fn members(&self) -> Result<Members, FlameError> {
         let outcome =
             self.call(Kind::Read, |channel| async move { cluster(channel).members(ha::MembersRequest {}).await }).await;
-        Ok(outcome.result?.into())
+        let members = outcome.result?.into();
+        self.hear_of(&members);
+        Ok(members)
     }
 
     /// Every member's own word on itself; all are asked at the same time. Who is not that member is not believed.
@@ -114,7 +116,7 @@ impl Connection {
     }
 
     /// The members, once one of them knows who leads.
-    async fn members_with_leader(&self) -> Result<Members, FlameError> {
+    pub(crate) async fn members_with_leader(&self) -> Result<Members, FlameError> {
         let found = timeout(self.options().deadline, async {
             loop {
                 let members = self.members().await?;

@@ -18,6 +18,8 @@ use tonic::{Response, Status};
 
 use crate::fate::{Fate, Trouble};
 use crate::key::{IdempotencyKey, Keys};
+use crate::model::Members;
+use crate::places::Places;
 use crate::repeats::{Kind, Outcome};
 use crate::retry::Backoff;
 use crate::{Endpoints, FlameError};
@@ -60,8 +62,8 @@ pub struct Connection {
 
 struct Shared {
     endpoints: Endpoints,
-    channels: Vec<Channel>,
-    /// Index of the endpoint that answered last.
+    places: Places,
+    /// Number of the place that answered last.
     current: AtomicUsize,
     /// The leader was found, and no coordinator was left since.
     knows_leader: AtomicBool,
@@ -102,11 +104,11 @@ impl Connection {
     }
 
     fn make(endpoints: Endpoints, options: Options, tries_again: bool) -> Result<Self, FlameError> {
-        let channels =
-            endpoints.urls().iter().map(|url| channel(url, &endpoints, &options)).collect::<Result<_, _>>()?;
+        let given = endpoints.urls().iter().map(|url| Ok((url.clone(), channel(url, &endpoints, &options)?)));
+        let places = Places::new(given.collect::<Result<Vec<_>, FlameError>>()?);
         let current = AtomicUsize::new(0);
         let (keys, knows_leader) = (Keys::default(), AtomicBool::new(false));
-        let shared = Shared { endpoints, channels, current, knows_leader, options, keys, tries_again };
+        let shared = Shared { endpoints, places, current, knows_leader, options, keys, tries_again };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -137,20 +139,36 @@ impl Connection {
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
-        Backoff::new(self.shared.channels.len())
+        Backoff::new(self.shared.places.len())
     }
 
     /// The channel that worked last, and its place for [`Connection::leave`].
     pub(crate) fn channel(&self) -> (usize, Channel) {
         let at = self.shared.current.load(Ordering::Relaxed);
-        (at, self.shared.channels[at].clone())
+        (at, self.shared.places.channel(at))
     }
 
     /// Goes on to the next endpoint, unless another call already has.
     pub(crate) fn leave(&self, at: usize) {
-        let next = (at + 1) % self.shared.channels.len();
+        let next = (at + 1) % self.shared.places.len();
         let _moved = self.shared.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
         self.shared.knows_leader.store(false, Ordering::Relaxed);
+    }
+
+    /// Who the members are, by the word of one of them: those that are new can be turned to as well. Who was given one
+    /// coordinator only wants that one.
+    pub(crate) fn hear_of(&self, members: &Members) {
+        if self.shared.endpoints.urls().len() < 2 {
+            return;
+        }
+        let url = |endpoint: &String| self.shared.endpoints.single(endpoint).ok().map(|one| one.urls()[0].clone());
+        let urls: Vec<String> = members.members.iter().filter_map(|member| url(&member.client_endpoint)).collect();
+        self.shared.places.hear_of(&urls, |url| channel(url, &self.shared.endpoints, &self.shared.options).ok());
+    }
+
+    /// Where a coordinator is among those that can be turned to.
+    pub(crate) fn place_of(&self, url: &str) -> Option<usize> {
+        self.shared.places.position(url)
     }
 
     /// Whether the leader was found, and no coordinator was left since.
@@ -193,7 +211,7 @@ impl Connection {
                 }
                 Fate::NotDone(trouble) => trouble,
             };
-            tracing::debug!(endpoint = %self.shared.endpoints.urls()[at], why = trouble.why, "attempt failed");
+            tracing::debug!(endpoint = %self.shared.places.url(at), why = trouble.why, "attempt failed");
             if after_lost && !self.may_repeat(kind) {
                 return Outcome { result: Err(unknown(&trouble.why)), after_lost };
             }

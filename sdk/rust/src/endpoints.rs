@@ -22,7 +22,7 @@ pub const ENDPOINT_VARIABLE: &str = "FLAME_ENDPOINT";
 pub const CA_FILE_VARIABLE: &str = "FLAME_CA_FILE";
 
 /// Most endpoints one client keeps.
-const ENDPOINTS_MAX: usize = 64;
+pub(crate) const ENDPOINTS_MAX: usize = 64;
 
 /// Largest configuration file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -1,4 +1,5 @@
-//! Which coordinator the streams of a client go to: the leader, if it is among the endpoints.
+//! Which coordinator the streams of a client go to: the leader, if it is among those that can be turned to. Whoever names
+//! the leader names all members, so coordinators that were added since are heard of here.
 //!
 //! Every coordinator serves every client. What is sent to the leader itself only takes one way less, there and back.
 
@@ -16,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// Makes the leader the coordinator of this client. It is looked for until it was found, and again after a coordinator
-    /// was left. Without an answer, or with a leader that is not among the endpoints, everything stays as it is.
+    /// was left. Without an answer, or with a leader that cannot be turned to, everything stays as it is.
     pub(crate) async fn turn_to_leader(&self) {
         if self.endpoints().urls().len() < 2 || self.knows_leader() {
             return;
@@ -27,8 +28,9 @@ impl Connection {
         });
         let Ok(Ok(members)) = answer.await else { return };
         let members = Members::from(members.into_inner());
+        self.hear_of(&members);
         let Some(leader) = members.members.iter().find(|member| Some(member.id) == members.leader) else { return };
         let Ok(leader) = self.endpoints().single(&leader.client_endpoint) else { return };
-        self.found_leader(at, self.endpoints().urls().iter().position(|url| *url == leader.urls()[0]));
+        self.found_leader(at, self.place_of(&leader.urls()[0]));
     }
 }

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
-//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`] | the calls, by what they are about |
+//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`] | the calls, by what they are about |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
 //! | [`stream`] | many tasks of one session over one stream: the fastest way to submit |
@@ -31,8 +31,10 @@ pub mod error;
 mod fate;
 mod key;
 mod leader;
+pub mod membership;
 pub mod model;
 pub mod nodes;
+mod places;
 pub mod repeats;
 mod retry;
 pub mod service;
@@ -46,6 +48,7 @@ pub use connection::{Connection, Options};
 pub use endpoints::Endpoints;
 pub use error::FlameError;
 pub use flame_types as types;
+pub use membership::{MemberChange, NewMember};
 pub use service::FlameService;
 pub use sessions::SessionOptions;
 pub use stream::{SessionStream, SubmittedTask, SubmittedTasks, TaskEnd};

@@ -21,6 +21,7 @@
 //! | CancelTask | again | a task ends once. "It has ended" is success when it was cancelled |
 //! | TransferLeader to a member | again | it leads already |
 //! | TransferLeader to anybody | **never** | a repeat would hand on a second time |
+//! | Membership.Change | again | a member is added, promoted and removed once: what is so already is success |
 //!
 //! Any other refusal that depends on the state (not found, exists, limits …) and answers a repeat becomes
 //! [`FlameError::UnknownOutcome`]: it cannot know whether the lost attempt was done.

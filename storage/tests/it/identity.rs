@@ -42,7 +42,7 @@ fn what_is_remembered_survives_a_crash() {
     let root = scratch();
     let data = open(root.path()).unwrap();
     let identity = data.identity();
-    let memory = PeerMemory { store_id: identity.store_id(), incarnation: 3, matched: LogIndex(77) };
+    let memory = PeerMemory { store_id: identity.store_id(), incarnation: 3, matched: LogIndex(77), life: 5 };
     identity.set_members_token(42).unwrap();
     identity.set_bootstrapped().unwrap();
     identity.remember_peer(CoordinatorId(2), memory).unwrap();
@@ -60,12 +60,43 @@ fn what_is_remembered_survives_a_crash() {
 fn the_number_of_peers_is_bounded() {
     let root = scratch();
     let data = open(root.path()).unwrap();
-    let memory =
-        PeerMemory { store_id: data.identity().store_id(), incarnation: u64::MAX, matched: LogIndex(u64::MAX) };
+    let memory = PeerMemory {
+        store_id: data.identity().store_id(),
+        incarnation: u64::MAX,
+        matched: LogIndex(u64::MAX),
+        life: u64::MAX,
+    };
     for node in 0..64 {
         data.identity().remember_peer(CoordinatorId(u64::MAX - node), memory).unwrap();
     }
     assert!(matches!(data.identity().remember_peer(CoordinatorId(1), memory), Err(Error::Refused(_))));
+}
+
+#[test]
+fn what_peers_acknowledge_is_noted_and_never_lowered() {
+    let root = scratch();
+    let data = open(root.path()).unwrap();
+    let identity = data.identity();
+    let memory = PeerMemory { store_id: identity.store_id(), incarnation: 1, matched: LogIndex(5), life: 9 };
+    identity.remember_peer(CoordinatorId(2), memory).unwrap();
+    let noted = [(CoordinatorId(2), LogIndex(8)), (CoordinatorId(7), LogIndex(8))];
+    identity.note_matched(noted).unwrap();
+    identity.note_matched([(CoordinatorId(2), LogIndex(6))]).unwrap();
+    let copy = crash_copy(root.path());
+    let again = open(copy.path()).unwrap();
+    assert_eq!(again.identity().peer(CoordinatorId(2)), Some(PeerMemory { matched: LogIndex(8), ..memory }));
+    assert_eq!(again.identity().peers(), [CoordinatorId(2)], "a stranger is not remembered by this");
+}
+
+#[test]
+fn every_opening_is_a_life_of_its_own() {
+    let root = scratch();
+    let first = open(root.path()).unwrap();
+    let copy = crash_copy(root.path());
+    drop(first);
+    let (one, other) = (open(root.path()).unwrap(), open(copy.path()).unwrap());
+    assert_eq!(one.identity().incarnation(), other.identity().incarnation());
+    assert_ne!(one.identity().life(), other.identity().life(), "copies of one disk are told apart");
 }
 
 #[tokio::test]

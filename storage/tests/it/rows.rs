@@ -452,3 +452,26 @@ fn a_write_that_must_not_wait_is_written_when_nothing_holds_it_back() {
     let again = store.write_at_once(&[put(Space::Live, "row", "value")], log_id(1, 1), None);
     assert!(matches!(again, Err(Error::Refused(_))), "{again:?}");
 }
+
+#[test]
+fn the_highest_member_stays_though_it_has_left() {
+    let members = |at: u64, ids: &[u64]| {
+        let nodes = ids.iter().map(|id| (*id, MemberNode::default())).collect::<std::collections::BTreeMap<_, _>>();
+        let membership = Membership::new(vec![ids.iter().copied().collect()], nodes).unwrap();
+        StoredMembership::new(Some(log_id(1, at)), membership)
+    };
+    let (root, sent) = (scratch(), scratch());
+    let store = open(root.path());
+    assert_eq!(store.highest_member(), 0);
+    for (at, ids) in [(1, &[1, 2][..]), (2, &[1, 2, 5]), (3, &[1, 2])] {
+        store.write(&[], log_id(1, at), Some(&members(at, ids))).unwrap();
+    }
+    assert_eq!(store.highest_member(), 5);
+    store.checkpoint(&sent.path().join("snapshot")).unwrap();
+    drop(store);
+    assert_eq!(open(root.path()).highest_member(), 5);
+    let elsewhere = scratch();
+    let other = open(elsewhere.path());
+    other.install(&sent.path().join("snapshot")).unwrap();
+    assert_eq!(other.highest_member(), 5, "a snapshot brings it along");
+}

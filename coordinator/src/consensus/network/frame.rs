@@ -98,7 +98,12 @@ mod tests {
     #[test]
     fn entries_of_every_kind_survive_the_way() {
         let voters = std::collections::BTreeSet::from([1_u64]);
-        let node = MemberNode { peer: "p:1".to_owned(), client: "c:1".to_owned(), worker: "w:1".to_owned() };
+        let node = MemberNode {
+            peer: "p:1".to_owned(),
+            client: "c:1".to_owned(),
+            worker: "w:1".to_owned(),
+            ..MemberNode::default()
+        };
         let membership =
             Membership::new(vec![voters], [(1_u64, node)].into_iter().collect::<std::collections::BTreeMap<_, _>>())
                 .expect("valid");

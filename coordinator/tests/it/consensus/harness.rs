@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::middleware::Next;
 use bytes::Bytes;
 use flame_coordinator::consensus::{
-    AppliedEntry, ApplySink, BatchHeader, Consensus, Leadership, Options, Profile, ProposeError, SnapshotLimits,
-    StartError, encode_entry,
+    AppliedEntry, ApplySink, BatchHeader, Change, ChangeError, Changed, Consensus, Leadership, Options, Profile,
+    ProposeError, SnapshotLimits, StartError, Wish, encode_entry,
 };
 use flame_machine::command::{Command, Item};
 use flame_storage::{MemberNode, codec};
@@ -166,11 +166,67 @@ impl Cluster {
 
     pub fn options(&self, id: u64) -> Options {
         let mut options = Options::new(CoordinatorId(id), CLUSTER_ID.to_owned(), self.data_dir(id));
-        options.members = self.members.clone();
+        if self.members.iter().any(|(member, _)| member.0 == id) {
+            options.members = self.members.clone();
+        } else {
+            options.join = self.members.iter().map(|(_, node)| node.peer.clone()).collect();
+            options.own = self.node(id);
+        }
         options.profile = self.profile;
         options.sync = self.sync;
         options.snapshots = self.limits;
         options
+    }
+
+    /// A place for a node that asks to be added.
+    pub fn room(&mut self) -> u64 {
+        let id = self.addresses.keys().next_back().map_or(1, |id| id + 1);
+        let listener = TcpListener::bind((own_loopback(), 0)).unwrap();
+        self.addresses.insert(id, listener.local_addr().unwrap());
+        self.listeners.insert(id, listener);
+        id
+    }
+
+    /// Where a node listens. Nobody listens for clients and workers here.
+    pub fn node(&self, id: u64) -> MemberNode {
+        let [client, worker] = ["client", "worker"].map(|what| format!("{what}-{id}:1"));
+        MemberNode { peer: self.address(id), client, worker, ..MemberNode::default() }
+    }
+
+    /// Changes the members through whoever leads, again when the outcome is unknown: done twice is done once.
+    pub async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
+        eventually("somebody changes the members", async || {
+            let leader = &self.nodes[&self.leader().await].consensus;
+            match leader.change_members(change.clone(), Wish::default()).await {
+                Err(ChangeError::Refused(refusal)) => Some(Err(ChangeError::Refused(refusal))),
+                Err(ChangeError::Stopped) => panic!("the leader has stopped"),
+                Err(_for_now) => None,
+                answer => Some(answer),
+            }
+        })
+        .await
+    }
+
+    /// Starts a node that asks to be added, adds it, and gives it a vote.
+    pub async fn grow(&mut self) -> u64 {
+        let id = self.room();
+        self.start(id).await;
+        self.add(id).await;
+        eventually("it has caught up and votes", async || {
+            match self.change(Change::Promote { id: CoordinatorId(id) }).await {
+                Ok(_) => Some(()),
+                Err(ChangeError::Refused(_)) => None,
+                Err(error) => panic!("{error}"),
+            }
+        })
+        .await;
+        id
+    }
+
+    /// Adds a node that waits for it.
+    pub async fn add(&self, id: u64) {
+        let add = Change::Add { id: CoordinatorId(id), node: self.node(id) };
+        eventually("it is added", async || self.change(add.clone()).await.ok()).await;
     }
 
     /// Starts a node.
@@ -228,10 +284,24 @@ impl Cluster {
         eventually("the disk is empty", async || std::fs::remove_dir_all(&dir).ok()).await;
     }
 
-    /// Waits until a running node leads and the running ones agree on it.
+    /// Copies the disk of a node that does not run.
+    pub async fn copy(&self, id: u64, to: &Path) {
+        let lock = File::open(self.data_dir(id).join("LOCK")).unwrap();
+        eventually("its disk is closed", async || lock.try_lock().ok()).await;
+        copy_folder(&self.data_dir(id), to);
+    }
+
+    /// Puts a copy in the place of the disk of a node that does not run.
+    pub async fn restore(&self, id: u64, from: &Path) {
+        self.wipe(id).await;
+        copy_folder(from, &self.data_dir(id));
+    }
+
+    /// Waits until a running node leads and the running ones agree on it, but for those that wait to be added.
     pub async fn leader(&self) -> u64 {
         eventually("all running nodes agree on a leader", async || {
-            let mut seen = self.nodes.values().map(Node::leadership);
+            let members = self.nodes.values().filter(|node| node.consensus.waits_for().is_none());
+            let mut seen = members.map(Node::leadership);
             let first = seen.next()?;
             let agreed = seen.all(|other| (other.term, other.leader) == (first.term, first.leader));
             let leader = first.leader.map(|leader| leader.0).filter(|_| agreed)?;
@@ -290,6 +360,18 @@ impl Drop for Cluster {
                 }
             });
             assert!(closed || std::thread::panicking(), "{} stays locked", lock.display());
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
         }
     }
 }

@@ -4,6 +4,8 @@ mod election;
 pub mod harness;
 mod heartbeats;
 mod meeting;
+mod membership;
+mod old_copies;
 mod replication;
 mod retention;
 mod snapshot;

@@ -87,6 +87,21 @@ fn contradictions_among_members_are_refused() {
 }
 
 #[test]
+fn a_node_joins_a_cluster_or_lists_its_members() {
+    let a = "{ id: 1, client: 127.0.0.1:1, worker: 127.0.0.1:2, peer: 127.0.0.1:3 }";
+    check_refused(&format!("{{ members: [{a}], join: [127.0.0.1:3] }}"), "a node begins a cluster or joins one");
+    check_refused("{ join: [127.0.0.1] }", "has no port");
+    check_refused("{ join: [10.0.0.1:8082] }", "10.0.0.1:8082 lies beyond this machine");
+    let flags = Flags::default()
+        .set("coordinator.id", "--id", Some(4))
+        .set_list("coordinator.join", "--join", ["127.0.0.1:3,127.0.0.1:6", "127.0.0.1:3"].map(str::to_owned));
+    let section = load_all("", &[], &flags).unwrap().coordinator().unwrap();
+    assert!(section.members.is_empty(), "it lists nobody, itself included");
+    let join: Vec<_> = section.join.iter().map(ToString::to_string).collect();
+    assert_eq!(join, ["127.0.0.1:3", "127.0.0.1:6"]);
+}
+
+#[test]
 fn broken_members_are_refused_with_the_grammar() {
     check_refused("{ members: [{ id: 1 }] }", "has no client; write a member like id=1");
     check_refused("{ members: [{ id: 0, client: a:1, worker: a:2, peer: a:3 }] }", "ids are whole numbers from 1");

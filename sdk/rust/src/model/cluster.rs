@@ -18,6 +18,51 @@ pub struct Members {
     pub answered_by: u64,
     /// The Raft term.
     pub term: u64,
+    /// Whether a change of the voters is under way: until it is done the old and the new ones must agree.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub changing: bool,
+}
+
+/// What a change of the members does to the quorum.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MembershipPlan {
+    /// Who votes now.
+    pub voters_before: Vec<u64>,
+    /// Who will vote.
+    pub voters_after: Vec<u64>,
+    /// Who only receives the log now.
+    pub learners_before: Vec<u64>,
+    /// Who will only receive it.
+    pub learners_after: Vec<u64>,
+    /// Of whom the leader has heard just now, itself included.
+    pub answering: Vec<u64>,
+    /// How many voters can be lost now.
+    pub can_lose_before: u32,
+    /// How many can be lost then.
+    pub can_lose_after: u32,
+    /// There is nothing to do.
+    pub already: bool,
+    /// Why it is not made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// Whether it could be forced.
+    pub force_helps: bool,
+    /// By how many entries the learner in question is behind the leader.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<u64>,
+    /// It votes only when it is not further behind than this.
+    pub behind_max: u64,
+    /// What to know before doing it.
+    pub notes: Vec<String>,
+}
+
+/// A change of the members, made or planned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MembershipChange {
+    /// What it does, or has done.
+    pub plan: MembershipPlan,
+    /// Whether anything was changed.
+    pub changed: bool,
 }
 
 /// One coordinator.
@@ -103,6 +148,27 @@ impl From<ha::MembersReply> for Members {
             leader: known(reply.leader),
             answered_by: reply.self_,
             term: reply.term,
+            changing: reply.changing,
+        }
+    }
+}
+
+impl From<ha::MembershipPlan> for MembershipPlan {
+    fn from(plan: ha::MembershipPlan) -> Self {
+        Self {
+            voters_before: plan.voters_before,
+            voters_after: plan.voters_after,
+            learners_before: plan.learners_before,
+            learners_after: plan.learners_after,
+            answering: plan.answering,
+            can_lose_before: plan.can_lose_before,
+            can_lose_after: plan.can_lose_after,
+            already: plan.already,
+            refusal: Some(plan.refusal).filter(|refusal| !refusal.is_empty()),
+            force_helps: plan.force_helps,
+            behind: plan.behind,
+            behind_max: plan.behind_max,
+            notes: plan.notes,
         }
     }
 }

@@ -15,7 +15,7 @@ mod state;
 mod task;
 
 pub use application::{Application, ApplicationSpec, ApplicationStatus, Environment, Schema};
-pub use cluster::{Member, MemberStatus, Members, StateDigest};
+pub use cluster::{Member, MemberStatus, Members, MembershipChange, MembershipPlan, StateDigest};
 pub use node::{Executor, ExecutorSpec, ExecutorStatus, Node, NodeAddress, NodeInfo, NodeSpec, NodeStatus};
 pub use retention::Retention;
 pub use retry::{Attempt, Retries, Retry};
