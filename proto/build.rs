@@ -12,6 +12,7 @@ const PROTOS: &[&str] = &[
     "flame/v1/shim.proto",
     "flame/ha/v1/cluster.proto",
     "flame/ha/v1/membership.proto",
+    "flame/ha/v1/operate.proto",
     "flame/ha/v1/peer.proto",
     "flame/ha/v1/service.proto",
     "flame/ha/v1/session.proto",

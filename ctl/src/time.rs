@@ -19,6 +19,12 @@ pub fn clock_with_millis(milliseconds: i64) -> String {
     format(milliseconds, "%H:%M:%S.%3f")
 }
 
+/// `2025-12-17 13:57:08` of a time in milliseconds since 1970: for what may be days old.
+#[must_use]
+pub fn date_and_clock(milliseconds: i64) -> String {
+    format(milliseconds, "%Y-%m-%d %H:%M:%S")
+}
+
 fn format(milliseconds: i64, pattern: &str) -> String {
     match Timestamp::from_millisecond(milliseconds) {
         Ok(time) if milliseconds > 0 => time.strftime(pattern).to_string(),
@@ -33,6 +39,13 @@ pub fn span(seconds: u64) -> String {
     let shown: Vec<String> =
         parts.iter().filter(|(amount, _)| *amount > 0).map(|(amount, unit)| format!("{amount}{unit}")).collect();
     if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
+}
+
+/// The same, with the largest part only: `1d`.
+#[must_use]
+pub fn rough_span(seconds: u64) -> String {
+    let whole = span(seconds);
+    whole.split_once(' ').map_or(whole.as_str(), |(largest, _)| largest).to_owned()
 }
 
 /// Reads `30`, `30s`, `500ms`, `2m` or `1h`; a bare number is seconds.
@@ -97,6 +110,7 @@ mod tests {
     fn times_are_shown_as_published() {
         assert_eq!(clock(1_766_000_000_549), "19:33:20");
         assert_eq!(clock_with_millis(1_766_000_000_549), "19:33:20.549");
+        assert_eq!(date_and_clock(1_766_000_000_549), "2025-12-17 19:33:20");
         assert_eq!(clock(0), "-");
         assert_eq!(clock(i64::MAX), "-");
     }
@@ -106,6 +120,9 @@ mod tests {
         assert_eq!(span(60), "1m");
         assert_eq!(span(90_123), "1d 1h 2m 3s");
         assert_eq!(span(0), "0s");
+        assert_eq!(rough_span(90_123), "1d");
+        assert_eq!(rough_span(3_605), "1h");
+        assert_eq!(rough_span(7), "7s");
     }
 
     #[test]

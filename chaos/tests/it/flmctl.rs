@@ -8,6 +8,7 @@ mod coordinators;
 mod dev;
 mod election;
 mod explanations;
+mod operating;
 mod ping;
 mod reading;
 mod repeats;
@@ -36,6 +37,7 @@ async fn steps(scene: &mut Scene) -> Result<()> {
         tasks::step(scene, &node).await.with_context(|| format!("tasks through {node:?}"))?;
     }
     explanations::step(scene).await.context("why tasks wait")?;
+    operating::step(scene).await.context("what operators ask and order")?;
     reading::step(scene).await.context("reading")?;
     watching::step(scene).await.context("watching")?;
     ping::step(scene).await.context("flmping")?;

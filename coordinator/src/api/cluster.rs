@@ -63,8 +63,8 @@ impl Cluster for ClusterService {
         let status = self.gateway.raft_status();
         let ready = self.gateway.ready();
         let data_dir = self.data_dir.clone();
-        let disk_bytes = tokio::task::spawn_blocking(move || disk_bytes(&data_dir)).await;
-        let disk_bytes = disk_bytes.map_err(|error| Status::internal(error.to_string()))?;
+        let disk = tokio::task::spawn_blocking(move || (disk_bytes(&data_dir), FileSystem::of(&data_dir))).await;
+        let (disk_bytes, file_system) = disk.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(ha::MemberStatusReply {
             id: status.id.0,
             role: role_name(status.role).to_owned(),
@@ -86,6 +86,9 @@ impl Cluster for ClusterService {
             closed_sessions: cluster.closed_sessions,
             closed_bytes: cluster.closed_kept_bytes,
             kept_bytes_max,
+            flushed: status.flushed.0,
+            disk_free_bytes: file_system.map(|disk| disk.free_bytes),
+            disk_total_bytes: file_system.map(|disk| disk.total_bytes),
         }))
     }
 
@@ -138,6 +141,23 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
+/// The file system that holds a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileSystem {
+    free_bytes: u64,
+    total_bytes: u64,
+}
+
+impl FileSystem {
+    /// `None` when the system does not say.
+    fn of(folder: &Path) -> Option<Self> {
+        let says = rustix::fs::statvfs(folder).ok()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(says.f_frsize);
+        // What is free for everybody, not what root could still take.
+        Some(Self { free_bytes: bytes(says.f_bavail), total_bytes: bytes(says.f_blocks) })
+    }
+}
+
 /// Bytes of all files below a folder. Files that go away meanwhile are not counted.
 fn disk_bytes(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
@@ -164,5 +184,12 @@ mod tests {
         assert_eq!(disk_bytes(&folder), 42);
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(disk_bytes(&folder), 0);
+    }
+
+    #[test]
+    fn a_file_system_says_what_is_free_of_it() {
+        let disk = FileSystem::of(&std::env::temp_dir()).unwrap();
+        assert!(disk.free_bytes <= disk.total_bytes && disk.total_bytes > 0, "{disk:?}");
+        assert_eq!(FileSystem::of(Path::new("/nowhere/at/all")), None);
     }
 }

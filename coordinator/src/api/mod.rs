@@ -16,6 +16,7 @@
 //! | [`stream`] | `flame.ha.v1.Sessions`: many tasks on one stream |
 //! | [`cluster`] | `flame.ha.v1.Cluster` |
 //! | [`membership`] | `flame.ha.v1.Membership` |
+//! | [`operate`] | `flame.ha.v1.Operate`: workers, why tasks wait, what happened |
 //! | [`health`] | `grpc.health.v1.Health`: liveness, readiness, leader |
 //! | [`read`] | sessions and tasks of this node, from memory and from rows |
 //! | [`call`] | what a call brings along: its deadline, its generation |
@@ -30,6 +31,7 @@ pub mod errors;
 pub mod frontend;
 pub mod health;
 pub mod membership;
+pub mod operate;
 mod outbox;
 pub mod read;
 mod routes;

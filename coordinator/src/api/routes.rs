@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use flame_proto::ha::cluster_server::ClusterServer;
 use flame_proto::ha::membership_server::MembershipServer;
+use flame_proto::ha::operate_server::OperateServer;
 use flame_proto::v1::frontend_server::FrontendServer;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use super::cluster::ClusterService;
 use super::frontend::FrontendService;
 use super::health::HealthService;
 use super::membership::MembershipService;
+use super::operate::OperateService;
 use super::stream::SessionsService;
 use crate::drive::gateway::Gateway;
 use crate::drive::hub::Hub;
@@ -31,6 +33,7 @@ pub fn routes(gateway: Gateway, hub: Hub, data_dir: PathBuf, stop: CancellationT
     let health = HealthService::new(gateway.clone(), stop);
     let routes = Routes::new(frontend_server(gateway.clone()))
         .add_service(SessionsService::server(gateway.clone()))
+        .add_service(OperateServer::new(OperateService::new(gateway.clone())))
         .add_service(MembershipServer::new(MembershipService::new(gateway)))
         .add_service(ClusterServer::new(cluster))
         .add_service(HealthServer::new(health));

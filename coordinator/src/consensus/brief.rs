@@ -43,7 +43,7 @@ fn is_small(command: &Command) -> bool {
 mod tests {
     use flame_machine::Item;
     use flame_machine::command::{Inputs, Submit};
-    use flame_types::{ClientId, NodeName, Seq, SessionId, TaskOptions};
+    use flame_types::{ClientId, CoordinatorId, NodeName, Seq, SessionId, TaskOptions};
 
     use super::*;
 
@@ -72,7 +72,7 @@ mod tests {
         assert!(is_brief(&state, &batch([array(TASKS_MAX)])));
         assert!(!is_brief(&state, &batch([array(TASKS_MAX), array(1)])));
         assert!(!is_brief(&state, &batch([array(u64::MAX), array(1)])));
-        assert!(!is_brief(&state, &batch([Command::Void, Command::LeaderStart])));
+        assert!(!is_brief(&state, &batch([Command::Void, Command::LeaderStart { leader: CoordinatorId(1) }])));
         assert!(!is_brief(&state, &batch([Command::Tick])));
     }
 }

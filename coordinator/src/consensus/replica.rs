@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use flame_machine::{Batch, Command, Ctx, FEATURE_LEVEL, State};
-use flame_storage::{Entry, EntryPayload, LogId, SnapshotHandle, SnapshotMeta, StoredMembership, Write};
-use flame_types::{LogIndex, Term};
+use flame_storage::{Entry, EntryPayload, LogId, Membership, SnapshotHandle, SnapshotMeta, StoredMembership, Write};
+use flame_types::{CoordinatorId, LogIndex, Term};
 use tokio::sync::watch;
 
 use super::brief::is_brief;
@@ -134,6 +134,7 @@ impl Replica {
             let ctx = Ctx { index: LogIndex(entry.log_id.index), term: Term(entry.log_id.leader_id.term) };
             if let EntryPayload::Membership(members) = &entry.payload {
                 unwritten.membership = Some(StoredMembership::new(Some(entry.log_id), members.clone()));
+                tell_members(&mut self.state, members, &mut writes);
             }
             let Some(batch) = batch else {
                 let generation = self.state.cluster().generation;
@@ -200,6 +201,14 @@ impl Replica {
         if let Err(error) = self.store.flush() {
             tracing::warn!(%error, "the rows could not be flushed; the next start applies the log again");
         }
+    }
+}
+
+/// Who the members are is told once a change of them is over: between, the old and the new ones vote together.
+fn tell_members(state: &mut State, members: &Membership, writes: &mut Writes) {
+    if members.get_joint_config().len() == 1 {
+        let ids = |ids: &mut dyn Iterator<Item = u64>| ids.map(CoordinatorId).collect();
+        state.members_changed(ids(&mut members.voter_ids()), ids(&mut members.learner_ids()), writes);
     }
 }
 

@@ -110,7 +110,8 @@ impl Leader {
     async fn lead(&self, term: Term) -> Result<(), Over> {
         // Time without a leader does not count.
         self.batcher.stamper().reset();
-        self.propose_early(term, Command::LeaderStart).await?;
+        let leader = self.consensus.status().id;
+        self.propose_early(term, Command::LeaderStart { leader }).await?;
         // Before anybody's command: the first client of a cluster finds the applications that ship with it.
         self.configure(term).await?;
         let known = self.consensus.with_state(known_nodes).await.map_err(|_| Over)?;
@@ -227,7 +228,7 @@ impl Leader {
             }
             for command in self.hub.expired(Instant::now()) {
                 let lease = match &command {
-                    Command::ExpireNode { node, epoch } => Some((node.clone(), *epoch)),
+                    Command::ExpireNode { node, epoch, .. } => Some((node.clone(), *epoch)),
                     _ => None,
                 };
                 if let Some((node, _)) = &lease {

@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use flame_coordinator::consensus::{BatchHeader, decode_entry, encode_entry};
 use flame_machine::command::{
-    Attributes, Batch, Command, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Item, Outcome, Submit,
-    Trim, WaitReason,
+    Attributes, Batch, Command, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Item, LeaseEnd, Outcome,
+    Submit, Trim, WaitReason,
 };
 use flame_machine::{ClusterConfig, Ctx, State, digest, view};
 use flame_storage::codec;
@@ -165,7 +165,7 @@ fn applications() -> Vec<Command> {
         task_timeout_ms: Some(60_000),
     };
     vec![
-        Command::LeaderStart,
+        Command::LeaderStart { leader: CoordinatorId(1) },
         Command::SetConfig(Box::new(ClusterConfig { prefetch_max: 2, ..ClusterConfig::default() })),
         Command::InstallBuiltins { version: 1, apps: vec![(app("flmping"), AppSpec::default())] },
         Command::Register { name: app("full"), spec: Box::new(full.clone()) },
@@ -331,7 +331,7 @@ fn the_end() -> Vec<Command> {
         Command::Delete { id: session("s-2") },
         Command::Expire { sessions: vec![SessionKey(40)] },
         Command::Detach { node: worker("w2"), epoch: Epoch(2) },
-        Command::ExpireNode { node: worker("w2"), epoch: Epoch(2) },
+        Command::ExpireNode { node: worker("w2"), epoch: Epoch(2), end: LeaseEnd::Goodbye },
         Command::NewGeneration { nonce: 4 },
         Command::RegisterClient { nonce: 5, gateway: Some(CoordinatorId(1)) },
     ]

@@ -2,4 +2,5 @@
 
 mod consensus;
 mod frozen;
+mod operate;
 mod overload;

@@ -93,11 +93,11 @@ pub enum Command {
 
     // ── the leader ──────────────────────────────────────────────────────────────────────────────────────────────
     /// A new leader opens for business: every node counts as detached until it says Hello again. Idempotent per term.
-    LeaderStart,
+    LeaderStart { leader: CoordinatorId },
     /// A worker's stream is lost, or it is stopping: nothing new goes there.
     Detach { node: NodeName, epoch: Epoch },
-    /// A worker's lease has run out, or it said goodbye: its executors are gone, its tasks go elsewhere.
-    ExpireNode { node: NodeName, epoch: Epoch },
+    /// A worker's lease is over: its executors are gone, its tasks go elsewhere.
+    ExpireNode { node: NodeName, epoch: Epoch, end: LeaseEnd },
     /// An executor for a session on a node. `have` is the session's executor count when this was planned:
     /// a plan made twice is refused. `reuse` names an Unbinding executor to be bound anew instead of a fresh one.
     Place {
@@ -306,6 +306,15 @@ impl Outcome {
             Self::Failed { output, message } => Self::Failed { output, message: message.map(kept_text) },
         }
     }
+}
+
+/// Why the lease of a worker is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LeaseEnd {
+    /// Nothing was heard of it for too long.
+    RanOut,
+    /// It said goodbye: nothing of it runs any more.
+    Goodbye,
 }
 
 /// Why an executor is gone without having been told to stop.

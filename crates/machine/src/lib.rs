@@ -21,6 +21,7 @@
 //! | [`schedule`] | which executor should serve which session; why a session waits |
 //! | [`view`] | what readers see |
 //! | [`row`] | what lies on disk |
+//! | [`cluster_event`] | what happened in the cluster, for operators |
 //! | [`reply`], [`refusal`], [`event`], [`effect`] | what comes out |
 //! | [`config`] | figures that apply decides by |
 //! | [`digest`] | 16 bytes that say whether two states are the same |
@@ -29,6 +30,7 @@
 //! Where to start: [`command`], then `apply/batch.rs`, then `apply/dispatch.rs`.
 
 pub mod apply;
+pub mod cluster_event;
 pub mod command;
 pub mod config;
 pub mod digest;
@@ -44,6 +46,7 @@ pub mod state;
 pub mod view;
 
 pub use apply::{Applied, Ctx, FEATURE_LEVEL};
+pub use cluster_event::{ClusterEvent, ClusterEventRow};
 pub use command::{Batch, Command, Item};
 pub use config::ClusterConfig;
 pub use effect::{Effect, Order};

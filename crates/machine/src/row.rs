@@ -6,12 +6,13 @@
 //! numeric order is byte order.
 
 use flame_types::{
-    AppName, ClientId, ClusterMs, ExecutorKey, Generation, LogIndex, NodeName, Payload, Payloads, Position, RetryCause,
-    Seq, SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
+    AppName, ClientId, ClusterMs, EventNo, ExecutorKey, Generation, LogIndex, NodeName, Payload, Payloads, Position,
+    RetryCause, Seq, SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::cluster_event::ClusterEventRow;
 use crate::state::{
     AppRow, AssignmentRow, ClientRow, ClosedRow, ClusterRow, ExecutorRow, NodeRow, PendingTask, RepliesRow,
     SessionEvent, SessionRow, SessionSpecRow,
@@ -70,6 +71,8 @@ pub enum Table {
     CancelledRange = 35,
     /// By session key: its common data.
     CommonData = 36,
+    /// By number: what happened in the cluster.
+    ClusterEvent = 37,
 }
 
 impl Table {
@@ -94,6 +97,7 @@ impl Table {
         Table::Done,
         Table::CancelledRange,
         Table::CommonData,
+        Table::ClusterEvent,
     ];
 
     /// Tables of bulk rows that go with their session.
@@ -235,6 +239,12 @@ impl RowKey {
         (Self::session(table, session), Self::session(table, session.next()))
     }
 
+    /// Something that happened in the cluster.
+    #[must_use]
+    pub fn cluster_event(number: EventNo) -> Self {
+        Self::of(Table::ClusterEvent).number(number.0)
+    }
+
     /// The number at a place among the numbers of the key, 0 being the first.
     #[must_use]
     pub fn number_at(&self, place: usize) -> Option<u64> {
@@ -279,6 +289,7 @@ pub enum Row {
     Attributes(BTreeSet<Vec<u8>>),
     SessionEvents(VecDeque<SessionEvent>),
     CommonData(Payload),
+    ClusterEvent(Box<ClusterEventRow>),
 }
 
 impl Payloads for Row {

@@ -87,6 +87,10 @@ key! {
     /// A coordinator, as named in the configuration of the cluster.
     CoordinatorId(u64)
 }
+key! {
+    /// Something that happened in the cluster: 1, 2, 3 … without gaps.
+    EventNo(u64)
+}
 
 impl ClientId {
     /// Commands that need no window because repeating them changes nothing: the leader's own, the workers' reports,

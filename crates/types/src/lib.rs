@@ -32,8 +32,8 @@ pub mod time;
 
 pub use error_code::ErrorCode;
 pub use ids::{
-    AppName, ClientId, CoordinatorId, Epoch, ExecutorKey, Generation, HelloNo, Incarnation, LogIndex, NodeName,
-    Position, Seq, SessionId, SessionKey, TaskNo, Term, Token,
+    AppName, ClientId, CoordinatorId, Epoch, EventNo, ExecutorKey, Generation, HelloNo, Incarnation, LogIndex,
+    NodeName, Position, Seq, SessionId, SessionKey, TaskNo, Term, Token,
 };
 pub use payload::{Payload, Payloads};
 pub use resources::Resources;

@@ -61,5 +61,8 @@ pub const CLIENTS_MAX: usize = 32_768;
 /// Most replies kept for one client: a full window is back-pressure, never eviction.
 pub const CLIENT_WINDOW_MAX: usize = 4096;
 
+/// Most events of the cluster that are kept; the oldest leave first.
+pub const CLUSTER_EVENTS_MAX: u64 = 10_000;
+
 /// Most labels of a session or application.
 pub const LABELS_MAX: usize = 64;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    cancel, close, cluster, completion, create, delete, explain_error, list, register, suspend, unregister, update,
-    view,
+    cancel, close, cluster, completion, create, delete, explain_error, list, node, register, suspend, task, unregister,
+    update, view,
 };
 use crate::dev;
 use crate::output::Color;
@@ -39,9 +39,10 @@ pub struct GlobalArgs {
     /// The file that names the cluster, instead of ~/.flame/flame.yaml
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// How long a call may take with all its attempts, like 30s or 2m
-    #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = parse_span)]
-    pub timeout: Duration,
+    /// How long a call may take with all its attempts, like 30s or 2m; default 60s. What waits for something waits so long
+    /// in all; for ever when not given
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_span)]
+    pub timeout: Option<Duration>,
     /// When to use colours
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,
@@ -82,6 +83,10 @@ pub enum Command {
     Unregister(unregister::UnregisterArgs),
     /// Show and steer the coordinators
     Cluster(cluster::ClusterArgs),
+    /// Show what workers hold, and take them out of use
+    Node(node::NodeArgs),
+    /// Ask about one task
+    Task(task::TaskArgs),
     /// Run a whole cluster on this machine
     Dev(dev::DevArgs),
     /// Say what an exit code means and what to do
@@ -98,6 +103,8 @@ impl Command {
             Self::List(args) => args.output.format,
             Self::View(args) => args.output.format,
             Self::Cluster(args) => args.format(),
+            Self::Node(args) => args.format(),
+            Self::Task(args) => args.format(),
             Self::Dev(args) => args.format(),
             Self::ExplainError(args) => args.output.format,
             _ => Format::Table,

@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use flame_types::CoordinatorId;
 
 use super::membership::{self, MembershipCommand};
-use super::{Context, OutputArgs, says, watch};
+use super::{Context, OutputArgs, events, says, watch};
 use crate::exit::{Exit, Failure};
 use crate::output::print;
-use crate::render::{ClusterStatus, Format, MemberList, Verdict};
+use crate::render::{ClusterStatus, EventList, Format, MemberList, Verdict};
 
 /// Verbs of `flmctl cluster`.
 #[derive(Clone, Debug, Args)]
@@ -35,6 +35,19 @@ pub enum ClusterCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Show what happened in the cluster: leaders, workers that came and went, orders of operators
+    Events {
+        /// How many, the newest
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        last: u32,
+        /// Go on and print what happens
+        #[arg(short, long)]
+        watch: bool,
+        /// How to print
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Hand leadership to another coordinator; quorum stays as it is
     TransferLeader {
         /// Which one; the one that is furthest when not given
@@ -50,7 +63,9 @@ impl ClusterArgs {
     /// How its errors are printed.
     pub(super) fn format(&self) -> Format {
         match &self.command {
-            ClusterCommand::Status { output, .. } | ClusterCommand::Members { output } => output.format,
+            ClusterCommand::Status { output, .. }
+            | ClusterCommand::Members { output }
+            | ClusterCommand::Events { output, .. } => output.format,
             ClusterCommand::TransferLeader { .. } => Format::Table,
             ClusterCommand::Membership(command) => command.format(),
         }
@@ -65,7 +80,7 @@ pub(super) async fn run(context: &Context, args: &ClusterArgs) -> Result<(), Fai
             context.show(&status, output.format)?;
             if status.verdict == Verdict::NoQuorum {
                 let failure = Failure::new(Exit::Unreachable, "the cluster has no quorum");
-                return Err(failure.hint("start the members that are down; the column Ready says why the others wait"));
+                return Err(failure.hint("start the members that are down; the others say above why they wait"));
             }
             Ok(())
         }
@@ -73,6 +88,11 @@ pub(super) async fn run(context: &Context, args: &ClusterArgs) -> Result<(), Fai
             let members = context.connection.members().await?;
             context.show(&MemberList(members), output.format).map(|_| ())
         }
+        ClusterCommand::Events { last, watch: false, output } => {
+            let events = context.connection.list_cluster_events(0, *last).await?;
+            context.show(&EventList(events), output.format).map(|_| ())
+        }
+        ClusterCommand::Events { last, watch: true, output } => events::follow(context, *last, output.format).await,
         ClusterCommand::TransferLeader { to } => {
             let leader = context.connection.transfer_leader(to.map(CoordinatorId)).await?;
             print(&says::leads(leader.0)).map(|_| ())

@@ -1,5 +1,7 @@
 //! What every verb needs: the connection, and how to print.
 
+use std::time::Duration;
+
 use flame_sdk::endpoints::Environment;
 use flame_sdk::{Connection, Endpoints, Options};
 
@@ -15,6 +17,8 @@ pub struct Context {
     pub connection: Connection,
     /// Whether to use colours.
     pub color: bool,
+    /// How long it may wait for something; for ever when not given.
+    pub patience: Option<Duration>,
 }
 
 impl Context {
@@ -25,13 +29,11 @@ impl Context {
     pub fn open(global: &GlobalArgs) -> Result<Self, Failure> {
         let environment = Environment::of_process();
         let endpoints = Endpoints::discover(&global.endpoint, global.config.as_deref(), &environment)?;
-        let options = Options {
-            deadline: global.timeout,
-            attempt_timeout: Options::default().attempt_timeout.min(global.timeout),
-            ..Options::default()
-        };
+        let default = Options::default();
+        let deadline = global.timeout.unwrap_or(default.deadline);
+        let options = Options { deadline, attempt_timeout: default.attempt_timeout.min(deadline), ..default };
         let connection = Connection::open(endpoints, options)?;
-        Ok(Self { connection, color: global.color.applies_to_stdout() })
+        Ok(Self { connection, color: global.color.applies_to_stdout(), patience: global.timeout })
     }
 
     /// Prints a value.

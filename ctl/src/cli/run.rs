@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Cli, Command, Context, GlobalArgs, cancel, close, cluster, completion, create, delete, explain_error, list,
-    register, suspend, unregister, update, view,
+    Cli, Command, Context, GlobalArgs, cancel, close, cluster, completion, create, delete, explain_error, list, node,
+    register, suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::exit::{Exit, Failure};
@@ -60,6 +60,8 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
         Command::Update(args) => update::run(&context, &args).await,
         Command::Unregister(args) => unregister::run(&context, &args).await,
         Command::Cluster(args) => cluster::run(&context, &args).await,
+        Command::Node(args) => node::run(&context, &args).await,
+        Command::Task(args) => task::run(&context, &args).await,
         Command::Completion(_) | Command::Dev(_) | Command::ExplainError(_) => Ok(()),
     }
 }
@@ -145,6 +147,18 @@ mod tests {
             "cluster promote 4 --dry-run",
             "cluster remove 3 --force",
             "cluster replace 3 4 --peer h:8082",
+            "cluster events",
+            "cluster events -n 5 -w -o json",
+            "node list",
+            "node list -w",
+            "node view w1 -o yaml",
+            "node cordon w1",
+            "node uncordon w1",
+            "node drain w1",
+            "node drain w1 --no-wait",
+            "node drain w1 --timeout 5m",
+            "task explain s/7",
+            "task explain s/7 -o json",
             "dev",
             "dev --nodes 5 --workers 2 --data d --detach",
             "dev kill leader",

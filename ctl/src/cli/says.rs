@@ -36,6 +36,30 @@ pub fn cancelled(session: &str, task: u64) -> String {
     format!("Task <{task}> of session <{session}> was cancelled.\n")
 }
 
+/// After `flmctl node cordon`.
+#[must_use]
+pub fn cordoned(node: &str) -> String {
+    format!("Node <{node}> was cordoned.\n")
+}
+
+/// After `flmctl node uncordon`.
+#[must_use]
+pub fn uncordoned(node: &str) -> String {
+    format!("Node <{node}> was uncordoned.\n")
+}
+
+/// After `flmctl node drain`, when it holds nothing any more.
+#[must_use]
+pub fn drained(node: &str) -> String {
+    format!("Node <{node}> was drained.\n")
+}
+
+/// After `flmctl node drain --no-wait`.
+#[must_use]
+pub fn draining(node: &str) -> String {
+    format!("Node <{node}> is draining.\n")
+}
+
 /// After `flmctl cluster transfer-leader`.
 #[must_use]
 pub fn leads(coordinator: u64) -> String {

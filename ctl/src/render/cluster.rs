@@ -8,16 +8,26 @@ use flame_types::resources::format_memory;
 use serde::Serialize;
 
 use super::details::or_dash;
+use super::grid::one_line;
 use super::{Grid, Render, Sheet};
-use crate::time::span;
+use crate::time::rough_span;
+
+/// A member that is further behind than this many entries would be missed for long if it had to take over.
+const LAG_FAR: u64 = 10_000;
+
+/// Less of its disk than this free, in percent, is low; so is less than [`DISK_LOW_BYTES`].
+const DISK_LOW_PERCENT: u64 = 5;
+
+/// One compaction may take as much.
+const DISK_LOW_BYTES: u64 = 1 << 30;
 
 /// What a cluster can still take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every member serves and a leader is known.
+    /// Every member serves, is near the leader and has room on its disk, and a leader is known.
     Healthy,
-    /// It works, with less left to lose.
+    /// It works, with less left to lose, or with something that will become worse by itself.
     Degraded,
     /// It does not work: too few voters serve, or nobody leads.
     NoQuorum,
@@ -42,6 +52,8 @@ pub struct ClusterStatus {
     pub verdict: Verdict,
     /// How many more voters it can lose and still work.
     pub can_lose: usize,
+    /// Why it is not healthy.
+    pub reasons: Vec<String>,
     /// Who leads, by the word of the members themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader: Option<u64>,
@@ -78,15 +90,20 @@ impl ClusterStatus {
         let serving = members.iter().filter(|row| row.member.voter && row.serves()).count();
         let leader = leader(&members);
         let majority = voters / 2 + 1;
+        let furthest = furthest(&members);
+        let mut reasons: Vec<String> = members.iter().flat_map(|row| row.troubles(furthest)).collect();
+        if leader.is_none() {
+            reasons.push("nobody leads".to_owned());
+        }
         let verdict = if serving < majority || leader.is_none() {
             Verdict::NoQuorum
-        } else if members.iter().all(MemberRow::serves) {
+        } else if reasons.is_empty() {
             Verdict::Healthy
         } else {
             Verdict::Degraded
         };
         let can_lose = if verdict == Verdict::NoQuorum { 0 } else { serving - majority };
-        Self { cluster_id, verdict, can_lose, leader, members }
+        Self { cluster_id, verdict, can_lose, reasons, leader, members }
     }
 
     fn verdict_line(&self) -> String {
@@ -98,8 +115,9 @@ impl ClusterStatus {
             (_, 1) => "it can lose 1 more member".to_owned(),
             (_, more) => format!("it can lose {more} more members"),
         };
+        let reasons: String = self.reasons.iter().map(|reason| format!("   {}\n", one_line(reason))).collect();
         format!(
-            "\n Cluster {}: {} ({serving} of {} members serve, {leader}); {lose}.\n",
+            "\n Cluster {}: {} ({serving} of {} members serve, {leader}); {lose}.\n{reasons}",
             or_dash(Some(&self.cluster_id)),
             self.verdict,
             self.members.len(),
@@ -118,52 +136,78 @@ impl MemberRow {
         self.status.as_ref().is_some_and(|status| status.ready)
     }
 
+    /// What is not as it should be.
+    fn troubles(&self, furthest: u64) -> Vec<String> {
+        let id = self.member.id;
+        let Some(status) = &self.status else {
+            return vec![format!("coordinator {id} does not answer: {}", or_dash(self.error.as_deref()))];
+        };
+        let mut troubles = Vec::new();
+        if !status.ready {
+            troubles.push(format!("coordinator {id} is not ready: {}", or_dash(Some(&status.not_ready_reason))));
+        }
+        let lag = furthest.saturating_sub(status.applied);
+        if lag > LAG_FAR {
+            troubles.push(format!("coordinator {id} is {lag} entries behind"));
+        }
+        if let Some((free, percent)) = disk(status).filter(|(free, percent)| is_low(*free, *percent)) {
+            let free = format_memory(free);
+            troubles.push(format!("the disk of coordinator {id} is nearly full: {free} ({percent}%) are free"));
+        }
+        troubles
+    }
+
     fn cells(&self, furthest: u64) -> Vec<String> {
         let Some(status) = &self.status else {
             let mut cells =
                 vec![self.member.id.to_string(), self.member.client_endpoint.clone(), "unreachable".to_owned()];
-            cells.extend(std::iter::repeat_n("-".to_owned(), 9));
-            cells.push(or_dash(self.error.as_deref()).to_owned());
+            cells.extend(std::iter::repeat_n("-".to_owned(), 10));
             return cells;
         };
-        let ready = if status.ready { "yes" } else { or_dash(Some(&status.not_ready_reason)) };
+        let workers = if status.role == "leader" { status.workers_attached.to_string() } else { "-".to_owned() };
+        let free = disk(status).map(|(free, percent)| format!("{} {percent}%", format_memory(free)));
         vec![
             self.member.id.to_string(),
             self.member.client_endpoint.clone(),
             status.role.clone(),
-            status.leader.map_or_else(|| "-".to_owned(), |leader| leader.to_string()),
             status.term.to_string(),
             status.last_log.to_string(),
-            status.committed.to_string(),
             status.applied.to_string(),
+            status.flushed.to_string(),
             furthest.saturating_sub(status.applied).to_string(),
+            workers,
+            or_dash(free.as_deref()).to_owned(),
             status.version.clone(),
-            format_memory(status.disk_bytes),
-            span(status.uptime_seconds),
-            ready.to_owned(),
+            rough_span(status.uptime_seconds),
+            if status.ready { "yes" } else { "no" }.to_owned(),
         ]
     }
+}
+
+/// The last entry that any member knows to be committed.
+fn furthest(members: &[MemberRow]) -> u64 {
+    let statuses = members.iter().filter_map(|row| row.status.as_ref());
+    statuses.map(|status| status.committed).max().unwrap_or(0)
+}
+
+/// What is free of the disk of a member, in bytes and in percent, rounded down.
+fn disk(status: &MemberStatus) -> Option<(u64, u64)> {
+    let (free, total) = (status.disk_free_bytes?, status.disk_total_bytes.filter(|total| *total > 0)?);
+    let percent = u128::from(free) * 100 / u128::from(total);
+    Some((free, u64::try_from(percent).unwrap_or(100)))
+}
+
+fn is_low(free: u64, percent: u64) -> bool {
+    free < DISK_LOW_BYTES || percent < DISK_LOW_PERCENT
 }
 
 impl Render for ClusterStatus {
     fn sheet(&self) -> Sheet {
         let mut grid = Grid::new(&[
-            "ID",
-            "Endpoint",
-            "Role",
-            "Leader",
-            "Term",
-            "Last",
-            "Committed",
-            "Applied",
-            "Lag",
-            "Version",
-            "Disk",
-            "Uptime",
-            "Ready",
+            "ID", "Endpoint", "Role", "Term", "Last", "Applied", "Flushed", "Lag", "Workers", "Free", "Version",
+            "Uptime", "Ready",
         ]);
-        let statuses = self.members.iter().filter_map(|row| row.status.as_ref());
-        let furthest = statuses.map(|status| status.committed).max().unwrap_or(0);
+        let furthest = furthest(&self.members);
         for row in &self.members {
             grid.row(row.cells(furthest));
         }

@@ -30,6 +30,13 @@ impl Details {
         self
     }
 
+    /// A line of its own, one level in or more.
+    pub(super) fn item(&mut self, level: usize, text: &str) -> &mut Self {
+        self.0.push_str(&printable(&format!("{:1$}{text}", "", 2 * level)));
+        self.0.push('\n');
+        self
+    }
+
     /// `Events:` and a line for each.
     pub(super) fn events(&mut self, events: &[Event]) -> &mut Self {
         self.line("Events", "");

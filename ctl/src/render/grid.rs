@@ -101,7 +101,8 @@ fn lines(table: &Table) -> String {
     table.lines().flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
-fn one_line(text: &str) -> String {
+/// What a user or another program named, as part of one line.
+pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -6,9 +6,12 @@
 mod applications;
 mod cluster;
 mod details;
+mod events;
 mod executors;
+mod explanation;
 mod grid;
 mod membership;
+mod node_loads;
 mod nodes;
 mod sessions;
 mod tasks;
@@ -18,9 +21,12 @@ use serde::Serialize;
 
 pub use applications::{ApplicationView, Applications};
 pub use cluster::{ClusterStatus, MemberList, MemberRow, Verdict};
+pub use events::EventList;
 pub use executors::Executors;
+pub use explanation::ExplanationView;
 pub use grid::Grid;
 pub use membership::{MembershipStep, MembershipSteps, plan_text};
+pub use node_loads::{NodeLoadView, NodeLoads};
 pub use nodes::{NodeView, Nodes};
 pub use sessions::{SessionRow, SessionView, Sessions};
 pub use tasks::{TaskRow, TaskTable, TaskView};

@@ -2,9 +2,10 @@
 
 use flame_sdk::MemberReport;
 use flame_sdk::model::{
-    Application, ApplicationSpec, ApplicationStatus, Attempt, Environment, Event, Executor, ExecutorSpec,
-    ExecutorStatus, Kept, Member, MemberStatus, Members, Metadata, Node, NodeInfo, NodeSpec, NodeStatus, Schema,
-    Session, SessionSpec, SessionStatus, State, Task, TaskSpec, TaskStatus,
+    Application, ApplicationSpec, ApplicationStatus, Attempt, ClusterEvent, ClusterEvents, Environment, Event,
+    Executor, ExecutorReason, ExecutorSpec, ExecutorStatus, Kept, Member, MemberStatus, Members, Metadata, Node,
+    NodeExecutor, NodeInfo, NodeLoad, NodeReasons, NodeSpec, NodeStatus, Reason, Schema, Session, SessionSpec,
+    SessionStatus, State, Task, TaskExplanation, TaskSpec, TaskStatus,
 };
 use flame_sdk::{FlameError, types};
 use types::resources::GIB;
@@ -178,8 +179,133 @@ pub fn serving(id: u64, role: &str) -> MemberReport<MemberStatus> {
         closed_sessions: 3,
         closed_bytes: 4_096,
         kept_bytes_max: 128 << 30,
+        flushed: 900,
+        disk_free_bytes: Some(40 << 30),
+        disk_total_bytes: Some(100 << 30),
     };
     MemberReport { member: member(id), answer: Ok(status) }
+}
+
+/// Serves a cluster with a longer log, of which it has applied so much.
+pub fn far(id: u64, role: &str, applied: u64) -> MemberReport<MemberStatus> {
+    let mut report = serving(id, role);
+    if let Ok(status) = &mut report.answer {
+        (status.last_log, status.committed, status.applied) = (1_200_000, 1_200_000, applied);
+    }
+    report
+}
+
+/// Serves, and has a disk that is nearly full and much to apply.
+pub fn troubled(id: u64) -> MemberReport<MemberStatus> {
+    let mut report = far(id, "follower", 1_100_000);
+    if let Ok(status) = &mut report.answer {
+        status.disk_free_bytes = Some(3 << 30);
+    }
+    report
+}
+
+pub fn node_load(name: &str) -> NodeLoad {
+    let held = NodeExecutor {
+        id: "4b1d4a4e-9a40-8f3c-8a3e-52f7d6c1b2a0".into(),
+        state: ExecutorState::Bound.into(),
+        retiring: true,
+        application: "crawler-app".into(),
+        session_id: "crawler-app-Ab12Cd".into(),
+        resources: Resources { cpu: 2, memory: 4 * GIB, gpu: 1 },
+        running: 1,
+        queued: 2,
+    };
+    let idle = NodeExecutor {
+        id: "9c2e5b5f-0b51-8a4d-9b4f-63a8e7d2c3b1".into(),
+        state: ExecutorState::Unbinding.into(),
+        retiring: false,
+        session_id: String::new(),
+        running: 0,
+        queued: 0,
+        ..held.clone()
+    };
+    NodeLoad {
+        name: name.into(),
+        hostname: format!("{name}.example"),
+        state: NodeState::Ready.into(),
+        attached: true,
+        cordoned: false,
+        draining: false,
+        capacity: Resources { cpu: 8, memory: 16 * GIB, gpu: 2 },
+        allocated: Resources { cpu: 4, memory: 8 * GIB, gpu: 2 },
+        executors: 2,
+        sessions: 1,
+        running: 1,
+        queued: 2,
+        bind_failures: 0,
+        avoided_ms: 0,
+        avoided_by: String::new(),
+        last_hello: NOW,
+        shims: vec![Shim::Host.into(), Shim::Wasm.into()],
+        arch: "x86_64".into(),
+        os: "linux".into(),
+        held: vec![held, idle],
+    }
+}
+
+fn reason(kind: &str, message: &str) -> Reason {
+    Reason { kind: kind.into(), message: message.into() }
+}
+
+pub fn explanation() -> TaskExplanation {
+    let here = ExecutorReason {
+        id: "4b1d4a4e-9a40-8f3c-8a3e-52f7d6c1b2a0".into(),
+        kind: "busy".into(),
+        message: "is busy: 1 running, 0 behind".into(),
+    };
+    let node = |node: &str, reasons: Vec<Reason>, executors| NodeReasons { node: node.into(), reasons, executors };
+    TaskExplanation {
+        session_id: "crawler-app-Ab12Cd".into(),
+        task_id: "7".into(),
+        application: "crawler-app".into(),
+        state: TaskState::Pending.into(),
+        summary: "it waits in its session".into(),
+        node: String::new(),
+        executor: String::new(),
+        attempt: 0,
+        since: NOW,
+        reasons: vec![reason("behind", "3 tasks of its session come first")],
+        nodes: vec![
+            node("w1", vec![reason("full", "full just now: cpu needs 2, free 0")], vec![here]),
+            node("w2", Vec::new(), Vec::new()),
+        ],
+    }
+}
+
+pub fn running_explanation() -> TaskExplanation {
+    TaskExplanation {
+        state: TaskState::Running.into(),
+        summary: "it runs on node w1, start 2".into(),
+        node: "w1".into(),
+        executor: "4b1d4a4e-9a40-8f3c-8a3e-52f7d6c1b2a0".into(),
+        attempt: 2,
+        reasons: Vec::new(),
+        nodes: Vec::new(),
+        ..explanation()
+    }
+}
+
+pub fn cluster_events() -> ClusterEvents {
+    let event = |number, kind: &str, subject: &str, message: &str| ClusterEvent {
+        number,
+        time: NOW + i64::try_from(number).unwrap(),
+        kind: kind.into(),
+        subject: subject.into(),
+        message: message.into(),
+    };
+    ClusterEvents {
+        events: vec![
+            event(41, "leader", "2", "coordinator 2 leads in term 4"),
+            event(42, "configuration", "", "the leader's configuration was taken over by the cluster"),
+        ],
+        oldest: 1,
+        newest: 42,
+    }
 }
 
 pub fn silent(id: u64) -> MemberReport<MemberStatus> {

@@ -6,15 +6,17 @@ use flame_ctl::cli::says;
 use flame_ctl::dev::{DaemonState, DevStatus};
 use flame_ctl::ping;
 use flame_ctl::render::{
-    ApplicationView, Applications, ClusterStatus, Executors, MemberList, NodeView, Nodes, SessionView, Sessions,
-    TaskView, Verdict,
+    ApplicationView, Applications, ClusterStatus, EventList, Executors, ExplanationView, MemberList, NodeLoadView,
+    NodeLoads, NodeView, Nodes, Render, SessionView, Sessions, TaskView, Verdict,
 };
 use flame_sdk::TaskEnd;
-use flame_sdk::types::{ExecutorState, NodeState, SessionState, TaskNo, TaskState};
+use flame_sdk::model::NodeLoad;
+use flame_sdk::types::{ExecutorState, NodeState, Resources, SessionState, TaskNo, TaskState};
 
 use crate::golden::{check, check_value};
 use crate::samples::{
-    attempt, crawler, event, executor, flmping, members, node, serving, session, silent, task, unready,
+    attempt, cluster_events, crawler, event, executor, explanation, far, flmping, members, node, node_load,
+    running_explanation, serving, session, silent, task, troubled, unready,
 };
 
 #[test]
@@ -102,7 +104,54 @@ fn cluster() {
     let lost = status(vec![unready(1), silent(2), silent(3)]);
     assert_eq!((lost.verdict, lost.can_lose), (Verdict::NoQuorum, 0));
     check_value("cluster-status-no-quorum", "flmctl cluster status", &lost);
+    let troubled = status(vec![far(1, "follower", 1_199_000), far(2, "leader", 1_200_000), troubled(3)]);
+    assert_eq!((troubled.verdict, troubled.can_lose, troubled.reasons.len()), (Verdict::Degraded, 1, 2));
+    check_value("cluster-status-troubled", "flmctl cluster status", &troubled);
     check_value("cluster-members", "flmctl cluster members", &MemberList(members()));
+}
+
+/// The table fits a terminal of usual width, also in a cluster that is a year old.
+#[test]
+fn the_table_of_coordinators_is_not_too_wide() {
+    const WIDTH_MAX: usize = 120;
+    let mut old = serving(1, "follower");
+    if let Ok(status) = &mut old.answer {
+        (status.last_log, status.applied, status.flushed) = (123_456_789, 123_456_789, 123_456_789);
+        (status.committed, status.term, status.uptime_seconds) = (123_456_789, 1234, 365 * 86_400 - 1);
+        (status.disk_free_bytes, status.disk_total_bytes) = (Some(1023 << 30), Some(2000 << 30));
+    }
+    let table = ClusterStatus::new("demo".into(), vec![old, silent(2), silent(3)]).sheet().print(false);
+    let width = table.lines().take(4).map(|line| line.trim_end().len()).max().unwrap();
+    assert!(width <= WIDTH_MAX, "{width}:\n{table}");
+}
+
+#[test]
+fn what_operators_ask() {
+    let cordoned = NodeLoad { cordoned: true, ..node_load("w10") };
+    let avoided =
+        NodeLoad { bind_failures: 3, avoided_ms: 4_250, avoided_by: "all sessions".into(), ..node_load("w9") };
+    let draining = NodeLoad { cordoned: true, draining: true, ..node_load("w2") };
+    let gone = Resources { cpu: 0, memory: 0, gpu: 0 };
+    let drained = NodeLoad {
+        state: NodeState::NotReady.into(),
+        attached: false,
+        executors: 0,
+        sessions: 0,
+        running: 0,
+        allocated: gone,
+        held: Vec::new(),
+        ..draining.clone()
+    };
+    let drained = NodeLoad { name: "w3".into(), ..drained };
+    let nodes = vec![node_load("w1"), draining, drained, cordoned, avoided.clone()];
+    let without_executors = nodes.into_iter().map(|node| NodeLoad { held: Vec::new(), ..node });
+    check_value("node-list", "flmctl node list", &NodeLoads::new(without_executors.collect()));
+    check_value("node-view", "flmctl node view w1", &NodeLoadView(node_load("w1")));
+    check_value("node-view-avoided", "flmctl node view w9", &NodeLoadView(avoided));
+    check_value("task-explain", "flmctl task explain crawler-app-Ab12Cd/7", &ExplanationView(explanation()));
+    let running = ExplanationView(running_explanation());
+    check_value("task-explain-running", "flmctl task explain crawler-app-Ab12Cd/7", &running);
+    check_value("cluster-events", "flmctl cluster events", &EventList(cluster_events()));
 }
 
 #[test]
@@ -150,6 +199,10 @@ fn changing_verbs() {
         ("cancel -s crawler-app-Ab12Cd -t 7", says::cancelled(session, 7)),
         ("delete -s crawler-app-Ab12Cd", says::deleted(session)),
         ("cluster transfer-leader --to 2", says::leads(2)),
+        ("node cordon w1", says::cordoned("w1")),
+        ("node uncordon w1", says::uncordoned("w1")),
+        ("node drain w1", says::drained("w1")),
+        ("node drain w1 --no-wait", says::draining("w1")),
         ("register -f crawler-app.yaml", String::new()),
         ("update -a crawler-app.yaml", String::new()),
         ("unregister -a crawler-app", String::new()),

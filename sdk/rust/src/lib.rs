@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
-//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`] | the calls, by what they are about |
+//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`operate`] | the calls, by what they are about |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
 //! | [`stream`] | many tasks of one session over one stream: the fastest way to submit |
@@ -34,6 +34,7 @@ mod leader;
 pub mod membership;
 pub mod model;
 pub mod nodes;
+pub mod operate;
 mod places;
 pub mod repeats;
 mod retry;

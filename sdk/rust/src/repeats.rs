@@ -19,6 +19,7 @@
 //! | UpdateApplication | again | the same specification replaces itself. "It has open sessions" is success when it looks as asked for, else the outcome is unknown |
 //! | UnregisterApplication | again | as DeleteSession |
 //! | CancelTask | again | a task ends once. "It has ended" is success when it was cancelled |
+//! | CordonNode, DrainNode | again | a node that is cordoned, or drained, or neither, is so already |
 //! | TransferLeader to a member | again | it leads already |
 //! | TransferLeader to anybody | **never** | a repeat would hand on a second time |
 //! | Membership.Change | again | a member is added, promoted and removed once: what is so already is success |
@@ -31,8 +32,8 @@
 //! * A key is remembered for the last 65,536 keyed submits of its session. A connection that has submitted half as many
 //!   since a submit began does not repeat that one any more; submits of other clients it cannot count.
 //! * Only CreateTask has a key. Any other lost attempt may still be done after its repeat, by a node that was cut off and
-//!   comes back: a session that was suspended, and resumed right after, can be suspended once more; a name that was
-//!   given up and taken again by somebody else can be given up once more.
+//!   comes back: a session that was suspended, and resumed right after, can be suspended once more, and so can a
+//!   node be cordoned; a name that was given up and taken again by somebody else can be given up once more.
 
 use crate::FlameError;
 use crate::key::IdempotencyKey;

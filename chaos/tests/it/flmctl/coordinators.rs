@@ -60,12 +60,15 @@ async fn status(scene: &Scene, leader: CoordinatorId) -> Result<()> {
         assert_eq!(roles(&yaml), roles(&json));
         let text = node.says(&["cluster", "status"]).await?;
         let table = Table::read(&text)?;
-        let columns = "ID Endpoint Role Leader Term Last Committed Applied Lag Version Disk Uptime Ready";
+        let columns = "ID Endpoint Role Term Last Applied Flushed Lag Workers Free Version Uptime Ready";
         assert_eq!(table.columns, columns.split(' ').collect::<Vec<_>>());
         for row in &table.rows {
             let role = if row["ID"] == leader.to_string() { "leader" } else { "follower" };
             assert_eq!((row["Role"].as_str(), row["Ready"].as_str()), (role, "yes"));
-            assert_eq!(row["Leader"], leader.to_string());
+            assert_eq!(row["Workers"] == "-", role != "leader", "only the leader knows: {text}");
+            let index = |column: &str| row[column].parse::<u64>().with_context(|| format!("{column}: {text}"));
+            ensure!(index("Flushed")? <= index("Applied")? && index("Applied")? <= index("Last")?, "{text}");
+            ensure!(row["Free"].ends_with('%'), "the disk says what is free: {text}");
         }
         ensure!(text.contains(&format!("healthy (3 of 3 members serve, leader {leader})")), "{text}");
         ensure!(text.ends_with("; it can lose 1 more member.\n"), "{text}");

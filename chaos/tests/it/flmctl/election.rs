@@ -104,7 +104,8 @@ async fn degraded(node: &Node, dead: &str) -> Result<()> {
     let table = Table::read(&text)?;
     assert_eq!(table.row("ID", dead)?["Role"], "unreachable");
     ensure!(text.contains("degraded (2 of 3 members serve, leader "), "{text}");
-    ensure!(text.ends_with("; it can lose no more members.\n"), "{text}");
+    ensure!(text.contains("; it can lose no more members.\n"), "{text}");
+    ensure!(text.contains(&format!("\n   coordinator {dead} does not answer: ")), "it says why: {text}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use flame_machine::command::Command;
+use flame_machine::command::{Command, LeaseEnd};
 use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
 use flame_proto::ha;
@@ -105,7 +105,7 @@ impl Hub {
         }
         tracing::info!(node = %node, "a worker said goodbye; what it held goes elsewhere");
         let (ticket, reply) = self.inner.replies.ticket();
-        let items = vec![unnumbered(ticket, Command::ExpireNode { node: node.clone(), epoch })];
+        let items = vec![unnumbered(ticket, Command::ExpireNode { node: node.clone(), epoch, end: LeaseEnd::Goodbye })];
         if self.inner.batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(ticket) }).await.is_err() {
             self.inner.replies.give_up(ticket);
         }

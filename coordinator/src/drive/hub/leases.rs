@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flame_machine::command::Command;
+use flame_machine::command::{Command, LeaseEnd};
 use flame_machine::effect::Order;
 use flame_types::{Epoch, NodeName, Token};
 use tokio::time::Instant;
@@ -55,6 +55,8 @@ struct Lease {
     deadline: Instant,
     /// Its expiry is proposed: no renewal is acknowledged any more.
     expiring: bool,
+    /// Why, if it is.
+    end: LeaseEnd,
     /// What is recorded and was not told.
     recorded: Vec<Token>,
 }
@@ -63,7 +65,7 @@ impl Leases {
     /// Everybody detached, with a full period.
     pub(super) fn begin(known: Vec<(NodeName, Epoch)>) -> Self {
         let deadline = Instant::now() + SILENT_MAX;
-        let lease = |epoch| Lease { epoch, stream: None, deadline, expiring: false, recorded: Vec::new() };
+        let lease = |epoch| Lease::new(epoch, None, deadline);
         Self { nodes: known.into_iter().map(|(node, epoch)| (node, lease(epoch))).collect() }
     }
 
@@ -74,7 +76,7 @@ impl Leases {
     /// A Hello was applied: this stream is the worker's only one now.
     pub(super) fn attach(&mut self, node: NodeName, epoch: Epoch, stream: WorkerStream) {
         let deadline = Instant::now() + SILENT_MAX;
-        let lease = Lease { epoch, stream: Some(stream), deadline, expiring: false, recorded: Vec::new() };
+        let lease = Lease::new(epoch, Some(stream), deadline);
         if let Some(Lease { stream: Some(older), .. }) = self.nodes.insert(node, lease) {
             older.end.cancel();
         }
@@ -143,6 +145,7 @@ impl Leases {
                 lease.stream = None;
                 lease.deadline = Instant::now();
                 lease.expiring = true;
+                lease.end = LeaseEnd::Goodbye;
                 true
             }
             _ => false,
@@ -156,7 +159,7 @@ impl Leases {
             return false;
         }
         let deadline = Instant::now() + DETACHED_MAX;
-        let lease = Lease { epoch, stream: None, deadline, expiring: false, recorded: Vec::new() };
+        let lease = Lease::new(epoch, None, deadline);
         if let Some(Lease { stream: Some(older), .. }) = self.nodes.insert(node.clone(), lease) {
             older.end.cancel();
         }
@@ -193,7 +196,7 @@ impl Leases {
                 stream.end.cancel();
                 commands.push(Command::Detach { node: node.clone(), epoch: lease.epoch });
             }
-            commands.push(Command::ExpireNode { node: node.clone(), epoch: lease.epoch });
+            commands.push(Command::ExpireNode { node: node.clone(), epoch: lease.epoch, end: lease.end });
         }
         commands
     }
@@ -216,6 +219,10 @@ impl Leases {
 }
 
 impl Lease {
+    fn new(epoch: Epoch, stream: Option<WorkerStream>, deadline: Instant) -> Self {
+        Self { epoch, stream, deadline, expiring: false, end: LeaseEnd::RanOut, recorded: Vec::new() }
+    }
+
     fn send(&mut self, node: &NodeName, mut orders: Vec<Order>) {
         let tokens = std::mem::take(&mut self.recorded);
         let Some(stream) = &self.stream else { return };
@@ -251,7 +258,7 @@ mod tests {
         let mut leases = Leases::begin(vec![(name("w1"), Epoch(3))]);
         assert!(leases.expire(before + SILENT_MAX - Duration::from_millis(1)).is_empty());
         let expired = leases.expire(Instant::now() + SILENT_MAX);
-        assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(3) }]);
+        assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(3), end: LeaseEnd::RanOut }]);
         assert!(leases.expire(Instant::now() + SILENT_MAX).is_empty(), "proposed once");
     }
 
@@ -275,7 +282,7 @@ mod tests {
         assert!(!leases.is_attached(&name("w1"), Epoch(2)));
         assert!(!leases.renew(&name("w1"), Epoch(1)), "the lease before it is over");
         let expired = leases.expire(Instant::now() + DETACHED_MAX);
-        assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(2) }]);
+        assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(2), end: LeaseEnd::RanOut }]);
 
         leases.attach(name("w2"), Epoch(5), stream());
         assert!(!leases.unclaimed(&name("w2"), Epoch(4)), "an older one changes nothing");
@@ -335,8 +342,8 @@ mod tests {
         let again = leases.expire(before);
         assert_eq!(
             again,
-            [Command::ExpireNode { node: name("gone"), epoch: Epoch(1) }],
-            "a lost proposal is made again"
+            [Command::ExpireNode { node: name("gone"), epoch: Epoch(1), end: LeaseEnd::Goodbye }],
+            "a lost proposal is made again, for the same reason"
         );
         leases.forget(&name("gone"), Epoch(1));
         assert_eq!(leases.nodes.len(), 1);

@@ -92,9 +92,11 @@ fn a_node_joins_a_cluster_or_lists_its_members() {
     check_refused(&format!("{{ members: [{a}], join: [127.0.0.1:3] }}"), "a node begins a cluster or joins one");
     check_refused("{ join: [127.0.0.1] }", "has no port");
     check_refused("{ join: [10.0.0.1:8082] }", "10.0.0.1:8082 lies beyond this machine");
-    let flags = Flags::default()
-        .set("coordinator.id", "--id", Some(4))
-        .set_list("coordinator.join", "--join", ["127.0.0.1:3,127.0.0.1:6", "127.0.0.1:3"].map(str::to_owned));
+    let flags = Flags::default().set("coordinator.id", "--id", Some(4)).set_list(
+        "coordinator.join",
+        "--join",
+        ["127.0.0.1:3,127.0.0.1:6", "127.0.0.1:3"].map(str::to_owned),
+    );
     let section = load_all("", &[], &flags).unwrap().coordinator().unwrap();
     assert!(section.members.is_empty(), "it lists nobody, itself included");
     let join: Vec<_> = section.join.iter().map(ToString::to_string).collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use flame_types::{AppName, AppSpec, AppState, limits};
 
 use super::batch::{Apply, Outcome};
+use crate::cluster_event::ClusterEvent;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::state::{App, AppRow};
@@ -32,7 +33,9 @@ impl Apply<'_> {
         app.row.spec = spec;
         app.row.revision += 1;
         app.row.edition = edition;
+        let revision = app.row.revision;
         self.changes.apps.insert(name.clone());
+        self.happened(ClusterEvent::AppUpdated { app: name.clone(), revision });
         self.placement_dirty = true;
         Ok(Reply::Done)
     }
@@ -41,6 +44,7 @@ impl Apply<'_> {
         self.check_app_unused(name)?;
         self.state.apps.remove(name);
         self.changes.apps.insert(name.clone());
+        self.happened(ClusterEvent::AppUnregistered { app: name.clone() });
         self.placement_dirty = true;
         Ok(Reply::Done)
     }
@@ -76,7 +80,8 @@ impl Apply<'_> {
         let row =
             AppRow { name: name.clone(), spec, state: AppState::Enabled, revision: 1, edition, created: self.wall };
         self.state.apps.insert(name.clone(), App { row, sessions: BTreeSet::new() });
-        self.changes.apps.insert(name);
+        self.changes.apps.insert(name.clone());
+        self.happened(ClusterEvent::AppRegistered { app: name });
     }
 
     fn next_edition(&mut self) -> u64 {

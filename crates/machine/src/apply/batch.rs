@@ -146,9 +146,9 @@ impl Apply<'_> {
 
     fn execute_upkeep(&mut self, command: Command) -> Outcome {
         match command {
-            Command::LeaderStart => self.leader_start(),
+            Command::LeaderStart { leader } => self.leader_start(leader),
             Command::Detach { node, epoch } => self.detach(&node, epoch),
-            Command::ExpireNode { node, epoch } => self.expire_node(&node, epoch),
+            Command::ExpireNode { node, epoch, end } => self.expire_node(&node, epoch, end),
             Command::Place { node, session, resources, have, count, reuse } => {
                 self.place(&super::leader::Placement { node, session, resources, have, count, reuse })
             }

@@ -9,6 +9,7 @@ use flame_types::{ExecutorKey, ExecutorState, RetryCause, Token, kept_text, limi
 use super::batch::Apply;
 use super::ending::Loss;
 use super::hand_over::Chance;
+use crate::cluster_event::ClusterEvent;
 use crate::command::{Attributes, FailureCause};
 use crate::effect::Order;
 use crate::state::Node;
@@ -231,6 +232,8 @@ impl Apply<'_> {
                  for this session; existing executors are unchanged."
             );
             self.session_event(session, code::BIND_LIMIT, text);
+            let id = self.state.sessions[&session].asked.id.clone();
+            self.happened(ClusterEvent::SessionPaused { session: id, failures });
         }
     }
 }

@@ -9,6 +9,7 @@ use flame_types::{ExecutorKey, ExecutorState, NodeName, Resources, Token, limits
 
 use super::batch::{Apply, Outcome};
 use super::ending::Loss;
+use crate::cluster_event::{ClusterEvent, WorkerLife};
 use crate::command::{FailureCause, HeldExecutor, Hello};
 use crate::effect::{Effect, Order};
 use crate::refusal::Refusal;
@@ -25,6 +26,7 @@ impl Apply<'_> {
     pub(super) fn hello(&mut self, hello: Hello) -> Outcome {
         self.check_hello(&hello)?;
         let name = hello.node.clone();
+        let life = self.life_of(&hello);
         if self.state.nodes.get(&name).is_some_and(|node| node.row.incarnation < hello.incarnation) {
             self.lose_node_executors(&name, &format!("worker {name} was restarted"));
         }
@@ -43,7 +45,18 @@ impl Apply<'_> {
         let order = Order::Welcome { settled, lapsed };
         self.effects.insert(welcome, Effect { node: name.clone(), epoch, order });
         self.node_changed(&name);
+        self.happened(ClusterEvent::WorkerAttached { node: name, life });
         Ok(Reply::Attached { epoch })
+    }
+
+    /// What the worker behind a Hello is to the one that had its name before.
+    fn life_of(&self, hello: &Hello) -> WorkerLife {
+        match self.state.nodes.get(&hello.node) {
+            None => WorkerLife::New,
+            Some(node) if node.row.incarnation == hello.incarnation => WorkerLife::Same,
+            Some(node) if node.row.attached => WorkerLife::Superseding,
+            Some(_) => WorkerLife::Restarted,
+        }
     }
 
     fn check_hello(&self, hello: &Hello) -> Result<(), Refusal> {
@@ -76,13 +89,15 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// The node that expired first makes room when there are too many.
+    /// The node that expired first makes room when there are too many: one that an operator has cordoned only when there is
+    /// no other, since that would be forgotten with it.
     fn make_room_for_node(&mut self, name: &NodeName) {
         if self.state.nodes.contains_key(name) || self.state.nodes.len() < limits::NODES_MAX {
             return;
         }
-        let expired = self.state.nodes.values().filter_map(|node| Some((node.row.expired?, node.row.name.clone())));
-        if let Some((_, oldest)) = expired.min() {
+        let rank = |node: &Node| Some((node.row.cordoned, node.row.expired?, node.row.name.clone()));
+        let expired = self.state.nodes.values().filter_map(rank);
+        if let Some((_, _, oldest)) = expired.min() {
             // An expired node adds nothing to the capacity.
             self.state.remove_node(&oldest);
             self.changes.nodes.insert(oldest);

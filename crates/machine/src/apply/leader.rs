@@ -2,11 +2,13 @@
 //! that was made from an older state is refused.
 
 use flame_types::{
-    AppName, Epoch, ExecutorKey, ExecutorState, NodeName, Resources, SessionKey, SessionState, Token, limits,
+    AppName, CoordinatorId, Epoch, ExecutorKey, ExecutorState, NodeName, Resources, SessionKey, SessionState, Token,
+    limits,
 };
 
 use super::batch::{Apply, Outcome};
-use crate::command::WaitReason;
+use crate::cluster_event::ClusterEvent;
+use crate::command::{LeaseEnd, WaitReason};
 use crate::effect::Order;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -28,11 +30,12 @@ pub(super) struct Placement {
 
 impl Apply<'_> {
     /// Every node counts as detached until it says Hello again: nothing is sent by streams of an earlier leader.
-    pub(super) fn leader_start(&mut self) -> Outcome {
+    pub(super) fn leader_start(&mut self, leader: CoordinatorId) -> Outcome {
         if self.ctx.term <= self.state.cluster.term {
             return Ok(Reply::Done);
         }
         self.state.cluster.term = self.ctx.term;
+        self.happened(ClusterEvent::LeaderStarted { leader, term: self.ctx.term });
         self.changes.cluster = true;
         let attached = self.state.nodes.values().filter(|node| node.row.attached);
         let attached: Vec<NodeName> = attached.map(|node| node.row.name.clone()).collect();
@@ -47,14 +50,16 @@ impl Apply<'_> {
         self.check_epoch(name, epoch)?;
         if self.state.nodes[name].row.attached {
             self.set_detached(name);
+            self.happened(ClusterEvent::WorkerDetached { node: name.clone() });
         }
         Ok(Reply::Done)
     }
 
-    pub(super) fn expire_node(&mut self, name: &NodeName, epoch: Epoch) -> Outcome {
+    pub(super) fn expire_node(&mut self, name: &NodeName, epoch: Epoch, end: LeaseEnd) -> Outcome {
         self.check_epoch(name, epoch)?;
         if self.state.nodes[name].row.expired.is_none() {
             self.end_lease(name, &format!("worker {name} was lost"));
+            self.happened(ClusterEvent::WorkerExpired { node: name.clone(), end });
         }
         Ok(Reply::Done)
     }

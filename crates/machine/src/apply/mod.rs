@@ -13,6 +13,7 @@
 //! | `applications.rs`, `sessions.rs`, `close.rs`, `tasks.rs` | commands of users |
 //! | `hello.rs`, `workers.rs`, `results.rs` | commands of workers |
 //! | `leader.rs`, `upkeep.rs` | commands of the leader |
+//! | `happened.rs` | what operators are told of the cluster |
 //! | `retention.rs` | limits of what is kept, and how finished tasks leave |
 //! | `executors.rs` | the life of an executor |
 //! | `hand_over.rs` | idle executors to sessions that wait |
@@ -30,6 +31,7 @@ mod dispatch;
 mod ending;
 mod executors;
 mod hand_over;
+mod happened;
 mod hello;
 mod leader;
 mod results;

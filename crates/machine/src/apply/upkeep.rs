@@ -3,6 +3,7 @@
 use flame_types::{ClientId, CoordinatorId, ExecutorKey, Generation, NodeName, Seq, SessionKey, Token, limits};
 
 use super::batch::{Apply, FEATURE_LEVEL, Outcome};
+use crate::cluster_event::ClusterEvent;
 use crate::config::ClusterConfig;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -63,6 +64,7 @@ impl Apply<'_> {
         }
         self.state.cluster.config = config;
         self.changes.cluster = true;
+        self.happened(ClusterEvent::ConfigChanged);
         let executors: Vec<ExecutorKey> = self.state.executors.keys().copied().collect();
         for key in executors {
             self.state.index_executor(key);
@@ -109,6 +111,7 @@ impl Apply<'_> {
         );
         self.state.cluster.level = level;
         self.changes.cluster = true;
+        self.happened(ClusterEvent::LevelChanged { level });
         Ok(Reply::Done)
     }
 
@@ -133,7 +136,9 @@ impl Apply<'_> {
         cluster.next_client.0 += GENERATION_JUMP;
         cluster.next_session.0 += GENERATION_JUMP;
         cluster.next_epoch.0 += GENERATION_JUMP;
+        let generation = cluster.generation;
         self.changes.cluster = true;
+        self.happened(ClusterEvent::NewGeneration { generation });
         self.placement_dirty = true;
         Ok(Reply::Done)
     }

@@ -4,6 +4,7 @@ use flame_types::{Epoch, ExecutorKey, ExecutorState, NodeName, SessionKey, Token
 
 use super::batch::{Apply, Outcome};
 use super::ending::Loss;
+use crate::cluster_event::ClusterEvent;
 use crate::command::{Attributes, FailureCause};
 use crate::effect::Order;
 use crate::refusal::Refusal;
@@ -62,11 +63,17 @@ impl Apply<'_> {
 
     pub(super) fn cordon(&mut self, name: &NodeName, on: bool) -> Outcome {
         let node = self.state.nodes.get_mut(name).ok_or_else(|| Refusal::NodeNotFound(name.to_string()))?;
-        node.row.cordoned = on;
+        let was_on = std::mem::replace(&mut node.row.cordoned, on);
         if !on {
             node.row.draining = false;
         }
         self.node_changed(name);
+        let node = name.clone();
+        match (was_on, on) {
+            (false, true) => self.happened(ClusterEvent::NodeCordoned { node }),
+            (true, false) => self.happened(ClusterEvent::NodeUncordoned { node }),
+            _ => {}
+        }
         Ok(Reply::Done)
     }
 
@@ -74,7 +81,7 @@ impl Apply<'_> {
     pub(super) fn drain(&mut self, name: &NodeName) -> Outcome {
         let node = self.state.nodes.get_mut(name).ok_or_else(|| Refusal::NodeNotFound(name.to_string()))?;
         node.row.cordoned = true;
-        node.row.draining = true;
+        let was_draining = std::mem::replace(&mut node.row.draining, true);
         let executors: Vec<ExecutorKey> = node.executors.iter().copied().collect();
         for key in executors {
             match self.state.executors[&key].row.state {
@@ -84,6 +91,9 @@ impl Apply<'_> {
             }
         }
         self.node_changed(name);
+        if !was_draining {
+            self.happened(ClusterEvent::NodeDraining { node: name.clone() });
+        }
         Ok(Reply::Done)
     }
 

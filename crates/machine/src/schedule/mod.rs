@@ -18,8 +18,13 @@
 //! 4. *Release* (`release.rs`): idle executors after their delay; executors of sessions above their target when another
 //!    one waits for the room; everything of a session that is suspended.
 //! 5. *Reasons* (`reasons.rs`): why a session still waits, or could not be served if it wanted something.
+//!
+//! Beside it stands [`explain_task`] (`explain.rs`): why one task does not run, for the operator who asks.
 
 mod claims;
+mod explain;
+mod explain_nodes;
+mod explain_words;
 mod place;
 mod plan;
 mod reasons;
@@ -27,6 +32,8 @@ mod release;
 mod rooms;
 mod shares;
 
+pub use explain::{Explanation, Reason, Standing, explain_task};
+pub use explain_nodes::{Doing, ExecutorHere, NodeReason, NodeReasons, Shortage};
 pub(crate) use plan::plan_thoroughly;
 pub use plan::{PLAN_COMMANDS_MAX, explain, left_behind, plan};
 pub(crate) use reasons::unservable;

@@ -1,6 +1,6 @@
 //! The one row about the cluster as a whole.
 
-use flame_types::{ClientId, ClusterMs, Epoch, ExecutorKey, Generation, SessionKey, Term, Token, WallMs};
+use flame_types::{ClientId, ClusterMs, Epoch, EventNo, ExecutorKey, Generation, SessionKey, Term, Token, WallMs};
 use serde::{Deserialize, Serialize};
 
 use crate::config::ClusterConfig;
@@ -38,6 +38,8 @@ pub struct ClusterRow {
     pub config: ClusterConfig,
     /// Nothing more may come in: too many coordinators are short of disk.
     pub disk_short: bool,
+    /// Number of the next thing that happens in the cluster.
+    pub next_event: EventNo,
 }
 
 impl Default for ClusterRow {
@@ -58,6 +60,7 @@ impl Default for ClusterRow {
             next_edition: 1,
             config: ClusterConfig::default(),
             disk_short: false,
+            next_event: EventNo(1),
         }
     }
 }

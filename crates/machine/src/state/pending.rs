@@ -131,6 +131,20 @@ impl Pending {
         }
     }
 
+    /// Tasks that may start now and come before this one, which waits as well: one that must wait for its not-before time
+    /// stands where it will stand then. Costs as much as there are entries.
+    #[must_use]
+    pub fn ahead_of(&self, head: TaskNo, task: TaskNo) -> u64 {
+        let key = self.tasks.get(&task).map_or((0, task), |pending| order_key(task, pending));
+        let singles = self.order.range(..key).count() as u64;
+        let fresh = |(first, last): (&TaskNo, &TaskNo)| {
+            let end = if key.0 > 0 { last.next() } else { task.min(last.next()) };
+            end.0.saturating_sub((*first).max(head).0)
+        };
+        let ranges = if key.0 < 0 { 0 } else { self.ranges.iter().map(fresh).sum() };
+        singles + ranges
+    }
+
     /// The task that is next, with its story if it has one.
     #[must_use]
     pub fn next(&self, head: TaskNo) -> Option<(TaskNo, Option<&Story>)> {

@@ -7,10 +7,12 @@
 
 mod cluster;
 mod executors;
+mod nodes;
 mod sessions;
 mod tasks;
 
 pub use cluster::{AppView, ClusterView, NodeView, app, apps, cluster, node, nodes};
 pub use executors::{ExecutorView, executor, executor_uuid, executors};
+pub use nodes::{ExecutorLoad, NodeLoad, executors_on, node_load, node_loads};
 pub use sessions::{SessionView, find_session, session, sessions};
 pub use tasks::{TaskPlace, TaskView, live_tasks, task, task_place};

@@ -8,8 +8,8 @@ use flame_machine::command::{
 };
 use flame_machine::{Applied, ClusterConfig, Command, Order, invariants, schedule};
 use flame_types::{
-    AppName, AppSpec, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Resources, RetryLimit, RetryLimits,
-    SessionId, SessionKey, SessionSpec, SessionState, Shim, TaskNo, TaskOptions, Token,
+    AppName, AppSpec, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload, Resources,
+    RetryLimit, RetryLimits, SessionId, SessionKey, SessionSpec, SessionState, Shim, TaskNo, TaskOptions, Token,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -249,7 +249,7 @@ impl Scene {
             }
             31 => {
                 self.world.term = self.world.term.next();
-                self.apply(0, Command::LeaderStart);
+                self.apply(0, Command::LeaderStart { leader: CoordinatorId(1) });
                 self.world.restart();
                 self.hello(3);
             }

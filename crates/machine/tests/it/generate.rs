@@ -4,7 +4,7 @@
 //! most commands speak of things that exist, in states where something happens, and a failing list shrinks well.
 
 use flame_machine::command::{
-    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Outcome, Submit, WaitReason,
+    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, LeaseEnd, Outcome, Submit, WaitReason,
 };
 use flame_machine::config::NodeAvoidance;
 use flame_machine::{Batch, ClusterConfig, Command, Item, State};
@@ -169,9 +169,12 @@ fn command(state: &State, step: Step) -> Command {
         68..=69 => left(state, which, other),
         70 => Command::Cordon { node: node(which), on: other % 3 == 0 },
         71 => Command::Drain { node: node(which) },
-        72 => Command::LeaderStart,
+        72 => Command::LeaderStart { leader: CoordinatorId(1 + which % 3) },
         73 => Command::Detach { node: node(which), epoch: epoch(state, which, other) },
-        74 => Command::ExpireNode { node: node(which), epoch: epoch(state, which, other) },
+        74 => {
+            let end = if other.is_multiple_of(3) { LeaseEnd::Goodbye } else { LeaseEnd::RanOut };
+            Command::ExpireNode { node: node(which), epoch: epoch(state, which, other), end }
+        }
         75..=86 => planned(state, which, other),
         _ => upkeep(state, step.kind, which, other),
     }

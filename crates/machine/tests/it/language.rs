@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use flame_machine::command::{
-    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Outcome, Submit, Trim, WaitReason,
+    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, LeaseEnd, Outcome, Submit, Trim,
+    WaitReason,
 };
 use flame_machine::config::NodeAvoidance;
 use flame_machine::{ClusterConfig, Command, State};
@@ -148,9 +149,12 @@ fn worker_command(state: &State, line: &Line<'_>) -> Option<Command> {
 
 fn leader_command(state: &State, line: &Line<'_>) -> Command {
     match line.verb {
-        "leader" => Command::LeaderStart,
+        "leader" => Command::LeaderStart { leader: CoordinatorId(1) },
         "detach" => Command::Detach { node: line.node(0), epoch: epoch(state, line) },
-        "expire-node" => Command::ExpireNode { node: line.node(0), epoch: epoch(state, line) },
+        "expire-node" => {
+            let end = if line.has("goodbye") { LeaseEnd::Goodbye } else { LeaseEnd::RanOut };
+            Command::ExpireNode { node: line.node(0), epoch: epoch(state, line), end }
+        }
         "place" => place(state, line),
         "release" => {
             let executor = ExecutorKey(line.number(0));

@@ -5,12 +5,16 @@
 //! * `replicas.rs`: copies that restart at different points agree.
 //! * `loading.rs`: rows that do not belong together are refused.
 //! * `scheduling.rs`: what the planner promises.
+//! * `explaining.rs`: that what is said of a task that does not run is true.
+//! * `cluster_events.rs`: what is kept of what happened in the cluster.
 //! * `changing.rs`: executors that change their sessions, with a worker that does what it is told.
 //! * `digest.rs`, `views.rs`: digests, fingerprints, ids that are shown.
 //! * `limits.rs`: what is too large is cut or refused.
 
 mod changing;
+mod cluster_events;
 mod digest;
+mod explaining;
 mod generate;
 mod invariants;
 mod language;

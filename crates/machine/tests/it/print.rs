@@ -1,6 +1,6 @@
 //! Outcomes as text.
 
-use flame_machine::{Applied, Command, Effect, Event, Order, Reply, RowChange, Space, view};
+use flame_machine::{Applied, Command, Effect, Event, Order, Reply, Row, RowChange, Space, Table, schedule, view};
 use flame_types::{SessionKey, TaskNo, Token};
 
 use crate::world::World;
@@ -73,19 +73,20 @@ fn bulk_row(change: &RowChange) -> Option<String> {
     let key = match change {
         RowChange::Put(key, _) | RowChange::Delete(key) | RowChange::DeleteRange(key, _) => key,
     };
-    if key.table().space() == Space::Live {
+    // `view events` shows what happened in the cluster.
+    if key.table().space() == Space::Live || key.table() == Table::ClusterEvent {
         return None;
     }
     let numbers: Vec<String> = (0..3).map_while(|place| key.number_at(place)).map(|n| n.to_string()).collect();
     let place = format!("{:?}({})", key.table(), numbers.join(" "));
     Some(match change {
-        RowChange::Put(_, flame_machine::Row::Finished(row)) => {
+        RowChange::Put(_, Row::Finished(row)) => {
             let attempts: Vec<String> = row.attempts.iter().map(attempt).collect();
             let message = row.message.as_deref().map(|text| format!(" \"{text}\"")).unwrap_or_default();
             format!("{place} {}{message} [{}]", row.state, attempts.join("; "))
         }
-        RowChange::Put(_, flame_machine::Row::CancelledRange(row)) => format!("{place} to {}", row.last),
-        RowChange::Put(_, flame_machine::Row::Done(done)) => {
+        RowChange::Put(_, Row::CancelledRange(row)) => format!("{place} to {}", row.last),
+        RowChange::Put(_, Row::Done(done)) => {
             let tasks: Vec<String> = done.tasks.iter().map(ToString::to_string).collect();
             format!("{place} {}", tasks.join(" "))
         }
@@ -149,11 +150,17 @@ pub fn view(world: &World, words: &[&str]) -> String {
             format!("{:?}\n", view::task_place(state, key, TaskNo(number.parse().expect("a task"))))
         }
         ["kept"] => kept(state),
-        ["behind"] => format!("left behind: {}\n", tokens(&flame_machine::schedule::left_behind(state))),
+        ["events"] => world.rows.iter().filter_map(|(key, row)| cluster_event(key.number_at(0), row)).collect(),
+        ["why", session, number] => {
+            let key = view::find_session(state, session).expect("a known session");
+            why(schedule::explain_task(state, key, TaskNo(number.parse().expect("a task"))))
+        }
+        ["loads"] => view::node_loads(state, None, 100).iter().map(|load| node_load(state, load)).collect(),
+        ["behind"] => format!("left behind: {}\n", tokens(&schedule::left_behind(state))),
         ["deadline"] => format!("now {}, next {:?}\n", state.now(), state.next_deadline()),
         ["explain", session] => {
             let key = SessionKey(session.parse().expect("a session key"));
-            format!("{:?}\n", flame_machine::schedule::explain(state, key))
+            format!("{:?}\n", schedule::explain(state, key))
         }
         other => panic!("unknown view {other:?}"),
     }
@@ -189,6 +196,40 @@ fn kept(state: &flame_machine::State) -> String {
     let cluster = view::cluster(state);
     let (open, closed) = (cluster.open_kept_bytes, cluster.closed_kept_bytes);
     format!("{sessions}open sessions keep {open} bytes, closed ones {closed}\n")
+}
+
+/// `NUMBER TIME KIND SUBJECT: what happened`.
+fn cluster_event(number: Option<u64>, row: &Row) -> Option<String> {
+    let Row::ClusterEvent(row) = row else { return None };
+    let (number, kind, subject) = (number.expect("events have numbers"), row.what.kind(), row.what.subject());
+    Some(format!("{number} at {} {kind} [{subject}]: {}\n", row.at.0, row.what))
+}
+
+fn why(explanation: Option<schedule::Explanation>) -> String {
+    let Some(explanation) = explanation else { return "no such task\n".into() };
+    let mut text = format!("{}\n", explanation.standing);
+    for reason in &explanation.reasons {
+        text += &format!("  {}: {reason}\n", reason.kind());
+    }
+    for node in &explanation.nodes {
+        let reasons: Vec<String> = node.reasons.iter().map(|reason| format!("{}: {reason}", reason.kind())).collect();
+        let reasons = if reasons.is_empty() { "there is room".into() } else { reasons.join("; ") };
+        text += &format!("  node {}: {reasons}\n", node.node);
+        for here in &node.executors {
+            text += &format!("    executor {} {}\n", here.executor, here.doing);
+        }
+    }
+    text
+}
+
+fn node_load(state: &flame_machine::State, load: &view::NodeLoad) -> String {
+    let view::NodeLoad { sessions, running, queued, .. } = load;
+    let mut text = node(&load.node);
+    text += &format!("  {sessions} sessions, {running} running, {queued} queued\n");
+    for held in view::executors_on(state, load.node.name.as_str()) {
+        text += &format!("  {} running on {}", held.running, executor(&held.executor));
+    }
+    text
 }
 
 fn executor(view: &view::ExecutorView) -> String {

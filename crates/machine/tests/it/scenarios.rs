@@ -2,7 +2,7 @@
 //!
 //! Lines that begin with `>` are input, everything below is what it must print. `#` begins a comment. Commands joined by
 //! `;` go into one entry. Besides commands there are `as CLIENT SEQ [below=N] COMMAND` (a numbered command), `tick MS`,
-//! `leader TERM`, `plan` (propose what the planner says until it rests), `retain` (propose what retention wants until
+//! `leader TERM [COORDINATOR]`, `plan` (propose what the planner says until it rests), `retain` (propose what retention wants until
 //! it rests), `view …` and `restart`.
 //! Every step ends with a check of all invariants and of the rows.
 
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flame_machine::{Command, Item};
-use flame_types::{ClientId, Seq, Term};
+use flame_types::{ClientId, CoordinatorId, Seq, Term};
 
 use crate::language::{Line, command};
 use crate::print;
@@ -91,9 +91,10 @@ fn step(world: &mut World, input: &str) -> String {
             let applied = world.apply(ms, vec![Command::Tick]);
             format!("{}{}", print::applied(&applied), if applied.placement_dirty { "  plan again\n" } else { "" })
         }
-        ["leader", term] => {
+        ["leader", term, rest @ ..] => {
             world.term = Term(term.parse().expect("a term"));
-            print::applied(&world.apply(0, vec![Command::LeaderStart]))
+            let leader = CoordinatorId(rest.first().map_or(1, |id| id.parse().expect("a coordinator")));
+            print::applied(&world.apply(0, vec![Command::LeaderStart { leader }]))
         }
         _ => {
             let items = input.split(';').enumerate().map(|(at, part)| item(world, at, part.trim())).collect();

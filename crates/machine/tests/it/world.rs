@@ -41,8 +41,14 @@ impl World {
 
     pub fn apply_batch(&mut self, batch: Batch) -> Applied {
         let applied = self.state.apply(Ctx { index: self.index, term: self.term }, batch);
-        for change in &applied.rows {
-            match change.clone() {
+        self.write(applied.rows.clone());
+        applied
+    }
+
+    /// Does to the rows what the machine says.
+    pub fn write(&mut self, changes: Vec<RowChange>) {
+        for change in changes {
+            match change {
                 RowChange::Put(key, row) => {
                     self.rows.insert(key, row);
                 }
@@ -55,7 +61,6 @@ impl World {
                 }
             }
         }
-        applied
     }
 
     /// Rows that live in memory too.

@@ -31,7 +31,7 @@ impl Cluster {
     /// If it does not become ready, with the last lines of its log.
     pub async fn add_coordinator_as(&mut self, id: CoordinatorId) -> Result<CoordinatorId> {
         let lease = PortLease::take()?;
-        let addresses = addresses(id, &lease);
+        let addresses = addresses(id, &lease, None);
         let own = make_folder(&self.folder.path().join(format!("j{}", addresses.client.replace(':', "-"))))?;
         let data = own.join("data");
         let join: Vec<_> = self.members().map(|member| member.addresses.peer.clone()).collect();

@@ -125,6 +125,14 @@ pub struct MemberStatus {
     pub closed_bytes: u64,
     /// At so many bytes of both together submits are refused.
     pub kept_bytes_max: u64,
+    /// Rows up to this entry are on disk whatever happens; the log has the others.
+    pub flushed: u64,
+    /// What is free of the file system of its data directory, if that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_free_bytes: Option<u64>,
+    /// The size of that file system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_total_bytes: Option<u64>,
 }
 
 /// The replicated state of one coordinator in short: equal positions must have equal digests.
@@ -208,6 +216,9 @@ impl From<ha::MemberStatusReply> for MemberStatus {
             closed_sessions: reply.closed_sessions,
             closed_bytes: reply.closed_bytes,
             kept_bytes_max: reply.kept_bytes_max,
+            flushed: reply.flushed,
+            disk_free_bytes: reply.disk_free_bytes,
+            disk_total_bytes: reply.disk_total_bytes,
         }
     }
 }

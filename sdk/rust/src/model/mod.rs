@@ -8,6 +8,7 @@ mod application;
 mod bytes;
 mod cluster;
 mod node;
+mod operate;
 mod retention;
 mod retry;
 mod session;
@@ -17,6 +18,9 @@ mod task;
 pub use application::{Application, ApplicationSpec, ApplicationStatus, Environment, Schema};
 pub use cluster::{Member, MemberStatus, Members, MembershipChange, MembershipPlan, StateDigest};
 pub use node::{Executor, ExecutorSpec, ExecutorStatus, Node, NodeAddress, NodeInfo, NodeSpec, NodeStatus};
+pub use operate::{
+    ClusterEvent, ClusterEvents, ExecutorReason, NodeExecutor, NodeLoad, NodeReasons, Reason, TaskExplanation,
+};
 pub use retention::Retention;
 pub use retry::{Attempt, Retries, Retry};
 pub use session::{Kept, Session, SessionSpec, SessionStatus};

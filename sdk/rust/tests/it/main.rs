@@ -4,6 +4,7 @@
 mod calls;
 mod fake;
 mod fake_sessions;
+mod operate;
 mod overload;
 mod services;
 mod session_streams;
