@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::consensus::{self, BootstrapError, Consensus, Profile};
 use crate::drive::batcher::BatcherHandle;
 use crate::drive::clients::ClientLeases;
-use crate::drive::disk::DiskWatch;
+use crate::drive::disk::{DataDisk, DiskWatch};
 use crate::drive::events::EventHub;
 use crate::drive::forward::ForwardService;
 use crate::drive::gateway::{Gateway, Room};
@@ -199,6 +199,8 @@ pub struct Parts {
     pub hub: Hub,
     /// Changes for those who watch.
     pub events: EventHub,
+    /// The disk of the data directory.
+    pub data_disk: DataDisk,
     clients: ClientLeases,
     shortage: Shortage,
     /// `None` when nobody may look.
@@ -228,7 +230,7 @@ impl Parts {
         let ahead = RocksLog::ahead(options.memory.share(Share::LogMemtables));
         let disk = DiskWatch::open(&options.data_dir, options.disk_floor, ahead)
             .context("cannot look at the data directory")?;
-        let space = disk.follow();
+        let (space, data_disk) = (disk.follow(), disk.disk());
         let raft = raft_options(options, metrics.consensus);
         let consensus = Consensus::start(raft, Box::new(sink)).await.map_err(Exit::from)?;
         let batcher = BatcherHandle::start(consensus.clone(), replies.clone(), options.memory, metrics.batcher);
@@ -265,7 +267,7 @@ impl Parts {
         tokio::spawn(link::run(gateway.clone(), batcher.clone(), news));
         tokio::spawn(disk.run(consensus.fatal()));
         tokio::spawn(gateway.clone().keep_registered(replies));
-        Ok(Self { consensus, batcher, gateway, hub, events, clients, shortage, scraper })
+        Ok(Self { consensus, batcher, gateway, hub, events, data_disk, clients, shortage, scraper })
     }
 }
 
@@ -309,7 +311,7 @@ fn spawn_servers(
     stop: &CancellationToken,
 ) -> Result<Servers, Exit> {
     let ready = ready_line(options, &listeners)?;
-    let client = api::routes(parts.gateway.clone(), parts.hub.clone(), options.data_dir.clone(), stop.clone());
+    let client = api::routes(parts.gateway.clone(), parts.hub.clone(), parts.data_disk.clone(), stop.clone());
     let worker = tonic::service::Routes::new(parts.hub.server()).add_service(parts.hub.news_server(stop.clone()));
     let peer = tonic::service::Routes::new(parts.consensus.raft_service())
         .add_service(parts.consensus.bootstrap_service())

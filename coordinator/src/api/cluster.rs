@@ -1,6 +1,6 @@
 //! `flame.ha.v1.Cluster`: what operators and our own tools ask.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flame_clock::{Clock, Mono, SystemClock};
 use flame_machine::command::Command;
@@ -15,6 +15,7 @@ use super::call::Call;
 use super::errors::invalid;
 use super::frontend::known_id;
 use crate::consensus::Role;
+use crate::drive::disk::DataDisk;
 use crate::drive::gateway::{Gateway, GatewayError};
 use crate::drive::hub::Hub;
 
@@ -22,15 +23,15 @@ use crate::drive::hub::Hub;
 pub struct ClusterService {
     gateway: Gateway,
     hub: Hub,
-    data_dir: PathBuf,
+    disk: DataDisk,
     started: Mono,
 }
 
 impl ClusterService {
     /// A service that speaks for this node from now on.
     #[must_use]
-    pub fn new(gateway: Gateway, hub: Hub, data_dir: PathBuf) -> Self {
-        Self { gateway, hub, data_dir, started: SystemClock.mono() }
+    pub fn new(gateway: Gateway, hub: Hub, disk: DataDisk) -> Self {
+        Self { gateway, hub, disk, started: SystemClock.mono() }
     }
 }
 
@@ -62,7 +63,7 @@ impl Cluster for ClusterService {
         let (cluster, kept_bytes_max) = self.gateway.with_state(look).await?;
         let status = self.gateway.raft_status();
         let ready = self.gateway.ready();
-        let data_dir = self.data_dir.clone();
+        let data_dir = self.disk.folder.clone();
         let disk = tokio::task::spawn_blocking(move || (disk_bytes(&data_dir), FileSystem::of(&data_dir))).await;
         let (disk_bytes, file_system) = disk.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(ha::MemberStatusReply {
@@ -89,6 +90,7 @@ impl Cluster for ClusterService {
             flushed: status.flushed.0,
             disk_free_bytes: file_system.map(|disk| disk.free_bytes),
             disk_total_bytes: file_system.map(|disk| disk.total_bytes),
+            disk_floor_bytes: self.disk.floor,
         }))
     }
 

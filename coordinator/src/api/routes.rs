@@ -1,7 +1,5 @@
 //! All services of the client port.
 
-use std::path::PathBuf;
-
 use flame_proto::ha::cluster_server::ClusterServer;
 use flame_proto::ha::membership_server::MembershipServer;
 use flame_proto::ha::operate_server::OperateServer;
@@ -17,6 +15,7 @@ use super::health::HealthService;
 use super::membership::MembershipService;
 use super::operate::OperateService;
 use super::stream::SessionsService;
+use crate::drive::disk::DataDisk;
 use crate::drive::gateway::Gateway;
 use crate::drive::hub::Hub;
 
@@ -28,8 +27,8 @@ pub fn frontend_server(gateway: Gateway) -> FrontendServer<FrontendService> {
 
 /// Everything the client port serves. `stop` ends the streams that would otherwise live for ever.
 #[must_use]
-pub fn routes(gateway: Gateway, hub: Hub, data_dir: PathBuf, stop: CancellationToken) -> Routes {
-    let cluster = ClusterService::new(gateway.clone(), hub, data_dir);
+pub fn routes(gateway: Gateway, hub: Hub, disk: DataDisk, stop: CancellationToken) -> Routes {
+    let cluster = ClusterService::new(gateway.clone(), hub, disk);
     let health = HealthService::new(gateway.clone(), stop);
     let routes = Routes::new(frontend_server(gateway.clone()))
         .add_service(SessionsService::server(gateway.clone()))

@@ -4,7 +4,8 @@
 //! * **Incarnation and life**: every opening of a disk counts up and draws a number. An old copy counts from where it was
 //!   taken, so sooner or later it comes to an incarnation that somebody has met with another number.
 //! * **Acknowledged**: what a node has acknowledged to this one, as its leader, and is committed, cannot leave a log any
-//!   more. A disk that holds less has lost it.
+//!   more. A disk that is opened with less has lost it. (A leader hears of a life, in the answer that opens the way to it,
+//!   before anything that is acknowledged in it.)
 //!
 //! What others acknowledge is looked up when somebody comes; it is written down while this node leads, every
 //! [`NOTE_EVERY`], without a sync of its own.
@@ -206,6 +207,10 @@ impl Said {
         if self.incarnation == memory.incarnation && self.life != memory.life {
             return rolled_back(format!("another copy of it was met when it was opened {} times", self.incarnation));
         }
+        if self.life == memory.life {
+            // Nobody can take a disk away from a process that has it open. It may have acknowledged more since it said this.
+            return Ok(());
+        }
         let acknowledged = memory.matched.max(acknowledged);
         if self.holds < acknowledged {
             let holds = self.holds;
@@ -242,6 +247,7 @@ mod tests {
         let memory = PeerMemory { store_id: Uuid::nil(), incarnation: 5, life: 77, matched: LogIndex(100) };
         let check = |said: Said, acknowledged| said.check_against(PEER, &memory, LogIndex(acknowledged));
         assert_eq!(check(said(5, 77, 100), 0), Ok(()), "the same life");
+        assert_eq!(check(said(5, 77, 99), 101), Ok(()), "the same life, said before it acknowledged more");
         assert_eq!(check(said(6, 1, 100), 0), Ok(()), "a restart");
         assert_eq!(check(said(0, 0, 0), 0), Ok(()), "an older release");
         for (old, acknowledged) in

@@ -85,6 +85,15 @@ impl Marks {
     }
 }
 
+/// The disk of the data directory, for those who show it.
+#[derive(Clone, Debug)]
+pub struct DataDisk {
+    /// The data directory.
+    pub folder: PathBuf,
+    /// Free bytes below which this node is short of disk.
+    pub floor: u64,
+}
+
 /// Looks at the disk for as long as the node runs.
 pub struct DiskWatch {
     folder: PathBuf,
@@ -110,6 +119,12 @@ impl DiskWatch {
         }
         let space = Space { free, total, is_low: marks.is_low(free, false) };
         Ok(Self { folder: folder.to_owned(), marks, space: watch::Sender::new(space) })
+    }
+
+    /// What it looks at.
+    #[must_use]
+    pub fn disk(&self) -> DataDisk {
+        DataDisk { folder: self.folder.clone(), floor: self.marks.floor }
     }
 
     /// Follows what is found.

@@ -1,4 +1,4 @@
-//! What operators ask and order, on a cluster of one without workers: those are made of the commands that they would send.
+//! What operators ask and order, on a cluster of one; its workers are streams that say Hello and nothing else.
 
 use std::net::SocketAddr;
 
@@ -9,27 +9,34 @@ use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::listener::{self, Writes};
 use flame_coordinator::memory::{MEMORY_MIN, Memory};
 use flame_coordinator::node::{Listen, Options, Parts};
-use flame_machine::command::{Command, Hello, Host, Inputs, Submit};
+use flame_machine::command::{Command, Inputs, Submit};
 use flame_machine::{ClusterConfig, Reply};
 use flame_proto::ha;
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::ha::operate_client::OperateClient;
+use flame_proto::ha::worker_hub_client::WorkerHubClient;
+use flame_proto::ha::{worker_down, worker_up};
 use flame_storage::MemberNode;
-use flame_types::{
-    AppName, CoordinatorId, HelloNo, Incarnation, NodeName, NodeState, Resources, SessionId, SessionSpec, Shim,
-    TaskOptions, Token,
-};
+use flame_types::{AppName, CoordinatorId, NodeState, Resources, SessionId, SessionSpec, TaskOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
 use tonic::transport::Channel;
+use tonic::{Code, Streaming};
 
 use crate::consensus::harness::eventually;
 
 /// How long a command may take.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// A worker is attached for as long as its stream stands.
+struct Attached {
+    _up: mpsc::Sender<ha::WorkerUp>,
+    _down: Streaming<ha::WorkerDown>,
+}
 
 struct Node {
     parts: Parts,
@@ -60,7 +67,8 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let routes = api::routes(parts.gateway.clone(), parts.hub.clone(), dir.path().to_owned(), stop.clone());
+        let routes = api::routes(parts.gateway.clone(), parts.hub.clone(), parts.data_disk.clone(), stop.clone());
+        let routes = routes.add_service(parts.hub.server());
         tokio::spawn(listener::serve(listener.into_std(), routes, Writes::Together, None, stop));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let node = Self { parts, channel, _dir: dir };
@@ -76,20 +84,26 @@ impl Node {
         self.parts.gateway.propose(command, Instant::now() + LIMIT).await.unwrap()
     }
 
-    /// A worker says Hello.
-    async fn hello(&self, name: &str) {
-        self.done(Command::Hello(Box::new(Hello {
-            node: worker(name),
-            incarnation: Incarnation { started_ms: 1, nonce: 1 },
-            hello: HelloNo(1),
-            host: Host { name: "host".into(), ..Host::default() },
-            capacity: Resources { cpu: 4, memory: 4 << 30, gpu: 1 },
-            shims: vec![Shim::Host],
-            seen: Token(0),
-            executors: Vec::new(),
-            tokens: Vec::new(),
-        })))
-        .await;
+    /// A worker says Hello, and is welcome.
+    async fn hello(&self, name: &str) -> Attached {
+        let hello = ha::Hello {
+            feature_level: flame_machine::FEATURE_LEVEL,
+            node: name.into(),
+            started_ms: 1,
+            nonce: 1,
+            hello: 1,
+            host: Some(ha::Host { name: "host".into(), ..ha::Host::default() }),
+            capacity: Some(ha::Resources { cpu: 4, memory: 4 << 30, gpu: 1 }),
+            shims: vec![0],
+            ..ha::Hello::default()
+        };
+        let (up, frames) = mpsc::channel(1);
+        up.send(ha::WorkerUp { frame: Some(worker_up::Frame::Hello(hello)) }).await.unwrap();
+        let mut hub = WorkerHubClient::new(self.channel.clone());
+        let mut down = hub.attach(ReceiverStream::new(frames)).await.unwrap().into_inner();
+        let answer = down.message().await.unwrap().and_then(|down| down.frame);
+        assert!(matches!(answer, Some(worker_down::Frame::Welcome(_))), "{answer:?}");
+        Attached { _up: up, _down: down }
     }
 
     async fn submit(&self, session: &str, cpu: u64, tasks: usize) {
@@ -114,10 +128,6 @@ impl Node {
     }
 }
 
-fn worker(name: &str) -> NodeName {
-    NodeName::parse(name).unwrap()
-}
-
 fn kinds(reasons: &[ha::Reason]) -> Vec<&str> {
     reasons.iter().map(|reason| reason.kind.as_str()).collect()
 }
@@ -125,8 +135,7 @@ fn kinds(reasons: &[ha::Reason]) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_shown_cordoned_drained_and_used_again() {
     let node = Node::start().await;
-    node.hello("w1").await;
-    node.hello("w2").await;
+    let (attached, _other) = (node.hello("w1").await, node.hello("w2").await);
     let list = node.operate().list_node_loads(ha::ListNodeLoadsRequest {}).await.unwrap().into_inner().nodes;
     assert_eq!(list.iter().map(|load| load.name.as_str()).collect::<Vec<_>>(), ["w1", "w2"]);
     let first = &list[0];
@@ -143,10 +152,15 @@ async fn nodes_are_shown_cordoned_drained_and_used_again() {
     let drain = ha::DrainNodeRequest { name: "w1".into() };
     let load = node.operate().drain_node(drain).await.unwrap().into_inner();
     assert!(load.cordoned && load.draining && load.executors == 0, "{load:?}");
-    // It says Hello again: what an operator has ordered holds.
-    node.done(Command::Detach { node: worker("w1"), epoch: epoch(&node, "w1").await }).await;
-    let load = node.operate().get_node_load(ha::GetNodeLoadRequest { name: "w1".into() }).await.unwrap().into_inner();
-    assert!(load.draining && !load.attached, "{load:?}");
+    // Its stream breaks: what an operator has ordered holds.
+    drop(attached);
+    let load = eventually("it is detached", async || {
+        let request = ha::GetNodeLoadRequest { name: "w1".into() };
+        let load = node.operate().get_node_load(request).await.unwrap().into_inner();
+        Some(load).filter(|load| !load.attached)
+    })
+    .await;
+    assert!(load.draining, "{load:?}");
     let load = node.operate().cordon_node(cordon(false)).await.unwrap().into_inner();
     assert!(!load.cordoned && !load.draining, "{load:?}");
 
@@ -161,18 +175,13 @@ async fn nodes_are_shown_cordoned_drained_and_used_again() {
     node.parts.consensus.shutdown().await;
 }
 
-async fn epoch(node: &Node, name: &str) -> flame_types::Epoch {
-    let name = worker(name);
-    node.parts.gateway.with_state(move |state| state.nodes()[&name].row.epoch).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_waits_says_why_and_one_that_has_ended_how() {
     let node = Node::start().await;
     node.submit("large", 64, 2).await;
     let alone = node.explain("large", "1").await.unwrap();
     assert_eq!(kinds(&alone.reasons), ["no_executor", "no_workers"], "{alone:?}");
-    node.hello("w1").await;
+    let _attached = node.hello("w1").await;
     let second = node.explain("large", "2").await.unwrap();
     assert_eq!((second.state, second.application.as_str(), second.attempt), (0, "flmping", 0));
     assert_eq!(kinds(&second.reasons), ["behind", "no_executor"], "{second:?}");
@@ -199,7 +208,7 @@ async fn a_task_that_waits_says_why_and_one_that_has_ended_how() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_is_told_by_number() {
     let node = Node::start().await;
-    node.hello("w1").await;
+    let _attached = node.hello("w1").await;
     let all = node.events(0, 0).await;
     let told: Vec<(u64, &str)> = all.events.iter().map(|event| (event.number, event.kind.as_str())).collect();
     assert_eq!(told[0], (1, "members"));

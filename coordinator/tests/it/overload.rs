@@ -59,7 +59,7 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let routes = api::routes(parts.gateway.clone(), parts.hub.clone(), dir.path().to_owned(), stop.clone());
+        let routes = api::routes(parts.gateway.clone(), parts.hub.clone(), parts.data_disk.clone(), stop.clone());
         tokio::spawn(listener::serve(listener.into_std(), routes, Writes::Together, None, stop));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let node = Self { parts, channel, memory, _dir: dir };

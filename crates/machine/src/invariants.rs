@@ -222,6 +222,9 @@ pub fn reachable(state: &State) -> Result<(), Broken> {
                 && !node.row.draining;
             ready += u32::from(takes);
             let listed = executor.listed.is_some_and(|place| session.free.contains(&place));
+            if executor.is_careful == session.suspects.is_empty() {
+                return Err(format!("executor {key} does not know of {} suspects", session.suspects.len()));
+            }
             let place = executor.place(state.cluster.config.prefetch_max);
             if listed != executor.listed.is_some() || listed && executor.listed != place {
                 return Err(format!("executor {key} stands at another place than {place:?}"));

@@ -15,12 +15,6 @@ use crate::time::rough_span;
 /// A member that is further behind than this many entries would be missed for long if it had to take over.
 const LAG_FAR: u64 = 10_000;
 
-/// Less of its disk than this free, in percent, is low; so is less than [`DISK_LOW_BYTES`].
-const DISK_LOW_PERCENT: u64 = 5;
-
-/// One compaction may take as much.
-const DISK_LOW_BYTES: u64 = 1 << 30;
-
 /// What a cluster can still take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,9 +144,10 @@ impl MemberRow {
         if lag > LAG_FAR {
             troubles.push(format!("coordinator {id} is {lag} entries behind"));
         }
-        if let Some((free, percent)) = disk(status).filter(|(free, percent)| is_low(*free, *percent)) {
-            let free = format_memory(free);
-            troubles.push(format!("the disk of coordinator {id} is nearly full: {free} ({percent}%) are free"));
+        if let Some((free, percent)) = disk(status).filter(|(free, _)| *free < status.disk_floor_bytes) {
+            let (free, floor) = (format_memory(free), format_memory(status.disk_floor_bytes));
+            troubles
+                .push(format!("coordinator {id} is short of disk: {free} ({percent}%) are free, less than {floor}"));
         }
         troubles
     }
@@ -195,10 +190,6 @@ fn disk(status: &MemberStatus) -> Option<(u64, u64)> {
     let (free, total) = (status.disk_free_bytes?, status.disk_total_bytes.filter(|total| *total > 0)?);
     let percent = u128::from(free) * 100 / u128::from(total);
     Some((free, u64::try_from(percent).unwrap_or(100)))
-}
-
-fn is_low(free: u64, percent: u64) -> bool {
-    free < DISK_LOW_BYTES || percent < DISK_LOW_PERCENT
 }
 
 impl Render for ClusterStatus {

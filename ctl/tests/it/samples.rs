@@ -182,6 +182,7 @@ pub fn serving(id: u64, role: &str) -> MemberReport<MemberStatus> {
         flushed: 900,
         disk_free_bytes: Some(40 << 30),
         disk_total_bytes: Some(100 << 30),
+        disk_floor_bytes: 2 << 30,
     };
     MemberReport { member: member(id), answer: Ok(status) }
 }
@@ -199,7 +200,7 @@ pub fn far(id: u64, role: &str, applied: u64) -> MemberReport<MemberStatus> {
 pub fn troubled(id: u64) -> MemberReport<MemberStatus> {
     let mut report = far(id, "follower", 1_100_000);
     if let Ok(status) = &mut report.answer {
-        status.disk_free_bytes = Some(3 << 30);
+        status.disk_free_bytes = Some(1 << 30);
     }
     report
 }

@@ -180,7 +180,7 @@ impl Life {
         let running = self.queue.running();
         let when = match running.head.map(|head| head.number) {
             Some(number) if running.count > 1 => {
-                format!("while it ran task {number}, with {} more at hand", running.count - 1)
+                format!("with {} tasks at hand, the first of them task {number}", running.count)
             }
             Some(number) => format!("while it ran task {number}"),
             None => "while it was idle".to_owned(),

@@ -3,6 +3,8 @@
 //! **Invariant:** a task reaches its end in [`Apply::end_task`] or, together with its neighbours, when its session is
 //! closed; nowhere else.
 
+use std::collections::BTreeSet;
+
 use flame_types::{ExecutorKey, Payload, RetryCause, SessionKey, TaskNo, TaskState, Token, kept_text};
 
 use super::batch::Apply;
@@ -30,21 +32,13 @@ impl Ending {
 /// Why a start gave no result.
 #[derive(Clone, Debug)]
 pub(super) enum Loss {
-    /// The service died.
+    /// The service died with this task alone at hand.
     Crashed(String),
+    /// The service died with several tasks at hand. It may have been done with some of them, and said so into a stream that
+    /// died with it: which one killed it, nobody knows.
+    CrashedAmong(String),
     /// The worker was lost.
     Worker(String),
-}
-
-impl Loss {
-    /// Of the tasks that a service had begun when it died, it worked on the first only: the others have lost their start
-    /// as they would with a worker.
-    fn of_bystander(&self) -> Self {
-        match self {
-            Self::Crashed(detail) => Self::Worker(format!("its service crashed under another task: {detail}")),
-            Self::Worker(detail) => Self::Worker(detail.clone()),
-        }
-    }
 }
 
 /// A start that the service has answered with a failure, or that took too long.
@@ -95,6 +89,7 @@ impl Apply<'_> {
         done.bytes += bytes;
         self.keep(key, bytes);
         self.events.push(ended);
+        self.acquit(key, task);
         self.touch(key);
     }
 
@@ -191,9 +186,10 @@ impl Apply<'_> {
         let session = self.state.sessions.get(&row.session).expect("a task that has not ended has a live session");
         let limits = session.terms.retry;
         let mut story = row.story.unwrap_or_default();
+        story.suspect |= !matches!(loss, Loss::Worker(_));
         let (cause, limit, why) = match loss {
             Loss::Crashed(detail) => (RetryCause::Crashed, limits.crashed, format!("service crashed: {detail}")),
-            Loss::Worker(detail) => (RetryCause::Lost, limits.lost, detail.clone()),
+            Loss::CrashedAmong(detail) | Loss::Worker(detail) => (RetryCause::Lost, limits.lost, detail.clone()),
         };
         let starts = story.count(cause);
         if let Some(node) = node {
@@ -206,27 +202,30 @@ impl Apply<'_> {
         }
         let message = match loss {
             Loss::Crashed(detail) => format!("service crashed {starts} times; last: {detail}"),
-            Loss::Worker(detail) => format!("worker lost {starts} times; last: {detail}"),
+            Loss::CrashedAmong(detail) | Loss::Worker(detail) => format!("worker lost {starts} times; last: {detail}"),
         };
         let (state, message, story) = (TaskState::Failed, Some(message), Some(story));
         let ending = Ending { state, output: None, message, ran_us: 0, story, attempt: None };
         self.end_task(row.session, row.task, ending);
     }
 
-    /// Takes all tasks of an executor that is gone. Those that had begun have lost a start, the others nothing. A service
-    /// works on one task at a time, in the order of the queue: when it died, the first that had begun is to blame.
+    /// Takes all tasks of an executor that is gone. Those that had begun have lost a start, the others nothing. When its
+    /// service died with one of them at hand, that one is to blame; with several it may be any of them.
     pub(super) fn empty_queue(&mut self, key: ExecutorKey, loss: &Loss, began: impl Fn(Token, &AssignmentRow) -> bool) {
         let queue: Vec<Token> = self.state.executors[&key].queue.iter().copied().collect();
-        let mut is_first = true;
-        for token in queue {
-            if !began(token, &self.state.assignments[&token]) {
-                self.return_task(token);
-                continue;
+        let begun: BTreeSet<Token> =
+            queue.iter().copied().filter(|token| began(*token, &self.state.assignments[token])).collect();
+        let loss = match loss {
+            Loss::Crashed(detail) if begun.len() > 1 => {
+                Loss::CrashedAmong(format!("its service crashed with {} tasks at hand: {detail}", begun.len()))
             }
-            if std::mem::take(&mut is_first) {
-                self.lose_attempt(token, loss);
+            same => same.clone(),
+        };
+        for token in queue {
+            if begun.contains(&token) {
+                self.lose_attempt(token, &loss);
             } else {
-                self.lose_attempt(token, &loss.of_bystander());
+                self.return_task(token);
             }
         }
     }
@@ -234,8 +233,37 @@ impl Apply<'_> {
     /// The task waits for its next start, after a while.
     fn try_again(&mut self, session: SessionKey, task: TaskNo, attempt: u32, story: Box<Story>, wait_ms: u64) {
         let not_before = self.state.cluster.time.plus(wait_ms);
+        if story.suspect {
+            self.suspect(session, task);
+        }
         self.insert_pending(session, task, PendingTask { story, not_before });
         self.task_event(session, task, TaskState::Pending, attempt);
+    }
+
+    /// From now on the executors of a session have one task at a time.
+    fn suspect(&mut self, key: SessionKey, task: TaskNo) {
+        let session = self.state.sessions.get_mut(&key).expect("a task that has not ended has a live session");
+        let is_first = session.suspects.is_empty();
+        session.suspects.insert(task);
+        if is_first {
+            self.executors_of_session_changed(key);
+        }
+    }
+
+    /// A task has ended. When it was the last suspect of its session, executors have as many tasks as before.
+    fn acquit(&mut self, key: SessionKey, task: TaskNo) {
+        let session = self.state.sessions.get_mut(&key).expect("a task that has not ended has a live session");
+        if session.suspects.remove(&task) && session.suspects.is_empty() {
+            self.executors_of_session_changed(key);
+        }
+    }
+
+    fn executors_of_session_changed(&mut self, key: SessionKey) {
+        let executors: Vec<ExecutorKey> = self.state.sessions[&key].executors.iter().copied().collect();
+        for executor in executors {
+            self.state.index_executor(executor);
+        }
+        self.touch(key);
     }
 
     fn insert_pending(&mut self, session: SessionKey, task: TaskNo, pending: PendingTask) {

@@ -18,6 +18,8 @@ pub struct Story {
     pub lost: u32,
     /// Starts that the service answered with a failure, or that took too long.
     pub failed: u32,
+    /// It was at hand in a service that died. From then on it is started alone, so that nobody else pays for it.
+    pub suspect: bool,
 }
 
 impl Story {

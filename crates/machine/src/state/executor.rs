@@ -75,6 +75,8 @@ pub struct Executor {
     pub attributes: BTreeSet<Vec<u8>>,
     /// Its assignments in order. Derived: tokens grow.
     pub queue: VecDeque<Token>,
+    /// Whether it has one task at a time, since its session has suspects. Derived.
+    pub is_careful: bool,
     /// The place at which its session lists it as having room. Derived.
     pub listed: Option<Place>,
     /// Whether its session counts it as ready. Derived.
@@ -95,6 +97,7 @@ impl Executor {
             row,
             attributes: BTreeSet::new(),
             queue: VecDeque::new(),
+            is_careful: false,
             listed: None,
             ready: false,
             portioned: 0,
@@ -135,6 +138,9 @@ impl Executor {
     /// Tasks it may have at a time.
     #[must_use]
     pub fn room(&self, prefetch_max: u32) -> u32 {
+        if self.is_careful {
+            return 1;
+        }
         self.row.slots.saturating_add(self.prefetch(prefetch_max))
     }
 

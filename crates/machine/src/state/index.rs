@@ -54,6 +54,9 @@ impl State {
         let takes_tasks = self.nodes.get(&executor.row.node).is_some_and(super::Node::takes_tasks);
         let ready = serves && takes_tasks;
         let prefetch_max = self.cluster.config.prefetch_max;
+        let has_suspects = |session: &super::Session| !session.suspects.is_empty();
+        executor.is_careful =
+            executor.is_attached() && self.sessions.get(&executor.row.session).is_some_and(has_suspects);
         let listed = if ready { executor.place(prefetch_max) } else { None };
         let in_portion = executor.load().min(executor.portion(prefetch_max)).saturating_sub(executor.row.slots);
         let portioned = if ready { in_portion } else { 0 };

@@ -101,6 +101,9 @@ impl State {
                 let (now, task) = (self.cluster.time, TaskNo(number(key, 1)?));
                 let not_before = pending.not_before;
                 let session = self.loaded_session(key)?;
+                if pending.story.suspect {
+                    session.suspects.insert(task);
+                }
                 session.pending.insert(task, pending, now);
                 let session = session.key;
                 self.index_retry(session, task, not_before);
@@ -163,6 +166,9 @@ impl State {
             let session = self.sessions.get_mut(&row.session);
             let session = session.ok_or_else(|| missing(format!("assignment {token}"), row.session))?;
             session.assigned.insert(row.task, token);
+            if row.story.as_ref().is_some_and(|story| story.suspect) {
+                session.suspects.insert(row.task);
+            }
             session.running += u64::from(row.started.is_some());
             if let Some(deadline) = row.deadline.filter(|deadline| *deadline > self.cluster.time) {
                 self.timers.insert(deadline, super::Timer::Timeout(token));

@@ -155,6 +155,11 @@ pub struct Session {
     pub assigned: BTreeMap<TaskNo, Token>,
     /// Those of them that are shown as Running. Derived.
     pub running: u64,
+    /// Tasks, waiting or given out, one of which may have killed a service ([`Story::suspect`]). While there are any, each
+    /// executor has one task at a time. Derived.
+    ///
+    /// [`Story::suspect`]: super::Story::suspect
+    pub suspects: BTreeSet<TaskNo>,
     /// Executors that are placed, starting or serving. Derived.
     pub executors: BTreeSet<ExecutorKey>,
     /// Those of them that retire. Derived.
@@ -244,6 +249,7 @@ impl Session {
             idempotency_order: BTreeMap::new(),
             assigned: BTreeMap::new(),
             running: 0,
+            suspects: BTreeSet::new(),
             executors: BTreeSet::new(),
             retiring: 0,
             free: BTreeSet::new(),

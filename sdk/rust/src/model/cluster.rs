@@ -130,6 +130,8 @@ pub struct MemberStatus {
     /// What is free of the file system of its data directory, if that says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_free_bytes: Option<u64>,
+    /// With less than this free it is short of disk.
+    pub disk_floor_bytes: u64,
     /// The size of that file system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_total_bytes: Option<u64>,
@@ -218,6 +220,7 @@ impl From<ha::MemberStatusReply> for MemberStatus {
             kept_bytes_max: reply.kept_bytes_max,
             flushed: reply.flushed,
             disk_free_bytes: reply.disk_free_bytes,
+            disk_floor_bytes: reply.disk_floor_bytes,
             disk_total_bytes: reply.disk_total_bytes,
         }
     }
