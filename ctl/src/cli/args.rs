@@ -64,7 +64,7 @@ pub enum Command {
     /// Show one application, session, task or node
     View(view::ViewArgs),
     /// Make a session
-    Create(create::CreateArgs),
+    Create(Box<create::CreateArgs>),
     /// Close a session
     Close(close::CloseArgs),
     /// Let running tasks of a session finish and start no others

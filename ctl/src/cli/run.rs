@@ -50,7 +50,7 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
     match command {
         Command::List(args) => list::run(&context, &args).await,
         Command::View(args) => view::run(&context, &args).await,
-        Command::Create(args) => create::run(&context, args).await,
+        Command::Create(args) => create::run(&context, *args).await,
         Command::Close(args) => close::run(&context, &args).await,
         Command::Suspend(args) => suspend::suspend(&context, &args).await,
         Command::Resume(args) => suspend::resume(&context, &args).await,
