@@ -116,7 +116,7 @@ impl Run {
     }
 
     /// A connection to one node and no other.
-    fn only(&self, id: CoordinatorId) -> Result<Connection> {
+    pub(crate) fn only(&self, id: CoordinatorId) -> Result<Connection> {
         let endpoints = Endpoints::parse(&[self.cluster.endpoint(id)])?;
         Ok(Connection::open(endpoints, Options::default())?)
     }

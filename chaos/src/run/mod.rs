@@ -7,6 +7,7 @@
 //! | [`traffic`] | submitting them for as long as it takes |
 //! | [`load`] | submitting them, and resolving submits whose answer was lost |
 //! | [`ledger`] | what the clients were told |
+//! | [`members`] | coordinators that come and go |
 //! | [`gap`] | the longest silence |
 //! | [`progress`] | waiting for it to come so far |
 //! | [`probe`] | whether anybody acknowledges anything |
@@ -16,6 +17,7 @@ pub mod evidence;
 pub mod gap;
 pub mod ledger;
 pub mod load;
+pub mod members;
 pub mod probe;
 pub mod progress;
 pub mod setup;

@@ -4,7 +4,9 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::report::Report;
-use super::{crash_points, cut_worker_with_leader, leader_kill, no_quorum, power_cut, rolling_restart, zombie_worker};
+use super::{
+    crash_points, cut_worker_with_leader, leader_kill, membership, no_quorum, power_cut, rolling_restart, zombie_worker,
+};
 
 /// A scenario and its flags.
 #[derive(Clone, Debug, Subcommand)]
@@ -13,6 +15,8 @@ pub enum Scenario {
     LeaderKill(leader_kill::Options),
     /// Stops and starts every coordinator in turn, as an operator does.
     RollingRestart(rolling_restart::Options),
+    /// Makes five coordinators of three and three again, with kills in between; then replaces two whose disks are no good.
+    Membership(membership::Options),
     /// Leaves the cluster without a majority while tasks go on and end.
     NoQuorum(no_quorum::Options),
     /// Lets a worker stand still for longer than its lease.
@@ -34,6 +38,7 @@ impl Scenario {
         match self {
             Self::LeaderKill(options) => leader_kill::run(options).await,
             Self::RollingRestart(options) => rolling_restart::run(options).await,
+            Self::Membership(options) => membership::run(options).await,
             Self::NoQuorum(options) => no_quorum::run(options).await,
             Self::ZombieWorker(options) => zombie_worker::run(options).await,
             Self::CutWorkerWithLeader(options) => cut_worker_with_leader::run(options).await,

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`leader_kill`] | the leader, again and again, with many workers |
 //! | [`rolling_restart`] | nothing: restarts every coordinator in turn, as an operator does |
+//! | [`membership`] | leaders and disks, while coordinators come and go |
 //! | [`no_quorum`] | a majority of coordinators, for minutes |
 //! | [`cut_worker_with_leader`] | the network: the leader and a worker are alone together |
 //! | [`zombie_worker`] | a worker that stands still for longer than its lease |
@@ -21,6 +22,7 @@ pub mod crash_points;
 pub mod cut_worker_with_leader;
 pub mod judge;
 pub mod leader_kill;
+pub mod membership;
 pub mod no_quorum;
 pub mod power_cut;
 pub mod report;

@@ -50,6 +50,15 @@ impl Cluster {
         Ok(id)
     }
 
+    /// Starts a coordinator that is expected to end by itself, and gives its exit code.
+    ///
+    /// # Errors
+    /// If it does not end, or was ended by a signal.
+    pub async fn start_to_end(&mut self, id: CoordinatorId) -> Result<i32> {
+        self.coordinator_mut(id).daemon.spawn()?;
+        self.coordinator_ended(id).await
+    }
+
     /// From now on the cluster counts on this coordinator, or does not.
     ///
     /// # Panics
