@@ -9,7 +9,7 @@ use flame_machine::config::{ClusterConfig, NodeAvoidance};
 use flame_storage::MemberNode;
 
 use crate::builtins::{BUILTINS_VERSION, builtins};
-use crate::consensus::Profile;
+use crate::consensus::{Profile, SnapshotLimits};
 use crate::drive::leader::Defaults;
 use crate::exit::Exit;
 use crate::memory::Memory;
@@ -21,7 +21,7 @@ const PREFETCH_MAX: u32 = 256;
 
 /// One replica of Flame's control plane.
 #[derive(Debug, Parser)]
-#[command(name = "flame-coordinator", version)]
+#[command(name = "flame-coordinator", version = crate::VERSION)]
 pub struct Arguments {
     /// Configuration file; ~/.flame/flame-cluster.yaml when not given and present.
     #[arg(long, value_name = "FILE")]
@@ -64,6 +64,9 @@ pub struct Arguments {
     /// to prove that the tests would notice.
     #[arg(long, hide = true)]
     unsafe_no_sync_for_tests: bool,
+    /// Cut the log when it has so many bytes, so that whoever was away for a moment needs a snapshot.
+    #[arg(long, value_name = "BYTES", hide = true)]
+    log_bytes_for_tests: Option<u64>,
 }
 
 /// What the command line asks for.
@@ -89,7 +92,12 @@ impl Arguments {
             tracing::warn!("{warning}");
         }
         let section = file.coordinator().map_err(usage)?;
-        Ok(Action::Run(Box::new(options(&section, !self.unsafe_no_sync_for_tests)?)))
+        let mut options = options(&section)?;
+        options.sync = !self.unsafe_no_sync_for_tests;
+        if let Some(bytes) = self.log_bytes_for_tests {
+            options.snapshots = SnapshotLimits { log_bytes_max: bytes, log_bytes_kept: 0, ..options.snapshots };
+        }
+        Ok(Action::Run(Box::new(options)))
     }
 
     fn flags(&self) -> Flags {
@@ -108,7 +116,7 @@ impl Arguments {
     }
 }
 
-fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
+fn options(section: &CoordinatorSection) -> Result<Options, Exit> {
     let members = section.members.iter().map(|member| {
         let node = MemberNode {
             peer: member.peer.to_string(),
@@ -159,7 +167,8 @@ fn options(section: &CoordinatorSection, sync: bool) -> Result<Options, Exit> {
             flame_config::Profile::Fast => Profile::Fast,
         },
         defaults: Defaults { config, builtins: (BUILTINS_VERSION, builtins()) },
-        sync,
+        snapshots: SnapshotLimits::default(),
+        sync: true,
     })
 }
 

@@ -35,6 +35,9 @@ pub enum Exit {
     /// The cluster has removed this node.
     #[error("{0}")]
     Removed(String),
+    /// The cluster, or the data directory, is of a feature level that this build does not understand.
+    #[error("{0}; start the release that the other coordinators run")]
+    Outdated(String),
     /// Storage failed while running: the outcome of the last write is unknown, or rows cannot be read.
     #[error("storage failed and this node has stopped: {0}; check the disk, then start it again")]
     StorageFailed(String),
@@ -62,6 +65,7 @@ impl Exit {
             Self::StorageFailed(_) => 14,
             Self::DiskFull(_) => 15,
             Self::Removed(_) => 16,
+            Self::Outdated(_) => 17,
         })
     }
 
@@ -89,6 +93,7 @@ impl From<Cause> for Exit {
             Cause::Full(why) => Self::DiskFull(why),
             Cause::Replaced(why) | Cause::RolledBack(why) => Self::Quarantine(why),
             Cause::Removed(why) => Self::Removed(why),
+            Cause::Outdated(why) => Self::Outdated(why),
         }
     }
 }
@@ -102,6 +107,7 @@ impl From<StartError> for Exit {
                 Storage::AlreadyOpen(_) | Storage::WrongCluster { .. } | Storage::WrongNode { .. } => {
                     Self::OtherNode(format!("{text}; give this node a directory of its own (coordinator.data_dir)"))
                 }
+                Storage::OtherLevel { .. } | Storage::NewerFormat { .. } => Self::Outdated(text),
                 Storage::Quarantine(_) => Self::Quarantine(text),
                 Storage::DamagedState { .. } => Self::damaged_rows(&text),
                 Storage::DamagedLog { .. } | Storage::LostState { .. } | Storage::DamagedIdentity { .. } => {
@@ -109,6 +115,7 @@ impl From<StartError> for Exit {
                 }
                 other => Self::Other(other.into()),
             },
+            StartError::Outdated(_) => Self::Outdated(text),
             StartError::State(_) | StartError::Recovery(_) => Self::Damaged(text),
             StartError::Options(_) => Self::Usage(text),
             StartError::Io { .. } | StartError::Defect(_) => Self::Other(error.into()),

@@ -11,6 +11,7 @@
 //! | [`metrics`] | names and handles of what is measured |
 //! | `open_files` | room for connections among the files of the process |
 //! | [`node`] | puts these together: one process, its listeners |
+//! | [`process`] | the program: command line, log, exit code |
 //!
 //! **Invariant:** only `consensus` (and the storage crate) knows the Raft library.
 //! **Invariant:** only `drive` turns time into commands; `api` translates, proposes and reads, and decides nothing.
@@ -31,3 +32,6 @@ pub mod memory;
 pub mod metrics;
 pub mod node;
 mod open_files;
+pub mod process;
+
+pub use process::VERSION;

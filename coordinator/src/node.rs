@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::consensus::{self, BootstrapError, Consensus, Profile};
+use crate::consensus::{self, BootstrapError, Consensus, Profile, SnapshotLimits};
 use crate::drive::batcher::BatcherHandle;
 use crate::drive::clients::ClientLeases;
 use crate::drive::disk::{DataDisk, DiskWatch};
@@ -30,6 +30,7 @@ use crate::drive::read_index::ReadIndex;
 use crate::drive::replies::Replies;
 use crate::drive::shortage::Shortage;
 use crate::drive::sink::{Sink, Targets};
+use crate::drive::upgrade::Upgrades;
 use crate::exit::Exit;
 use crate::http::scrape::{Scraper, Watched};
 use crate::listener::Writes;
@@ -66,6 +67,8 @@ pub struct Options {
     pub disk_floor: Option<u64>,
     /// What the leader would have replicated.
     pub defaults: Defaults,
+    /// When the log is cut.
+    pub snapshots: SnapshotLimits,
     /// Whether writes reach the disk before they are acknowledged. `false` exists to prove that the tests notice.
     pub sync: bool,
 }
@@ -197,6 +200,8 @@ pub struct Parts {
     pub gateway: Gateway,
     /// The workers, while this node leads.
     pub hub: Hub,
+    /// Raises the feature level, while this node leads.
+    pub upgrades: Upgrades,
     /// Changes for those who watch.
     pub events: EventHub,
     /// The disk of the data directory.
@@ -243,6 +248,7 @@ impl Parts {
         let _ = targets.set(Targets { gateway: gateway.clone(), hub: hub.clone() });
         let clients = ClientLeases::default();
         let shortage = Shortage::default();
+        let upgrades = Upgrades::new(consensus.clone(), batcher.clone(), replies.clone());
         let leader = Leader {
             consensus: consensus.clone(),
             batcher: batcher.clone(),
@@ -251,6 +257,7 @@ impl Parts {
             shortage: shortage.clone(),
             replies: replies.clone(),
             defaults: options.defaults.clone(),
+            upgrades: upgrades.clone(),
             dirty,
         };
         let watched = Watched {
@@ -267,7 +274,7 @@ impl Parts {
         tokio::spawn(link::run(gateway.clone(), batcher.clone(), news));
         tokio::spawn(disk.run(consensus.fatal()));
         tokio::spawn(gateway.clone().keep_registered(replies));
-        Ok(Self { consensus, batcher, gateway, hub, events, data_disk, clients, shortage, scraper })
+        Ok(Self { consensus, batcher, gateway, hub, upgrades, events, data_disk, clients, shortage, scraper })
     }
 }
 
@@ -279,6 +286,7 @@ fn raft_options(options: &Options, metrics: ConsensusMetrics) -> consensus::Opti
     raft.profile = options.profile;
     raft.memory = options.memory;
     raft.metrics = metrics;
+    raft.snapshots = options.snapshots;
     raft.sync = options.sync;
     raft
 }
@@ -311,7 +319,8 @@ fn spawn_servers(
     stop: &CancellationToken,
 ) -> Result<Servers, Exit> {
     let ready = ready_line(options, &listeners)?;
-    let client = api::routes(parts.gateway.clone(), parts.hub.clone(), parts.data_disk.clone(), stop.clone());
+    let (gateway, hub, upgrades) = (parts.gateway.clone(), parts.hub.clone(), parts.upgrades.clone());
+    let client = api::routes(gateway, hub, upgrades, parts.data_disk.clone(), stop.clone());
     let worker = tonic::service::Routes::new(parts.hub.server()).add_service(parts.hub.news_server(stop.clone()));
     let peer = tonic::service::Routes::new(parts.consensus.raft_service())
         .add_service(parts.consensus.bootstrap_service())

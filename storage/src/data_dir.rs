@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! LOCK         held while a process uses the directory
+//! feature-level  which builds may open it
 //! identity     whose disk this is and what it promised
 //! log/         the Raft log
 //! state/       the rows: CURRENT names the database in use
@@ -14,6 +15,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::level_file::LevelFile;
 use crate::{Error, Expected, Identity, files};
 
 /// An open, locked data directory. Clones share the lock; it is released with the last one.
@@ -24,6 +26,7 @@ pub struct DataDir(Arc<Inner>);
 struct Inner {
     root: PathBuf,
     identity: Arc<Identity>,
+    level: LevelFile,
     /// Held for its lock only.
     _lock: File,
 }
@@ -32,14 +35,16 @@ impl DataDir {
     /// Makes the directory if need be, locks it, and checks whose it is.
     ///
     /// # Errors
-    /// [`Error::AlreadyOpen`], [`Error::WrongCluster`], [`Error::WrongNode`], [`Error::DamagedIdentity`], [`Error::Io`].
+    /// [`Error::AlreadyOpen`], [`Error::OtherLevel`], [`Error::WrongCluster`], [`Error::WrongNode`],
+    /// [`Error::DamagedIdentity`], [`Error::Io`].
     pub fn open(root: impl AsRef<Path>, expected: &Expected) -> Result<Self, Error> {
         let root = root.as_ref();
         files::create_dir(root)?;
         let lock = lock(root)?;
+        let level = LevelFile::open(root, &expected.levels)?;
         let has_data = ["log", "state"].iter().any(|name| root.join(name).exists());
         let identity = Arc::new(Identity::open(root, expected, has_data)?);
-        let data = Self(Arc::new(Inner { root: root.to_path_buf(), identity, _lock: lock }));
+        let data = Self(Arc::new(Inner { root: root.to_path_buf(), identity, level, _lock: lock }));
         files::remove_dir(&data.snapshots_dir())?;
         files::create_dir(&data.snapshots_dir())?;
         Ok(data)
@@ -55,6 +60,15 @@ impl DataDir {
     #[must_use]
     pub fn identity(&self) -> &Arc<Identity> {
         &self.0.identity
+    }
+
+    /// From now on the directory may hold what this feature level brings: builds that do not understand it refuse to open
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: nothing of that level may be written.
+    pub fn raise_level(&self, to: u32) -> Result<(), Error> {
+        self.0.level.raise(to)
     }
 
     /// Where the Raft log lies.

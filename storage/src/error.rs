@@ -86,6 +86,22 @@ pub enum Error {
         known: u32,
     },
 
+    /// The directory holds what only other builds understand. Start one of those.
+    #[error(
+        "data directory {} is of feature level {found}, and this program understands levels {lowest} to {highest}",
+        .dir.display()
+    )]
+    OtherLevel {
+        /// The data directory.
+        dir: PathBuf,
+        /// Its level.
+        found: u32,
+        /// The lowest level that is understood.
+        lowest: u32,
+        /// The highest.
+        highest: u32,
+    },
+
     /// A snapshot is incomplete, damaged, or older than what is here. Fetch another.
     #[error("unusable snapshot: {0}")]
     BadSnapshot(String),

@@ -30,6 +30,9 @@ pub enum Cause {
     /// A peer remembers more of this disk than it holds: it is an old copy. It must not vote.
     #[error("{0}")]
     RolledBack(String),
+    /// The cluster runs at a feature level that this build does not understand. Starting it again shows the same.
+    #[error("{0}")]
+    Outdated(String),
     /// The cluster has removed this node.
     #[error("{0}")]
     Removed(String),

@@ -18,6 +18,7 @@
 //! **Invariant:** below a floor the node does not vote, does not campaign, does not serve: [`Error::Quarantine`].
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,8 @@ pub struct Expected {
     pub cluster_id: String,
     /// Id of this node in it.
     pub node: CoordinatorId,
+    /// Feature levels that this program understands.
+    pub levels: RangeInclusive<u32>,
 }
 
 /// What is remembered of another node, so that one that lost its disk, or was given an old copy, is noticed.

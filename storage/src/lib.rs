@@ -22,6 +22,7 @@
 //! | [`snapshot`] | a directory with a manifest; checkpoints and their verification |
 //! | [`key_spaces`] | every column family and key |
 //! | [`on_disk_version`] | the history of the format |
+//! | `level_file` | which feature level the bytes of a directory may have |
 //! | `buffers` | memory that both databases share |
 //! | [`metrics`] | names and handles of what is measured |
 //! | [`figures`] | what the databases say of themselves |
@@ -43,6 +44,7 @@ mod fixture;
 pub mod identity;
 mod identity_slots;
 pub mod key_spaces;
+mod level_file;
 pub mod log;
 pub mod metrics;
 pub mod on_disk_version;

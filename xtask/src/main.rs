@@ -5,11 +5,13 @@
 //! | `verify` | every check CI makes, in the same order; changes nothing. `--quick` leaves the tests out |
 //! | `fix` | formats, and lets clippy mend what it can |
 //! | `tidy` | the rules of the tree alone: seconds, no compiling |
+//! | `next` | builds the coordinator of one feature level more, for tests of upgrades |
 //! | `bench` | builds every program and measures with them (docs/performance.md); not part of CI |
 //! | `chaos` | builds every program and plays a scenario with them (docs/reference/chaos.md); not part of CI |
 //!
 //! **Invariant:** CI runs `verify` and nothing beside it, so that whoever ran `verify` knows what CI will say.
 
+mod next;
 mod programs;
 mod step;
 mod tidy;
@@ -18,7 +20,7 @@ mod verify;
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask verify [--quick] | fix | tidy
+const USAGE: &str = "usage: cargo xtask verify [--quick] | fix | tidy | next
        cargo xtask bench [NAME...] [--all] [--json] [--runs N] [--tasks N] [--profile] [--seed N] [--out FOLDER]
                          [--vs PEER,...] [--no-install]
        cargo xtask bench chart REPORT FOLDER
@@ -34,8 +36,9 @@ fn main() -> ExitCode {
         ["verify", "--quick"] => verify::verify(root, verify::Scope::Quick).map(success),
         ["fix"] => verify::fix(root).map(success),
         ["tidy"] => tidy::run(root).map(success),
+        ["next"] => next::build(root).map(success),
         ["bench", arguments @ ..] => programs::run(root, "flame-bench", arguments),
-        ["chaos", arguments @ ..] => programs::run(root, "flame-chaos", arguments),
+        ["chaos", arguments @ ..] => programs::chaos(root, arguments),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -5,8 +5,20 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::next;
 use crate::step::cargo;
 use crate::verify::PINNED;
+
+/// The scenario that starts the second build of the coordinator too.
+const UPGRADES: &str = "rolling-upgrade";
+
+/// Plays a scenario.
+pub(crate) fn chaos(root: &Path, arguments: &[&str]) -> Result<ExitCode> {
+    if arguments.contains(&UPGRADES) {
+        next::build(root)?;
+    }
+    run(root, "flame-chaos", arguments)
+}
 
 /// Builds, and hands the arguments on to the program; stdout and the exit code are its alone.
 pub(crate) fn run(root: &Path, program: &str, arguments: &[&str]) -> Result<ExitCode> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::next;
 use crate::step::{cargo, has_extension};
 use crate::tidy;
 
@@ -37,6 +38,8 @@ pub(crate) fn verify(root: &Path, scope: Scope) -> Result<()> {
     if !has_extension(root, "nextest") {
         bail!("cargo-nextest is missing; run: make deps");
     }
+    next::build(root)?;
+    next::test(root)?;
     cargo(root, &[&["test"][..], &PINNED, &["--workspace", "--doc", "--quiet"]].concat())?;
     let profile: &[&str] = if std::env::var_os("CI").is_some() { &["--profile", "ci"] } else { &[] };
     cargo(root, &[&["nextest", "run"][..], &PINNED, &["--workspace"], profile].concat())

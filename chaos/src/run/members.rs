@@ -27,6 +27,18 @@ impl Run {
         self.connections.values().next().context("the cluster has no coordinator")
     }
 
+    /// The feature level of each coordinator, by its own word.
+    ///
+    /// # Errors
+    /// If one does not answer.
+    pub async fn feature_levels(&self) -> Result<Vec<(CoordinatorId, u32)>> {
+        let mut levels = Vec::new();
+        for id in self.cluster.coordinator_ids() {
+            levels.push((id, self.only(id)?.member_status().await?.feature_level));
+        }
+        Ok(levels)
+    }
+
     /// Starts a new coordinator and makes it a voter.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use clap::Subcommand;
 
 use super::report::Report;
 use super::{
-    crash_points, cut_worker_with_leader, leader_kill, membership, no_quorum, power_cut, rolling_restart, zombie_worker,
+    crash_points, cut_worker_with_leader, leader_kill, membership, no_quorum, power_cut, rolling_restart,
+    rolling_upgrade, zombie_worker,
 };
 
 /// A scenario and its flags.
@@ -15,6 +16,8 @@ pub enum Scenario {
     LeaderKill(leader_kill::Options),
     /// Stops and starts every coordinator in turn, as an operator does.
     RollingRestart(rolling_restart::Options),
+    /// Brings every coordinator to a newer build, back, and there again, in turn; then raises the feature level.
+    RollingUpgrade(rolling_upgrade::Options),
     /// Makes five coordinators of three and three again, with kills in between; then replaces two whose disks are no good.
     Membership(membership::Options),
     /// Leaves the cluster without a majority while tasks go on and end.
@@ -38,6 +41,7 @@ impl Scenario {
         match self {
             Self::LeaderKill(options) => leader_kill::run(options).await,
             Self::RollingRestart(options) => rolling_restart::run(options).await,
+            Self::RollingUpgrade(options) => rolling_upgrade::run(options).await,
             Self::Membership(options) => membership::run(options).await,
             Self::NoQuorum(options) => no_quorum::run(options).await,
             Self::ZombieWorker(options) => zombie_worker::run(options).await,

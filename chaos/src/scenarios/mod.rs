@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`leader_kill`] | the leader, again and again, with many workers |
 //! | [`rolling_restart`] | nothing: restarts every coordinator in turn, as an operator does |
+//! | [`rolling_upgrade`] | nothing: brings every coordinator to a newer build, back, and there again |
 //! | [`membership`] | leaders and disks, while coordinators come and go |
 //! | [`no_quorum`] | a majority of coordinators, for minutes |
 //! | [`cut_worker_with_leader`] | the network: the leader and a worker are alone together |
@@ -26,5 +27,7 @@ pub mod membership;
 pub mod no_quorum;
 pub mod power_cut;
 pub mod report;
+mod rolling;
 pub mod rolling_restart;
+pub mod rolling_upgrade;
 pub mod zombie_worker;

@@ -21,3 +21,4 @@ mod scenes;
 mod silence;
 mod stream;
 mod stream_protocol;
+mod upgrade;

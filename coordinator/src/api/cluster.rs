@@ -4,7 +4,7 @@ use std::path::Path;
 
 use flame_clock::{Clock, Mono, SystemClock};
 use flame_machine::command::Command;
-use flame_machine::{digest, view};
+use flame_machine::{Levels, digest, view};
 use flame_proto::convert::parse_task_id;
 use flame_proto::ha;
 use flame_proto::ha::cluster_server::Cluster;
@@ -14,15 +14,18 @@ use tonic::{Request, Response, Status};
 use super::call::Call;
 use super::errors::invalid;
 use super::frontend::known_id;
+use super::upgrade;
 use crate::consensus::Role;
 use crate::drive::disk::DataDisk;
 use crate::drive::gateway::{Gateway, GatewayError};
 use crate::drive::hub::Hub;
+use crate::drive::upgrade::Upgrades;
 
 /// The service of this node.
 pub struct ClusterService {
     gateway: Gateway,
     hub: Hub,
+    upgrades: Upgrades,
     disk: DataDisk,
     started: Mono,
 }
@@ -30,8 +33,8 @@ pub struct ClusterService {
 impl ClusterService {
     /// A service that speaks for this node from now on.
     #[must_use]
-    pub fn new(gateway: Gateway, hub: Hub, disk: DataDisk) -> Self {
-        Self { gateway, hub, disk, started: SystemClock.mono() }
+    pub fn new(gateway: Gateway, hub: Hub, upgrades: Upgrades, disk: DataDisk) -> Self {
+        Self { gateway, hub, upgrades, disk, started: SystemClock.mono() }
     }
 }
 
@@ -74,7 +77,7 @@ impl Cluster for ClusterService {
             last_log: status.last.0,
             committed: status.committed.0,
             applied: status.applied.0,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::VERSION.to_owned(),
             feature_level: cluster.level,
             disk_bytes,
             uptime_seconds: SystemClock.mono().since(self.started).as_secs(),
@@ -91,6 +94,8 @@ impl Cluster for ClusterService {
             disk_free_bytes: file_system.map(|disk| disk.free_bytes),
             disk_total_bytes: file_system.map(|disk| disk.total_bytes),
             disk_floor_bytes: self.disk.floor,
+            feature_level_min: Levels::OWN.lowest,
+            feature_level_max: Levels::OWN.highest,
         }))
     }
 
@@ -130,6 +135,11 @@ impl Cluster for ClusterService {
             Err(GatewayError::NotReady(why)) => Err(Status::failed_precondition(why)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn upgrade(&self, request: Request<ha::UpgradeRequest>) -> Answer<ha::UpgradeReply> {
+        let call = Call::of(request.metadata());
+        upgrade::run(&self.upgrades, call, request.get_ref()).await.map(Response::new)
     }
 }
 

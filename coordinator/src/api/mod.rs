@@ -15,6 +15,7 @@
 //! | [`frontend`] | `flame.v1.Frontend`, one file per noun |
 //! | [`stream`] | `flame.ha.v1.Sessions`: many tasks on one stream |
 //! | [`cluster`] | `flame.ha.v1.Cluster` |
+//! | `upgrade` | raising the feature level, one of its methods |
 //! | [`membership`] | `flame.ha.v1.Membership` |
 //! | [`operate`] | `flame.ha.v1.Operate`: workers, why tasks wait, what happened |
 //! | [`health`] | `grpc.health.v1.Health`: liveness, readiness, leader |
@@ -36,5 +37,6 @@ mod outbox;
 pub mod read;
 mod routes;
 pub mod stream;
+mod upgrade;
 
 pub use routes::{frontend_server, routes};

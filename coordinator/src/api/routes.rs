@@ -18,6 +18,7 @@ use super::stream::SessionsService;
 use crate::drive::disk::DataDisk;
 use crate::drive::gateway::Gateway;
 use crate::drive::hub::Hub;
+use crate::drive::upgrade::Upgrades;
 
 /// The published service.
 #[must_use]
@@ -27,8 +28,8 @@ pub fn frontend_server(gateway: Gateway) -> FrontendServer<FrontendService> {
 
 /// Everything the client port serves. `stop` ends the streams that would otherwise live for ever.
 #[must_use]
-pub fn routes(gateway: Gateway, hub: Hub, disk: DataDisk, stop: CancellationToken) -> Routes {
-    let cluster = ClusterService::new(gateway.clone(), hub, disk);
+pub fn routes(gateway: Gateway, hub: Hub, upgrades: Upgrades, disk: DataDisk, stop: CancellationToken) -> Routes {
+    let cluster = ClusterService::new(gateway.clone(), hub, upgrades, disk);
     let health = HealthService::new(gateway.clone(), stop);
     let routes = Routes::new(frontend_server(gateway.clone()))
         .add_service(SessionsService::server(gateway.clone()))

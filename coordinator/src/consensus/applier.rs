@@ -9,12 +9,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
-use flame_machine::State;
-use flame_storage::{Entry, EntryPayload, RowReader, SnapshotHandle, SnapshotMeta};
+use flame_machine::{Levels, State};
+use flame_storage::{Entry, EntryPayload, Fatal, RowReader, SnapshotHandle, SnapshotMeta};
 use flame_types::LogIndex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::{StartError, Stopped};
+use super::level::{self, RunningLevel};
 use super::replica::{AtOnce, Progress, Replica, Unwritten};
 use super::rows::{self, Rows};
 use super::sink::ApplySink;
@@ -37,7 +38,7 @@ enum Message {
     Finish { unwritten: Box<Unwritten>, done: Done<()> },
     Read(Reader),
     Progress { done: Done<Progress> },
-    Install { meta: SnapshotMeta, files: SnapshotHandle, done: Done<()> },
+    Install { meta: SnapshotMeta, files: SnapshotHandle, level: u32, done: Done<()> },
     Stop { done: oneshot::Sender<()> },
 }
 
@@ -62,6 +63,14 @@ fn gone() -> std::io::Error {
     std::io::Error::other("the state has stopped")
 }
 
+/// Rows that came here by another way than the log, from a backup say, mark their directory too.
+fn prepare_level(state: &State, store: &Rows) -> Result<(), StartError> {
+    if !Levels::OWN.understand(state.level()) {
+        return Err(StartError::Outdated(level::why("the stored state", state.level())));
+    }
+    Ok(store.raise_level(state.level())?)
+}
+
 impl Applier {
     /// Loads the state and starts the thread. Blocks while it loads.
     pub(super) fn start(
@@ -69,10 +78,13 @@ impl Applier {
         backlog: Arc<Backlog>,
         sink: Box<dyn ApplySink>,
         metrics: ApplyMetrics,
+        level: RunningLevel,
+        fatal: Fatal,
     ) -> Result<Started, StartError> {
         let state = rows::load(&store)?;
+        prepare_level(&state, &store)?;
         let rows = store.reader();
-        let replica = Replica::new(state, store, backlog, sink, metrics);
+        let replica = Replica::new(state, store, backlog, sink, metrics, level, fatal);
         let applied = replica.watch_applied();
         let replica = Arc::new(Mutex::new(Some(replica)));
         let (messages, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
@@ -119,8 +131,8 @@ impl Applier {
     }
 
     /// Replaces the state by a received snapshot.
-    pub(super) async fn install(&self, meta: SnapshotMeta, files: SnapshotHandle) -> std::io::Result<()> {
-        self.ask(|done| Message::Install { meta, files, done }).await
+    pub(super) async fn install(&self, meta: SnapshotMeta, files: SnapshotHandle, level: u32) -> std::io::Result<()> {
+        self.ask(|done| Message::Install { meta, files, level, done }).await
     }
 
     /// Runs a closure on the state between two groups.
@@ -166,7 +178,9 @@ impl Thread {
                 Message::Apply { entries, done } => self.answer(done, |replica| replica.apply(entries)),
                 Message::Finish { unwritten, done } => self.answer(done, |replica| replica.finish(*unwritten)),
                 Message::Progress { done } => self.answer(done, |replica| Ok(replica.progress())),
-                Message::Install { meta, files, done } => self.answer(done, |replica| replica.install(&meta, &files)),
+                Message::Install { meta, files, level, done } => {
+                    self.answer(done, |replica| replica.install(&meta, &files, level));
+                }
                 Message::Read(read) => self.read(read),
                 Message::Stop { done } => {
                     self.stop();

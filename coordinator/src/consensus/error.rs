@@ -12,6 +12,9 @@ pub enum StartError {
     /// A row of the state cannot be read: it is damaged, or a newer release wrote it.
     #[error("the stored state cannot be loaded: {0}")]
     State(String),
+    /// The rows are of a feature level that this build does not understand.
+    #[error("{0}")]
+    Outdated(String),
     /// The options contradict each other.
     #[error("{0}")]
     Options(String),

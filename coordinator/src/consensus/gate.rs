@@ -14,9 +14,11 @@
 //! **Invariant:** nothing of a message is looked at before its header was admitted.
 //! **Invariant:** what is meant for another store of this node is not taken, whatever this node holds.
 //! **Invariant:** whoever was removed is not let in again.
+//! **Invariant:** nobody is let in whose build does not understand the level that the cluster runs at.
 
 use std::sync::Arc;
 
+use flame_machine::Levels;
 use flame_proto::ha::{self, PeerHeader};
 use flame_storage::Identity;
 use flame_types::{CoordinatorId, LogIndex};
@@ -26,6 +28,7 @@ use uuid::Uuid;
 
 use super::complaints::{Complaints, Occasion};
 use super::directory::{Directory, Place};
+use super::level::{RunningLevel, levels_of, outdated};
 use super::lives::Lives;
 pub(super) use super::lives::Remember;
 
@@ -73,6 +76,27 @@ pub enum Refused {
         /// How it shows.
         why: String,
     },
+    /// The sender's build does not understand the level that the cluster runs at.
+    #[error(
+        "the cluster runs at feature level {level}, and the build of coordinator {id} understands {theirs}: start a release \
+         that understands it there"
+    )]
+    Outdated {
+        /// The sender.
+        id: CoordinatorId,
+        /// What it understands.
+        theirs: Levels,
+        /// Of the cluster.
+        level: u32,
+    },
+    /// This node's build does not understand the level that the sender runs at.
+    #[error("coordinator {id} runs at feature level {level}, which this build does not understand")]
+    Ahead {
+        /// The sender.
+        id: CoordinatorId,
+        /// Its level.
+        level: u32,
+    },
     /// The sender has lost its disk, or was given another one.
     #[error("coordinator {0} has another store than before: its disk was wiped; let it rejoin under a new id")]
     OtherStore(CoordinatorId),
@@ -101,13 +125,19 @@ impl From<Refused> for Status {
     }
 }
 
+/// What this node says of its own disk.
+pub(super) struct Disk {
+    pub(super) identity: Arc<Identity>,
+    /// What the rows stand for: a snapshot brings more than the log has seen.
+    pub(super) applied: watch::Receiver<LogIndex>,
+}
+
 /// Checks and writes headers.
 pub(super) struct Gate {
     cluster_id: String,
     id: CoordinatorId,
-    identity: Arc<Identity>,
-    /// What the rows stand for: a snapshot brings more than the log has seen.
-    applied: watch::Receiver<LogIndex>,
+    disk: Disk,
+    level: RunningLevel,
     pub(super) directory: Directory,
     pub(super) lives: Arc<Lives>,
     complaints: Complaints,
@@ -121,11 +151,11 @@ impl Gate {
         id: CoordinatorId,
         directory: Directory,
         lives: Arc<Lives>,
-        identity: Arc<Identity>,
-        applied: watch::Receiver<LogIndex>,
+        disk: Disk,
+        level: RunningLevel,
     ) -> Self {
         let (complaints, doubt) = (Complaints::default(), Notify::new());
-        Self { cluster_id, id, identity, applied, directory, lives, complaints, doubt }
+        Self { cluster_id, id, disk, level, directory, lives, complaints, doubt }
     }
 
     pub(super) fn id(&self) -> CoordinatorId {
@@ -142,12 +172,14 @@ impl Gate {
             cluster_id: self.cluster_id.clone(),
             from: self.id.0,
             to: target,
-            feature_level: flame_machine::FEATURE_LEVEL,
-            store_id: self.identity.store_id().to_string(),
+            feature_level: Levels::OWN.highest,
+            feature_level_min: Levels::OWN.lowest,
+            cluster_level: self.level.get(),
+            store_id: self.disk.identity.store_id().to_string(),
             known_store_id: self.known(CoordinatorId(target)).map(|store| store.to_string()).unwrap_or_default(),
-            incarnation: self.identity.incarnation(),
-            life: self.identity.life(),
-            holds: self.identity.held().max(*self.applied.borrow()).0,
+            incarnation: self.disk.identity.incarnation(),
+            life: self.disk.identity.life(),
+            holds: self.disk.identity.held().max(*self.disk.applied.borrow()).0,
         }
     }
 
@@ -162,6 +194,7 @@ impl Gate {
         let remember = self.check_place(from, header)?;
         let recognised = self.check_recognised(from, header);
         let admitted = recognised.and_then(|()| self.check_disk(from, header, remember));
+        let admitted = admitted.and_then(|()| self.check_levels(from, header));
         self.note(from, Occasion::Question, &admitted);
         admitted.map(|()| from)
     }
@@ -239,7 +272,7 @@ impl Gate {
     }
 
     fn is_named_by(&self, header: &PeerHeader) -> bool {
-        Uuid::parse_str(&header.known_store_id) == Ok(self.identity.store_id())
+        Uuid::parse_str(&header.known_store_id) == Ok(self.disk.identity.store_id())
     }
 
     /// Whether this node knows the store of another.
@@ -262,7 +295,19 @@ impl Gate {
         if header.from != target.0 {
             return Err(Refused::OtherNode { meant: target, found: CoordinatorId(header.from) });
         }
-        self.check_disk(target, header, remember)
+        self.check_disk(target, header, remember)?;
+        self.check_levels(target, header)
+    }
+
+    /// Whether both ends understand the level that the other one runs at. Who hears that it is out of date itself asks why,
+    /// and ends by the answer (see `meeting`).
+    fn check_levels(&self, peer: CoordinatorId, header: &PeerHeader) -> Result<(), Refused> {
+        if outdated(header).is_some() {
+            self.doubt.notify_one();
+            return Err(Refused::Ahead { id: peer, level: header.cluster_level });
+        }
+        let (theirs, level) = (levels_of(header), self.level.get());
+        if theirs.understand(level) { Ok(()) } else { Err(Refused::Outdated { id: peer, theirs, level }) }
     }
 
     pub(super) fn check_cluster(&self, theirs: &str) -> Result<(), Refused> {

@@ -28,6 +28,7 @@ use super::error::{BootstrapError, ProposeError, ReadError, StartError, Stopped,
 use super::gate::{Gate, Refused};
 use super::joining::Waiting;
 use super::leadership::Leadership;
+use super::level::RunningLevel;
 use super::membership::Turn;
 use super::options::Options;
 use super::own_runtime::OwnRuntime;
@@ -72,6 +73,7 @@ pub(super) struct Inner {
     pub(super) bootstrap_service: BootstrapService,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) applied: watch::Receiver<LogIndex>,
+    pub(super) level: RunningLevel,
     pub(super) log: WatchReceiverOf<TypeConfig, RaftDataMetrics<TypeConfig>>,
     pub(super) meter: LogMeter,
     pub(super) fatal: Fatal,
@@ -146,6 +148,12 @@ impl Consensus {
     #[must_use]
     pub fn applied_index(&self) -> watch::Receiver<LogIndex> {
         self.inner.applied.clone()
+    }
+
+    /// The feature level that the cluster runs at, and the gate in front of what a later one brings.
+    #[must_use]
+    pub fn level(&self) -> &RunningLevel {
+        &self.inner.level
     }
 
     /// Raised when the node can never go on: the process must end.

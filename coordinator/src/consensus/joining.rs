@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::bootstrap::BootstrapService;
 use super::error::BootstrapError;
+use super::level::outdated;
 use super::meeting::told;
 
 /// Between two rounds of questions.
@@ -93,7 +94,7 @@ fn ends(service: &BootstrapService, reply: &ProbeReply) -> Option<Cause> {
         let why = format!("coordinator {by} says that coordinator {id} is a member with another disk");
         return Some(Cause::Replaced(format!("{why}; start that disk again, or join under a new id: {next} is free")));
     }
-    told(reply)
+    told(reply).or_else(|| reply.header.as_ref().and_then(outdated))
 }
 
 fn trust(service: &BootstrapService, reply: ProbeReply) {

@@ -12,6 +12,7 @@
 //! | it was removed | ends: the ids of members are given out once, so this stays so |
 //! | it holds less than it held before | ends: its disk is an old copy, and must not vote |
 //! | its disk is another one | ends, if it holds nothing of the log: nothing is lost with it |
+//! | the cluster runs at a feature level that its build does not understand | ends: levels never fall |
 //!
 //! A member without a word of its log may only know another disk by having met it. That is believed of the *leader* alone,
 //! who was elected by a majority: it leads, has committed in its term, and its log names this node a member.
@@ -30,6 +31,7 @@ use flame_types::CoordinatorId;
 use super::bootstrap::BootstrapService;
 use super::error::BootstrapError;
 use super::gate::{Refused, Remember};
+use super::level::outdated;
 
 /// Between two rounds of questions, at first and at most. Peers that are away are asked as long as this node runs.
 const ROUND_WAIT_MIN: Duration = Duration::from_millis(50);
@@ -78,7 +80,12 @@ async fn meet(service: &BootstrapService, peer: CoordinatorId, node: &MemberNode
     // A release that does not introduce itself cannot be met like this.
     let header = reply.header.as_ref()?;
     let remember = Remember::if_both(service.holds_log(), reply.holds_log);
-    service.gate.confirm_as(peer, Some(header), remember).ok()?;
+    match service.gate.confirm_as(peer, Some(header), remember) {
+        Ok(()) => {}
+        // Its disk is that of the member who was asked: this is looked at last.
+        Err(Refused::Ahead { .. }) => return outdated(header),
+        Err(_) => return None,
+    }
     if let Some(cause) = told(&reply) {
         return Some(cause);
     }

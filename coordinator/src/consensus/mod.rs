@@ -10,6 +10,8 @@
 //! * [`Consensus`] is the handle; it is started with [`Options`] and tells an [`ApplySink`] what was applied.
 //! * [`replica`] is the replicated state; [`applier`] says who may touch it, [`brief`] what needs no thread of its own;
 //!   [`state_machine`] is its face towards the Raft library.
+//! * [`level`] is the gate in front of what only a later feature level knows; [`raising`] tells when all members are ready
+//!   for it.
 //! * [`audience`] says which peers need to hear of commits at once.
 //! * [`network`] speaks to peers, [`server`] answers them, [`gate`] decides who is one: by the [`directory`] of members, and
 //!   by what is remembered of their disks ([`lives`]).
@@ -34,6 +36,7 @@ mod gate;
 mod handle;
 mod joining;
 mod leadership;
+mod level;
 mod lives;
 mod meeting;
 mod membership;
@@ -41,6 +44,7 @@ mod network;
 mod options;
 mod own_runtime;
 mod propose;
+mod raising;
 mod receive;
 mod replica;
 mod rows;
@@ -57,14 +61,14 @@ pub use audience::{Audience, Seat};
 pub use bootstrap::{BootstrapService, members_token};
 pub use entry::{BatchHeader, decode_entry, encode_entry};
 pub use error::{BootstrapError, ProposeError, ReadError, StartError, Stopped, TransferError};
-/// The feature level of this release: what it writes to the log, and what it says of itself to others.
-pub use flame_machine::FEATURE_LEVEL;
 pub use gate::Refused;
 pub use handle::Consensus;
 pub use leadership::Leadership;
+pub use level::RunningLevel;
 pub use membership::{BEHIND_MAX, Change, ChangeError, Changed, Plan, Refusal, Wish};
 pub use options::{Options, Profile, SnapshotLimits, Timers};
 pub use propose::{ENTRY_BYTES_MAX, Proposal};
+pub use raising::MemberLevels;
 pub use server::RaftService;
 pub use sink::{AppliedEntry, ApplySink};
 pub use status::{PeerStatus, RaftStatus, Role, StorageStatus};

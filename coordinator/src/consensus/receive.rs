@@ -35,6 +35,7 @@ pub(super) async fn snapshot(
         return Err(Status::invalid_argument("a snapshot begins with its manifest"));
     };
     let from = gate.admit(first.header.as_ref())?;
+    let level = first.header.as_ref().map_or(0, |header| header.cluster_level);
     let unreadable = |error: codec::CodecError| Status::invalid_argument(error.to_string());
     let vote: Vote = codec::decode_plain(&first.vote).map_err(unreadable)?;
     let meta: SnapshotMeta = codec::decode_plain(&first.meta).map_err(unreadable)?;
@@ -59,7 +60,7 @@ pub(super) async fn snapshot(
         writer = blocking(write).await?;
     }
     blocking(move || writer.finish()).await?;
-    Ok((from, vote, Snapshot { meta, snapshot: SnapshotBody::Files(dir) }))
+    Ok((from, vote, Snapshot { meta, snapshot: SnapshotBody::Files(dir, level) }))
 }
 
 async fn next(frames: &mut Streaming<SnapshotFrame>) -> Result<Option<Frame>, Status> {

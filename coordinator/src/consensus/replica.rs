@@ -9,13 +9,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use flame_machine::{Batch, Command, Ctx, FEATURE_LEVEL, State};
-use flame_storage::{Entry, EntryPayload, LogId, Membership, SnapshotHandle, SnapshotMeta, StoredMembership, Write};
+use flame_machine::{Batch, Command, Ctx, Levels, State};
+use flame_storage::{
+    Cause, CodecError, Entry, EntryPayload, Fatal, LogId, Membership, SnapshotHandle, SnapshotMeta, StoredMembership,
+    Write,
+};
 use flame_types::{CoordinatorId, LogIndex, Term};
 use tokio::sync::watch;
 
 use super::brief::is_brief;
 use super::entry::decode_entry;
+use super::level::{self, RunningLevel};
 use super::rows::{self, Rows, Writes};
 use super::sink::{AppliedEntry, ApplySink};
 use super::snapshots::Backlog;
@@ -31,6 +35,8 @@ pub(super) struct Replica {
     backlog: Arc<Backlog>,
     sink: Box<dyn ApplySink>,
     metrics: ApplyMetrics,
+    level: RunningLevel,
+    fatal: Fatal,
     last: Option<LogId>,
     membership: StoredMembership,
     applied: watch::Sender<LogIndex>,
@@ -64,10 +70,13 @@ impl Replica {
         backlog: Arc<Backlog>,
         sink: Box<dyn ApplySink>,
         metrics: ApplyMetrics,
+        level: RunningLevel,
+        fatal: Fatal,
     ) -> Self {
         let (last, membership) = store.applied();
         let (applied, _) = watch::channel(index_of(last.as_ref()));
-        Self { state, store, backlog, sink, metrics, last, membership, applied, failed: None }
+        level.set(state.level());
+        Self { state, store, backlog, sink, metrics, level, fatal, last, membership, applied, failed: None }
     }
 
     /// Follows what is applied and told.
@@ -95,7 +104,7 @@ impl Replica {
 
     /// Applies entries, in order.
     pub(super) fn apply(&mut self, entries: Vec<Entry>) -> std::io::Result<()> {
-        let batches = decode(&entries)?;
+        let batches = self.decode(&entries)?;
         match self.run(entries, batches)? {
             Some(unwritten) => self.finish(unwritten),
             None => Ok(()),
@@ -104,7 +113,7 @@ impl Replica {
 
     /// Applies entries if that is certain to be short.
     pub(super) fn apply_at_once(&mut self, entries: Vec<Entry>) -> std::io::Result<AtOnce> {
-        let batches = decode(&entries)?;
+        let batches = self.decode(&entries)?;
         if !batches.iter().flatten().all(|batch| is_brief(&self.state, batch)) {
             return Ok(AtOnce::Long(entries));
         }
@@ -121,6 +130,33 @@ impl Replica {
         self.store.write(&unwritten.writes, unwritten.last, unwritten.membership.as_ref())?;
         self.tell(unwritten);
         Ok(())
+    }
+
+    /// The commands of each entry that has any. An entry that this build cannot read stops the node: skipping it would
+    /// make this replica differ from the others.
+    fn decode(&self, entries: &[Entry]) -> std::io::Result<Vec<Option<Batch>>> {
+        let batch = |entry: &Entry| match &entry.payload {
+            EntryPayload::Normal(data) => decode_entry(data.0.clone()).map(Some).map_err(|error| {
+                if let Some(why) = unreadable(entry, &error) {
+                    self.fatal.raise_as(Cause::Outdated(why));
+                }
+                std::io::Error::other(error)
+            }),
+            EntryPayload::Blank | EntryPayload::Membership(_) => Ok(None),
+        };
+        entries.iter().map(batch).collect()
+    }
+
+    /// Before the level rises the directory is marked with it; a level that this build does not understand stops the node
+    /// before anything of it is applied.
+    fn prepare_level(&self, batch: &Batch) -> std::io::Result<()> {
+        let Some(level) = raised_level(batch) else { return Ok(()) };
+        if Levels::OWN.understand(level) {
+            return self.store.raise_level(level).map_err(std::io::Error::other);
+        }
+        let why = level::why("the cluster", level);
+        self.fatal.raise_as(Cause::Outdated(why.clone()));
+        Err(std::io::Error::other(why))
     }
 
     /// Applies entries in memory.
@@ -144,7 +180,7 @@ impl Replica {
             if let EntryPayload::Normal(data) = &entry.payload {
                 self.backlog.grow(data.0.len() as u64);
             }
-            check_feature_level(&batch)?;
+            self.prepare_level(&batch)?;
             let outcome = self.state.apply_to(ctx, batch, &mut writes);
             unwritten.applied.push(AppliedEntry {
                 index: ctx.index,
@@ -165,6 +201,7 @@ impl Replica {
         if let Some(membership) = written.membership {
             self.membership = membership;
         }
+        self.level.set(self.state.level());
         for entry in written.applied {
             self.sink.applied(entry);
         }
@@ -176,8 +213,10 @@ impl Replica {
         (self.last, self.membership.clone())
     }
 
-    pub(super) fn install(&mut self, meta: &SnapshotMeta, files: &SnapshotHandle) -> std::io::Result<()> {
+    /// `level`: at which its sender runs.
+    pub(super) fn install(&mut self, meta: &SnapshotMeta, files: &SnapshotHandle, level: u32) -> std::io::Result<()> {
         let installed = index_of(meta.last_log_id.as_ref());
+        self.store.raise_level(level).map_err(std::io::Error::other)?;
         self.store.install(files.dir())?;
         self.state = rows::load(&self.store).map_err(std::io::Error::other)?;
         let (last, membership) = self.store.applied();
@@ -187,6 +226,7 @@ impl Replica {
         }
         self.last = last;
         self.membership = membership;
+        self.level.set(self.state.level());
         self.backlog.settle();
         self.sink.installed(installed);
         self.applied.send_replace(installed);
@@ -216,31 +256,27 @@ fn index_of(log_id: Option<&LogId>) -> LogIndex {
     LogIndex(log_id.map_or(0, |id| id.index))
 }
 
-/// The commands of each entry that has any. An entry that this program cannot read stops the node: skipping it would
-/// make this replica differ from the others.
-fn decode(entries: &[Entry]) -> std::io::Result<Vec<Option<Batch>>> {
-    let batch = |entry: &Entry| match &entry.payload {
-        EntryPayload::Normal(data) => decode_entry(data.0.clone()).map(Some),
-        EntryPayload::Blank | EntryPayload::Membership(_) => Ok(None),
+/// What is said of an entry that cannot be read. Its checksum holds, or it had not come so far: then a build of a later
+/// level has written what this one does not know.
+fn unreadable(entry: &Entry, error: &CodecError) -> Option<String> {
+    let is_later = matches!(error, CodecError::Header(_) | CodecError::Version(_));
+    let what = || {
+        format!(
+            "entry {} of the log was written by another build: {error}; this one understands {}",
+            entry.log_id.index,
+            Levels::OWN
+        )
     };
-    entries.iter().map(batch).collect::<Result<_, _>>().map_err(std::io::Error::other)
+    is_later.then(what)
 }
 
-/// A log that goes on at a feature level this program does not know must not be applied any further: it would be
-/// applied wrongly.
-fn check_feature_level(batch: &Batch) -> std::io::Result<()> {
-    for item in &batch.items {
-        if let Command::SetFeatureLevel { level } = item.command
-            && level > FEATURE_LEVEL
-        {
-            let what = format!(
-                "the cluster runs at feature level {level} and this program knows levels up to {FEATURE_LEVEL}: \
-                 start a newer release on this node"
-            );
-            return Err(std::io::Error::other(what));
-        }
-    }
-    Ok(())
+/// The level that a batch raises the cluster to. It is alone in its entry.
+fn raised_level(batch: &Batch) -> Option<u32> {
+    let level = |command: &Command| match command {
+        Command::SetFeatureLevel { level } => Some(*level),
+        _ => None,
+    };
+    batch.items.iter().filter_map(|item| level(&item.command)).max()
 }
 
 #[cfg(test)]
@@ -249,18 +285,22 @@ mod tests {
 
     use super::*;
 
-    fn raises_to(level: u32) -> Batch {
-        let command = Command::SetFeatureLevel { level };
-        Batch {
+    #[test]
+    fn a_batch_that_raises_the_level_is_known() {
+        let batch = |command| Batch {
             items: vec![flame_machine::Item { client: ClientId::NONE, seq: Seq(0), below: Seq(0), command }],
             ..Batch::default()
-        }
+        };
+        assert_eq!(raised_level(&batch(Command::SetFeatureLevel { level: 7 })), Some(7));
+        assert_eq!(raised_level(&batch(Command::Void)), None);
     }
 
     #[test]
-    fn a_level_that_is_not_known_stops_the_node_before_it_is_applied() {
-        assert!(check_feature_level(&raises_to(FEATURE_LEVEL)).is_ok());
-        let error = check_feature_level(&raises_to(FEATURE_LEVEL + 1)).expect_err("too high");
-        assert!(error.to_string().contains("start a newer release"), "{error}");
+    fn only_what_was_written_whole_is_another_builds() {
+        let log_id = LogId::new(openraft::alias::CommittedLeaderIdOf::<flame_storage::TypeConfig>::new(1), 7);
+        let entry = Entry { log_id, payload: EntryPayload::Blank };
+        let unknown = unreadable(&entry, &CodecError::Header("variant 99".into())).expect("another build's");
+        assert!(unknown.contains("entry 7 of the log was written by another build"), "{unknown}");
+        assert_eq!(unreadable(&entry, &CodecError::Checksum), None);
     }
 }

@@ -11,12 +11,17 @@ use super::error::StartError;
 /// open it.
 pub(super) struct Rows {
     store: StateStore,
-    _data: DataDir,
+    data: DataDir,
 }
 
 impl Rows {
     pub(super) fn new(store: StateStore, data: DataDir) -> Self {
-        Self { store, _data: data }
+        Self { store, data }
+    }
+
+    /// From now on the directory may hold what this feature level brings.
+    pub(super) fn raise_level(&self, to: u32) -> Result<(), flame_storage::Error> {
+        self.data.raise_level(to)
     }
 }
 

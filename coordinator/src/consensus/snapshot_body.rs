@@ -11,8 +11,8 @@ use flame_storage::SnapshotHandle;
 pub(super) enum SnapshotBody {
     /// The rows of this node. Files are made of them when they are sent.
     Live,
-    /// What was received from another node.
-    Files(SnapshotHandle),
+    /// What was received from another node, and the feature level at which that runs: its rows may be of it.
+    Files(SnapshotHandle, u32),
 }
 
 /// Where snapshots that are sent or received have their files, each in a directory of its own.

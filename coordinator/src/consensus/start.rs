@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flame_storage::{Buffers, DataDir, Expected, Fatal, Identity, LogOptions, RocksLog, StateOptions, StateStore};
+use flame_machine::Levels;
+use flame_storage::{
+    Buffers, Cause, DataDir, Expected, Fatal, Identity, LogOptions, RocksLog, StateOptions, StateStore,
+};
 use flame_types::{CoordinatorId, LogIndex};
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
@@ -15,10 +18,11 @@ use super::audience::Audience;
 use super::bootstrap::{BootstrapService, Join};
 use super::directory::{Directory, Members, Place};
 use super::error::StartError;
-use super::gate::Gate;
+use super::gate::{Disk, Gate};
 use super::handle::{Consensus, Inner};
 use super::joining::{self, Waiting};
 use super::leadership::{self, Leadership};
+use super::level::RunningLevel;
 use super::lives::Lives;
 use super::meeting;
 use super::membership::{Finisher, Turn};
@@ -56,16 +60,35 @@ struct Stores {
     backlog: Arc<Backlog>,
 }
 
-fn open(options: &Options, fatal: &Fatal, sink: Box<dyn ApplySink>) -> Result<Stores, StartError> {
-    let expected = Expected { cluster_id: options.cluster_id.clone(), node: options.id };
+fn open(
+    options: &Options,
+    fatal: &Fatal,
+    level: &RunningLevel,
+    sink: Box<dyn ApplySink>,
+) -> Result<Stores, StartError> {
+    let levels = Levels::OWN.lowest..=Levels::OWN.highest;
+    let expected = Expected { cluster_id: options.cluster_id.clone(), node: options.id, levels };
     let data = DataDir::open(&options.data_dir, &expected)?;
     let (log_options, state_options) = storage_options(options, fatal);
     let log = RocksLog::open(&data, log_options)?;
     let state = Arc::new(Rows::new(StateStore::open(data.state_dir(), state_options)?, data.clone()));
     log.check_applied(state.applied().0.as_ref())?;
     let backlog = Arc::new(Backlog::default());
-    let started = Applier::start(state.clone(), backlog.clone(), sink, options.metrics.apply.clone())?;
+    let metrics = options.metrics.apply.clone();
+    let started = Applier::start(state.clone(), backlog.clone(), sink, metrics, level.clone(), fatal.clone())?;
     Ok(Stores { data, log, state, started, backlog })
+}
+
+/// The same where waiting for the disk holds nobody up.
+async fn opened(
+    options: &Options,
+    fatal: &Fatal,
+    level: &RunningLevel,
+    sink: Box<dyn ApplySink>,
+) -> Result<Stores, StartError> {
+    let (options, fatal, level) = (options.clone(), fatal.clone(), level.clone());
+    let opened = tokio::task::spawn_blocking(move || open(&options, &fatal, &level, sink)).await;
+    opened.map_err(|error| StartError::Defect(error.to_string()))?
 }
 
 /// What the two databases may take of the memory.
@@ -87,16 +110,12 @@ fn storage_options(options: &Options, fatal: &Fatal) -> (LogOptions, StateOption
 async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) -> Result<Consensus, StartError> {
     check(&options)?;
     let config = raft_config(&options).map_err(|error| StartError::Options(error.to_string()))?;
-    let fatal = Fatal::new();
-    let opened = {
-        let (options, fatal) = (options.clone(), fatal.clone());
-        tokio::task::spawn_blocking(move || open(&options, &fatal, sink)).await
-    };
+    let (fatal, level) = (Fatal::new(), RunningLevel::default());
     let Stores { data, log, state, started: Started { applier, applied, rows }, backlog } =
-        opened.map_err(|error| StartError::Defect(error.to_string()))??;
+        opened(&options, &fatal, &level, sink).await?;
 
     let identity = data.identity().clone();
-    let gate = Arc::new(gate(&options, &state, &identity, &fatal, &applied));
+    let gate = Arc::new(gate(&options, &state, &identity, &fatal, &applied, &level));
     let channels = Arc::new(Channels::new(runtime.handle.clone()));
     let shipments = Arc::new(Shipments::default());
     let dirs = SnapshotDirs::new(data.snapshots_dir());
@@ -106,7 +125,7 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     let meter = log.meter();
     let raft = RaftHandle::build(options.id.0, Arc::new(config), network, log, machine)
         .await
-        .map_err(|fatal| StartError::Recovery(fatal.to_string()))?;
+        .map_err(|error| not_recovered(&error.to_string(), &fatal))?;
     dirs.open();
     gate.directory.set_log(members_now(&raft));
     let leadership = spawn_followers(&raft, &gate, &fatal, &options.metrics);
@@ -149,10 +168,19 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         waiting,
         leadership,
         applied,
+        level,
         fatal,
         runtime,
     };
     Ok(Consensus { inner: Arc::new(inner) })
+}
+
+/// Entries that are committed are applied before anything runs: one that this build does not understand stops it there.
+fn not_recovered(error: &str, fatal: &Fatal) -> StartError {
+    match fatal.cause() {
+        Some(Cause::Outdated(why)) => StartError::Outdated(why),
+        _ => StartError::Recovery(error.to_owned()),
+    }
 }
 
 /// Who may speak here, with what is remembered of everybody's disk.
@@ -162,10 +190,12 @@ fn gate(
     identity: &Arc<Identity>,
     fatal: &Fatal,
     applied: &watch::Receiver<LogIndex>,
+    level: &RunningLevel,
 ) -> Gate {
     let directory = Directory::new(options.members.iter().cloned().collect(), state.clone());
     let lives = Arc::new(Lives::new(identity.clone(), fatal.clone()));
-    Gate::new(options.cluster_id.clone(), options.id, directory, lives, identity.clone(), applied.clone())
+    let disk = Disk { identity: identity.clone(), applied: applied.clone() };
+    Gate::new(options.cluster_id.clone(), options.id, directory, lives, disk, level.clone())
 }
 
 fn check(options: &Options) -> Result<(), StartError> {

@@ -96,7 +96,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotBody) -> std::io::Result<()> {
         match snapshot {
-            SnapshotBody::Files(files) => self.applier.install(meta.clone(), files).await,
+            SnapshotBody::Files(files, level) => self.applier.install(meta.clone(), files, level).await,
             SnapshotBody::Live => Err(std::io::Error::other("a snapshot of this node's own rows cannot be installed")),
         }
     }

@@ -133,8 +133,9 @@ impl BatcherHandle {
         (self.room_bytes as usize).saturating_sub(self.room.available_permits())
     }
 
-    /// Proposes one entry in a term before the batcher is open for it: this is how a new leader begins.
-    pub async fn propose_early(&self, term: Term, item: Bytes, ticket: Seq) {
+    /// Proposes a command as an entry of its own, in a term for which the batcher need not be open: this is how a new leader
+    /// begins, and how the feature level rises. Waits until it is settled.
+    pub async fn propose_alone(&self, term: Term, item: Bytes, ticket: Seq) {
         let entry = self.stamper.entry(&[item]);
         match self.consensus.propose(term, entry).await {
             Ok(proposal) => {

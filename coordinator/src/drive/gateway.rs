@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::events::{EventHub, Subscription};
 use super::read_index::ReadIndex;
 use super::results::Results;
-use crate::consensus::{Change, ChangeError, Changed, Consensus, RaftStatus, Wish};
+use crate::consensus::{Change, ChangeError, Changed, Consensus, RaftStatus, RunningLevel, Wish};
 
 mod admission;
 mod client_stream;
@@ -147,6 +147,7 @@ impl Gateway {
         reads: ReadIndex,
         room: Room,
     ) -> Self {
+        let windows = Mutex::new(Windows::new(consensus.level().clone()));
         Self {
             inner: Arc::new(Inner {
                 id,
@@ -154,7 +155,7 @@ impl Gateway {
                 consensus,
                 events,
                 reads,
-                windows: Mutex::default(),
+                windows,
                 registered: watch::Sender::new(None),
                 admission: Admission::new(room),
                 messages: Arc::new(Semaphore::new(room.message_bytes as usize)),
@@ -170,6 +171,7 @@ impl Gateway {
     /// See [`GatewayError`]: each variant says whether the command may have taken effect.
     pub async fn propose(&self, command: Command, deadline: Instant) -> Result<Reply, GatewayError> {
         self.check_ready()?;
+        self.inner.consensus.level().admits(&command)?;
         let place = self.place_for(&command, deadline).await?;
         self.wait_registered(deadline).await?;
         let (seq, answer) = self.windows().admit(command, place).ok_or(GatewayError::NoLeader)?;
@@ -210,6 +212,12 @@ impl Gateway {
     #[must_use]
     pub fn rows(&self) -> RowReader {
         self.inner.consensus.rows()
+    }
+
+    /// The feature level that the cluster runs at.
+    #[must_use]
+    pub fn level(&self) -> &RunningLevel {
+        self.inner.consensus.level()
     }
 
     /// Follows the changes of a session on this node.

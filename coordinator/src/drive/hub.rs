@@ -232,8 +232,8 @@ impl Hub {
     /// Logs that a worker has no stream. Apply must not wait for it.
     fn detach_later(&self, node: NodeName, epoch: Epoch) {
         let batcher = self.inner.batcher.clone();
+        let items = vec![unnumbered(self.inner.consensus.level(), NOBODY_WAITS, Command::Detach { node, epoch })];
         self.inner.consensus.runtime().spawn(async move {
-            let items = vec![unnumbered(NOBODY_WAITS, Command::Detach { node, epoch })];
             // Not taken: this node leads no more, and the next leader detaches everybody.
             let _ = batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(NOBODY_WAITS) }).await;
         });

@@ -26,6 +26,7 @@ use super::clients::{self, ClientLeases};
 use super::hub::Hub;
 use super::replies::{Replies, unnumbered};
 use super::shortage::Shortage;
+use super::upgrade::Upgrades;
 use crate::consensus::Consensus;
 
 /// Wait before the next look after one that found nothing to do: under load something changes with every entry.
@@ -47,6 +48,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Two ticks are never closer than this, whatever is due.
 const TICK_MIN: Duration = Duration::from_millis(5);
+
+/// How often a member is asked again that does not say which feature levels it understands.
+const LEVEL_LOOK: Duration = Duration::from_secs(1);
 
 /// Wait after a proposal that did not make it, and after a plan of which nothing was taken.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -76,6 +80,8 @@ pub struct Leader {
     pub replies: Arc<Replies>,
     /// What this node would have the cluster configured as.
     pub defaults: Defaults,
+    /// Raises the feature level.
+    pub upgrades: Upgrades,
     /// Notified by apply when the planner should look again.
     pub dirty: Arc<Notify>,
 }
@@ -126,6 +132,7 @@ impl Leader {
             over = self.watch_clients() => over,
             over = self.watch_retention() => over,
             over = self.watch_disks() => over,
+            over = self.begin_level() => over,
         }
     }
 
@@ -133,7 +140,8 @@ impl Leader {
     async fn propose_early(&self, term: Term, command: Command) -> Result<(), Over> {
         loop {
             let (ticket, reply) = self.replies.ticket();
-            self.batcher.propose_early(term, unnumbered(ticket, command.clone()), ticket).await;
+            let item = unnumbered(self.consensus.level(), ticket, command.clone());
+            self.batcher.propose_alone(term, item, ticket).await;
             match reply.await {
                 Ok(_) => return Ok(()),
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -156,6 +164,29 @@ impl Leader {
             self.propose_early(term, Command::InstallBuiltins { version: *version, apps: apps.clone() }).await?;
         }
         Ok(())
+    }
+
+    /// A cluster that has agreed on no feature level yet begins at the highest that all its members understand.
+    async fn begin_level(&self) -> Result<(), Over> {
+        while self.consensus.with_state(|state| state.cluster().level).await.map_err(|_| Over)? == 0 {
+            if let Err(why) = self.upgrades.raise(None, false).await {
+                tracing::debug!(%why, "the cluster has no feature level yet");
+                tokio::time::sleep(LEVEL_LOOK).await;
+            }
+        }
+        #[cfg(feature = "next-level")]
+        self.tell_of_next_level().await?;
+        std::future::pending().await
+    }
+
+    /// Uses, once in every term, what the next level brings: as soon as that is allowed, and not before.
+    #[cfg(feature = "next-level")]
+    async fn tell_of_next_level(&self) -> Result<(), Over> {
+        let command = Command::TestOnly { text: "the next feature level is in use".to_owned() };
+        while self.consensus.level().admits(&command).is_err() {
+            tokio::time::sleep(LEVEL_LOOK).await;
+        }
+        self.propose(command).await.map(drop)
     }
 
     async fn plan_for_ever(&self) -> Result<(), Over> {
@@ -286,7 +317,8 @@ impl Leader {
     }
 
     async fn submit(&self, ticket: Seq, command: Command) {
-        let parcel = Parcel { items: vec![unnumbered(ticket, command)], on_drop: OnDrop::Ticket(ticket) };
+        let items = vec![unnumbered(self.consensus.level(), ticket, command)];
+        let parcel = Parcel { items, on_drop: OnDrop::Ticket(ticket) };
         if self.batcher.submit(parcel).await.is_err() {
             self.replies.give_up(ticket);
         }

@@ -13,6 +13,7 @@
 //! * [`batcher`]: the leader packs what has come in into one entry: no timer, the entries in flight are the window.
 //! * [`forward`]: the leader's end of the links of other nodes.
 //! * [`leader`]: what only a leader does: open its term, tick, plan placements.
+//! * [`upgrade`]: how the feature level rises.
 //! * [`hub`]: the workers' streams, their leases, and the effects they are sent.
 //! * `opening`: whoever comes to a leader that is just beginning waits a moment.
 //! * `retention`: what the leader lets go of, so that only so much is kept.
@@ -40,3 +41,4 @@ pub mod results;
 mod retention;
 pub mod shortage;
 pub mod sink;
+pub mod upgrade;

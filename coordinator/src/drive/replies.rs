@@ -11,17 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use flame_machine::command::{Command, Item};
 use flame_machine::reply::Reply;
-use flame_storage::codec;
 use flame_types::{ClientId, Seq};
 use tokio::sync::oneshot;
+
+use crate::consensus::RunningLevel;
 
 /// The ticket of commands whose reply nobody reads.
 pub const NOBODY_WAITS: Seq = Seq(0);
 
 /// A command that needs no place in a window; its reply is named by the ticket.
 #[must_use]
-pub fn unnumbered(ticket: Seq, command: Command) -> Bytes {
-    codec::encode(&Item { client: ClientId::NONE, seq: ticket, below: Seq(0), command })
+pub fn unnumbered(level: &RunningLevel, ticket: Seq, command: Command) -> Bytes {
+    level.seal(&Item { client: ClientId::NONE, seq: ticket, below: Seq(0), command })
 }
 
 /// Open waits, by ticket.

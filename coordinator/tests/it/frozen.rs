@@ -110,7 +110,7 @@ fn encode(batch: &Batch) -> Bytes {
     encode_entry(&header, &items)
 }
 
-fn history() -> Vec<Batch> {
+pub(crate) fn history() -> Vec<Batch> {
     let groups = [applications(), sessions_and_tasks(), workers(), results(), upkeep(), trimmed(), the_end()];
     let batch = |(number, commands): (i64, Vec<Command>)| Batch {
         wall_ms: WallMs(1_700_000_000_000 + number * 1000),
@@ -353,11 +353,11 @@ fn worker(name: &str) -> NodeName {
     NodeName::parse(name).expect("a good name")
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Bytes {
+pub(crate) fn unhex(text: &str) -> Bytes {
     let pairs = text.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
     pairs.map(byte).collect::<Vec<u8>>().into()

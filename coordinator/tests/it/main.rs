@@ -2,5 +2,6 @@
 
 mod consensus;
 mod frozen;
+mod frozen_rows;
 mod operate;
 mod overload;

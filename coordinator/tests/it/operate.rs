@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use flame_coordinator::api;
 use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
-use flame_coordinator::consensus::Profile;
+use flame_coordinator::consensus::{Profile, SnapshotLimits};
 use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::listener::{self, Writes};
 use flame_coordinator::memory::{MEMORY_MIN, Memory};
 use flame_coordinator::node::{Listen, Options, Parts};
 use flame_machine::command::{Command, Inputs, Submit};
-use flame_machine::{ClusterConfig, Reply};
+use flame_machine::{ClusterConfig, FEATURE_LEVEL, Reply};
 use flame_proto::ha;
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::ha::operate_client::OperateClient;
@@ -60,6 +60,7 @@ impl Node {
             profile: Profile::Fast,
             memory: Memory::new(Some(MEMORY_MIN)).unwrap(),
             defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
+            snapshots: SnapshotLimits::default(),
             sync: false,
         };
         let parts = Parts::start(&options).await.unwrap();
@@ -67,12 +68,24 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let routes = api::routes(parts.gateway.clone(), parts.hub.clone(), parts.data_disk.clone(), stop.clone());
+        let routes = api::routes(
+            parts.gateway.clone(),
+            parts.hub.clone(),
+            parts.upgrades.clone(),
+            parts.data_disk.clone(),
+            stop.clone(),
+        );
         let routes = routes.add_service(parts.hub.server());
         tokio::spawn(listener::serve(listener.into_std(), routes, Writes::Together, None, stop));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let node = Self { parts, channel, _dir: dir };
         eventually("there is a leader", async || node.parts.gateway.ready().is_ok().then_some(())).await;
+        // The last thing that a new cluster does by itself.
+        eventually("the cluster has a feature level", async || {
+            let level = node.parts.gateway.with_state(|state| state.cluster().level).await.unwrap();
+            (level == FEATURE_LEVEL).then_some(())
+        })
+        .await;
         node
     }
 
@@ -87,7 +100,7 @@ impl Node {
     /// A worker says Hello, and is welcome.
     async fn hello(&self, name: &str) -> Attached {
         let hello = ha::Hello {
-            feature_level: flame_machine::FEATURE_LEVEL,
+            feature_level: FEATURE_LEVEL,
             node: name.into(),
             started_ms: 1,
             nonce: 1,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flame_coordinator::api;
 use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
-use flame_coordinator::consensus::Profile;
+use flame_coordinator::consensus::{Profile, SnapshotLimits};
 use flame_coordinator::drive::gateway::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::listener::{self, Writes};
@@ -59,7 +59,13 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let routes = api::routes(parts.gateway.clone(), parts.hub.clone(), parts.data_disk.clone(), stop.clone());
+        let routes = api::routes(
+            parts.gateway.clone(),
+            parts.hub.clone(),
+            parts.upgrades.clone(),
+            parts.data_disk.clone(),
+            stop.clone(),
+        );
         tokio::spawn(listener::serve(listener.into_std(), routes, Writes::Together, None, stop));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let node = Self { parts, channel, memory, _dir: dir };
@@ -130,6 +136,7 @@ fn options(dir: &TempDir, memory: Memory) -> Options {
         memory,
         disk_floor: None,
         defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
+        snapshots: SnapshotLimits::default(),
         sync: false,
     }
 }

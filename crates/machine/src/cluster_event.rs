@@ -56,6 +56,9 @@ pub enum ClusterEvent {
     LevelChanged { level: u32 },
     /// The cluster was restored from a backup, or recovered by force.
     NewGeneration { generation: Generation },
+    /// Only in the build that tests of upgrades use.
+    #[cfg(feature = "next-level")]
+    TestOnly { text: String },
 }
 
 /// What a worker is to the one that had its name before.
@@ -92,6 +95,8 @@ impl ClusterEvent {
             Self::ConfigChanged => "configuration",
             Self::LevelChanged { .. } => "feature_level",
             Self::NewGeneration { .. } => "generation",
+            #[cfg(feature = "next-level")]
+            Self::TestOnly { .. } => "test_only",
         }
     }
 
@@ -114,6 +119,8 @@ impl ClusterEvent {
             | Self::ConfigChanged
             | Self::LevelChanged { .. }
             | Self::NewGeneration { .. } => String::new(),
+            #[cfg(feature = "next-level")]
+            Self::TestOnly { .. } => String::new(),
         }
     }
 }
@@ -154,6 +161,8 @@ impl fmt::Display for ClusterEvent {
             Self::NewGeneration { generation } => {
                 write!(f, "the cluster was restored or recovered: this is generation {generation}")
             }
+            #[cfg(feature = "next-level")]
+            Self::TestOnly { text } => f.write_str(text),
         }
     }
 }

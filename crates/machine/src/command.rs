@@ -139,6 +139,9 @@ pub enum Command {
     /// Whether so many coordinators are short of disk that nothing more may come in: the leader has heard of them. What
     /// frees disk, and the results of what runs, are taken all the same.
     DiskShort { on: bool },
+    /// Only in the build that tests of upgrades use, and always the last one: it leads to an event. Of level 2.
+    #[cfg(feature = "next-level")]
+    TestOnly { text: String },
 }
 
 /// Finished tasks that leave a session. The leader found them in its rows; the rows of what has ended never change, so

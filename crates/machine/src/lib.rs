@@ -24,6 +24,7 @@
 //! | [`cluster_event`] | what happened in the cluster, for operators |
 //! | [`reply`], [`refusal`], [`event`], [`effect`] | what comes out |
 //! | [`config`] | figures that apply decides by |
+//! | [`level`] | what the builds of a cluster can do together |
 //! | [`digest`] | 16 bytes that say whether two states are the same |
 //! | [`invariants`] | what must always hold, for tests |
 //!
@@ -37,6 +38,7 @@ pub mod digest;
 pub mod effect;
 pub mod event;
 pub mod invariants;
+pub mod level;
 pub mod refusal;
 pub mod reply;
 pub mod retention;
@@ -45,12 +47,13 @@ pub mod schedule;
 pub mod state;
 pub mod view;
 
-pub use apply::{Applied, Ctx, FEATURE_LEVEL};
+pub use apply::{Applied, Ctx};
 pub use cluster_event::{ClusterEvent, ClusterEventRow};
 pub use command::{Batch, Command, Item};
 pub use config::ClusterConfig;
 pub use effect::{Effect, Order};
 pub use event::Event;
+pub use level::{FEATURE_LEVEL, FIRST_LEVEL, Levels};
 pub use refusal::Refusal;
 pub use reply::Reply;
 pub use row::{Row, RowChange, RowKey, RowSink, Space, Table};

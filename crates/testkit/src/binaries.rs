@@ -7,6 +7,29 @@ use anyhow::{Context, Result, anyhow};
 /// Names another folder to look in, for example an installation.
 const FOLDER_VARIABLE: &str = "FLAME_TEST_BINARIES";
 
+/// The build of one feature level more, which no ordinary build makes.
+const NEXT_COORDINATOR: &str = "flame-coordinator-next";
+
+/// Which build of the coordinator is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Build {
+    /// The one that people run.
+    #[default]
+    Present,
+    /// One that understands one feature level more.
+    Next,
+}
+
+impl Build {
+    /// Its binary.
+    pub(crate) fn coordinator(self) -> &'static str {
+        match self {
+            Self::Present => "flame-coordinator",
+            Self::Next => NEXT_COORDINATOR,
+        }
+    }
+}
+
 /// A folder with the binaries of this workspace.
 #[derive(Clone, Debug)]
 pub struct Binaries {
@@ -35,8 +58,12 @@ impl Binaries {
         if path.is_file() {
             return Ok(path);
         }
+        let how = match name {
+            NEXT_COORDINATOR => "cargo xtask next",
+            _ => "cargo build --release --workspace --bins",
+        };
         Err(anyhow!(
-            "{} is missing; build the binaries first: cargo build --release --bins (or name their folder in {FOLDER_VARIABLE})",
+            "{} is missing; build the binaries first: {how} (or name their folder in {FOLDER_VARIABLE})",
             path.display()
         ))
     }
@@ -65,5 +92,7 @@ mod tests {
         let binaries = Binaries { folder: "/nowhere".into() };
         let text = binaries.path("flame-coordinator").expect_err("it is missing").to_string();
         assert!(text.contains("/nowhere/flame-coordinator") && text.contains("cargo build --release"), "{text}");
+        let text = binaries.path(Build::Next.coordinator()).expect_err("it is missing").to_string();
+        assert!(text.contains("/nowhere/flame-coordinator-next") && text.contains("cargo xtask next"), "{text}");
     }
 }

@@ -106,7 +106,7 @@ impl Cluster {
             let mut arguments = vec!["--config".to_owned(), config.display().to_string()];
             arguments.extend_from_slice(&options.coordinator_arguments);
             let title = format!("coordinator-{}", addresses.id);
-            let daemon = Daemon::new(&title, binaries.path("flame-coordinator")?, arguments, &own, &run);
+            let daemon = Daemon::new(&title, binaries.path(options.build.coordinator())?, arguments, &own, &run);
             let daemon = daemon.with_environment(&options.environment).on(options.coordinator_hosts.get(index));
             coordinators.push(Coordinator { daemon, addresses, data, is_member: true, _ports: lease });
         }

@@ -77,6 +77,11 @@ impl Daemon {
         self
     }
 
+    /// It is started from this program from now on. Not for one that runs on another host.
+    pub(crate) fn set_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
+    }
+
     /// The same daemon on another host.
     pub(crate) fn on(mut self, host: Option<&Host>) -> Self {
         if let Some((program, words)) = host.and_then(|host| host.enter.split_first()) {

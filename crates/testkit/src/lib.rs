@@ -34,7 +34,7 @@ mod ports;
 mod run;
 pub mod wait;
 
-pub use binaries::Binaries;
+pub use binaries::{Binaries, Build};
 pub use cluster::{Cluster, Leader};
 pub use options::{ClusterOptions, Host, Profile};
 pub use ports::PortLease;

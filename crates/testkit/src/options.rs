@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::binaries::Build;
+
 /// How quickly a lost leader is replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
@@ -42,6 +44,8 @@ pub struct ClusterOptions {
     pub profile: Profile,
     /// What each worker offers, for example `cpu=8,mem=8g`. More than the machine has is fine: tests mostly sleep.
     pub worker_resources: String,
+    /// Which build of the coordinator is started at first.
+    pub build: Build,
     /// Flags that every coordinator gets, for example a test-only one.
     pub coordinator_arguments: Vec<String>,
     /// Variables for every daemon, and through the workers for every service.
@@ -65,6 +69,7 @@ impl Default for ClusterOptions {
             workers: 1,
             profile: Profile::Default,
             worker_resources: "cpu=8,mem=8g".to_owned(),
+            build: Build::Present,
             coordinator_arguments: Vec::new(),
             environment: Vec::new(),
             data_dirs: Vec::new(),

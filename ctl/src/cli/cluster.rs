@@ -6,8 +6,8 @@ use flame_types::CoordinatorId;
 use super::membership::{self, MembershipCommand};
 use super::{Context, OutputArgs, events, says, watch};
 use crate::exit::{Exit, Failure};
-use crate::output::print;
-use crate::render::{ClusterStatus, EventList, Format, MemberList, Verdict};
+use crate::output::{note, print};
+use crate::render::{ClusterStatus, EventList, Format, LevelView, MemberList, Says, Verdict, levels_text};
 
 /// Verbs of `flmctl cluster`.
 #[derive(Clone, Debug, Args)]
@@ -54,6 +54,18 @@ pub enum ClusterCommand {
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
         to: Option<u64>,
     },
+    /// Raise the feature level, once every coordinator is of a release that understands it; there is no way back
+    Upgrade {
+        /// To which level; as far as every coordinator goes when not given
+        #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u32).range(1..))]
+        to: Option<u32>,
+        /// Only say what it would do
+        #[arg(long)]
+        dry_run: bool,
+        /// How to print
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Changing who they are.
     #[command(flatten)]
     Membership(MembershipCommand),
@@ -65,7 +77,8 @@ impl ClusterArgs {
         match &self.command {
             ClusterCommand::Status { output, .. }
             | ClusterCommand::Members { output }
-            | ClusterCommand::Events { output, .. } => output.format,
+            | ClusterCommand::Events { output, .. }
+            | ClusterCommand::Upgrade { output, .. } => output.format,
             ClusterCommand::TransferLeader { .. } => Format::Table,
             ClusterCommand::Membership(command) => command.format(),
         }
@@ -97,8 +110,23 @@ pub(super) async fn run(context: &Context, args: &ClusterArgs) -> Result<(), Fai
             let leader = context.connection.transfer_leader(to.map(CoordinatorId)).await?;
             print(&says::leads(leader.0)).map(|_| ())
         }
+        ClusterCommand::Upgrade { to, dry_run, output } => upgrade(context, *to, *dry_run, output.format).await,
         ClusterCommand::Membership(command) => membership::run(context, command).await,
     }
+}
+
+/// What every coordinator understands is shown first, also when that is why it is refused.
+async fn upgrade(context: &Context, to: Option<u32>, dry_run: bool, format: Format) -> Result<(), Failure> {
+    let plan = context.connection.plan_upgrade(to).await?;
+    if let Some(refusal) = &plan.refusal {
+        note(&levels_text(&plan));
+        return Err(Failure::new(Exit::Conflict, refusal.clone()));
+    }
+    if dry_run {
+        return context.show(&LevelView { upgrade: plan, says: Says::Would }, format).map(|_| ());
+    }
+    let upgrade = context.connection.upgrade(Some(plan.to)).await?;
+    context.show(&LevelView { upgrade, says: Says::Does }, format).map(|_| ())
 }
 
 async fn status(context: &Context) -> Result<ClusterStatus, Failure> {

@@ -110,12 +110,30 @@ impl ClusterStatus {
             (_, more) => format!("it can lose {more} more members"),
         };
         let reasons: String = self.reasons.iter().map(|reason| format!("   {}\n", one_line(reason))).collect();
+        let levels = self.levels_line();
         format!(
-            "\n Cluster {}: {} ({serving} of {} members serve, {leader}); {lose}.\n{reasons}",
+            "\n Cluster {}: {} ({serving} of {} members serve, {leader}); {lose}.\n{reasons}{levels}",
             or_dash(Some(&self.cluster_id)),
             self.verdict,
             self.members.len(),
         )
+    }
+}
+
+impl ClusterStatus {
+    /// Says when members are of different builds, and when all of them could do more than they do.
+    fn levels_line(&self) -> String {
+        let statuses: Vec<&MemberStatus> = self.members.iter().filter_map(|row| row.status.as_ref()).collect();
+        let Some(level) = statuses.iter().map(|status| status.feature_level).max() else { return String::new() };
+        let highest = statuses.iter().map(|status| status.feature_level_max);
+        let (common, furthest) = (highest.clone().min().unwrap_or(level), highest.max().unwrap_or(level));
+        if common > level && statuses.len() == self.members.len() {
+            return format!("   It runs at feature level {level}; `flmctl cluster upgrade` raises it to {common}.\n");
+        }
+        if furthest > level {
+            return format!("   It runs at feature level {level}, which every coordinator understands.\n");
+        }
+        String::new()
     }
 }
 

@@ -168,6 +168,8 @@ pub fn serving(id: u64, role: &str) -> MemberReport<MemberStatus> {
         applied: 1200 - id,
         version: "0.1.0".into(),
         feature_level: 1,
+        feature_level_min: 1,
+        feature_level_max: 1,
         disk_bytes: 3 << 20,
         uptime_seconds: 3723,
         ready: true,

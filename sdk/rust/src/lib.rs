@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
-//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`operate`] | the calls, by what they are about |
+//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`] | the calls, by what they are about |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
 //! | [`stream`] | many tasks of one session over one stream: the fastest way to submit |
@@ -24,6 +24,7 @@
 //! Start with [`Connection::open`].
 
 pub mod applications;
+mod at_leader;
 pub mod cluster;
 pub mod connection;
 pub mod endpoints;
@@ -42,6 +43,7 @@ pub mod service;
 pub mod sessions;
 pub mod stream;
 pub mod tasks;
+pub mod upgrade;
 pub mod watch;
 
 pub use cluster::MemberReport;

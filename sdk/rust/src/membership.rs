@@ -1,26 +1,16 @@
 //! Changing who the coordinators are.
 //!
-//! Only the leader can: it is looked for and asked itself, and again whoever leads next when it does not answer any more.
-//! A change that is asked for twice is made once, so a lost answer is no reason to stop.
-
-use std::time::Duration;
+//! Only the leader can. A change that is asked for twice is made once, so a lost answer is no reason to stop.
 
 use flame_proto::ha;
 use flame_proto::ha::change_members_request::Change;
 use flame_proto::ha::membership_client::MembershipClient;
 use flame_types::CoordinatorId;
 use flame_types::limits::MESSAGE_BYTES_MAX;
-use tokio::time::{Instant, sleep};
 
+use crate::at_leader::OfLeader;
 use crate::model::{MembershipChange, MembershipPlan};
-use crate::repeats::Kind;
 use crate::{Connection, FlameError};
-
-/// How long one leader may take for a change before the next one is looked for.
-const ATTEMPT_MAX: Duration = Duration::from_secs(20);
-
-/// Before the leader is looked for again.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// A coordinator that waits to be added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +51,7 @@ impl Connection {
     /// [`FlameError::Unavailable`] when nobody leads.
     pub async fn plan_members(&self, change: &MemberChange) -> Result<MembershipPlan, FlameError> {
         let request = ha::ChangeMembersRequest { change: Some(wire(change)), force: false, dry_run: true };
-        Ok(self.ask_leader(&request).await?.plan)
+        Ok(self.ask_for_change(&request).await?.plan)
     }
 
     /// Changes the members. `force`: although fewer voters than a majority answer afterwards.
@@ -72,53 +62,24 @@ impl Connection {
     /// that it may have been done or not: look, or ask for it again.
     pub async fn change_members(&self, change: &MemberChange, force: bool) -> Result<MembershipChange, FlameError> {
         let request = ha::ChangeMembersRequest { change: Some(wire(change)), force, dry_run: false };
-        self.ask_leader(&request).await
+        self.ask_for_change(&request).await
     }
 
-    async fn ask_leader(&self, request: &ha::ChangeMembersRequest) -> Result<MembershipChange, FlameError> {
-        let until = Instant::now() + self.options().deadline;
-        loop {
-            let why = match self.ask_whoever_leads(request).await? {
-                Ok(change) => return Ok(change),
-                Err(why) => why,
-            };
-            if Instant::now() + PAUSE >= until {
-                return Err(FlameError::Unavailable(why));
-            }
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// The inner error says why another leader should be asked.
-    async fn ask_whoever_leads(
-        &self,
-        request: &ha::ChangeMembersRequest,
-    ) -> Result<Result<MembershipChange, String>, FlameError> {
-        let members = self.members_with_leader().await?;
-        let leader = members.members.iter().find(|member| Some(member.id) == members.leader);
-        let Some(leader) = leader else { return Ok(Err("the leader is no member".to_owned())) };
-        let node = self.one_try_at(&leader.client_endpoint, ATTEMPT_MAX.min(self.options().deadline))?;
-        let outcome = node.call(Kind::Idempotent, |channel| {
+    async fn ask_for_change(&self, request: &ha::ChangeMembersRequest) -> Result<MembershipChange, FlameError> {
+        let ask = |channel| {
             let request = request.clone();
             let mut client = MembershipClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
             async move { client.change(request).await }
-        });
-        match outcome.await.result {
-            Ok(reply) if reply.not_leader => {
-                self.leave(self.channel().0);
-                Ok(Err(format!("coordinator {} does not lead any more", leader.id)))
-            }
-            Ok(reply) => {
-                let plan = reply.plan.map(MembershipPlan::from).unwrap_or_default();
-                Ok(Ok(MembershipChange { plan, changed: reply.changed }))
-            }
-            // Whatever became of it: asked for again, it is done once.
-            Err(FlameError::Unavailable(why) | FlameError::UnknownOutcome(why)) => {
-                self.leave(self.channel().0);
-                Ok(Err(why))
-            }
-            Err(refused) => Err(refused),
-        }
+        };
+        let reply = self.ask_leader(ask).await?;
+        let plan = reply.plan.map(MembershipPlan::from).unwrap_or_default();
+        Ok(MembershipChange { plan, changed: reply.changed })
+    }
+}
+
+impl OfLeader for ha::ChangeMembersReply {
+    fn is_elsewhere(&self) -> bool {
+        self.not_leader
     }
 }
 

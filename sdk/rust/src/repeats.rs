@@ -22,6 +22,7 @@
 //! | CordonNode, DrainNode | again | a node that is cordoned, or drained, or neither, is so already |
 //! | TransferLeader to a member | again | it leads already |
 //! | TransferLeader to anybody | **never** | a repeat would hand on a second time |
+//! | Upgrade | again | a level is raised once: one that is reached is success |
 //! | Membership.Change | again | a member is added, promoted and removed once: what is so already is success |
 //!
 //! Any other refusal that depends on the state (not found, exists, limits …) and answers a repeat becomes

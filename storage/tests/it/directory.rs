@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const COPIES_MAX: usize = 10_000;
 
 pub fn expected() -> Expected {
-    Expected { cluster_id: "test".into(), node: CoordinatorId(1) }
+    Expected { cluster_id: "test".into(), node: CoordinatorId(1), levels: 1..=1 }
 }
 
 pub fn scratch() -> TempDir {

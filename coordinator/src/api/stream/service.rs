@@ -66,7 +66,7 @@ async fn serve(
     let generation = gateway.with_state(|state| state.cluster().generation).await.map_err(Status::from)?;
     let now = (generation, *gateway.applied_index().borrow());
     let opened = Down::Opened(ha::Opened {
-        feature_level: open.feature_level.min(flame_machine::FEATURE_LEVEL),
+        feature_level: gateway.level().with(open.feature_level),
         client: client.0,
         credit_bytes: CREDIT_BYTES as u64,
         credit_frames: CREDIT_FRAMES as u32,

@@ -32,7 +32,7 @@ impl Gateway {
         loop {
             let (ticket, reply) = replies.ticket();
             let command = Command::RegisterClient { nonce, gateway: Some(self.inner.id) };
-            self.windows().set_registering(unnumbered(ticket, command));
+            self.windows().set_registering(unnumbered(self.inner.consensus.level(), ticket, command));
             self.inner.unsent.notify_one();
             match tokio::time::timeout(REGISTRATION_PATIENCE, reply).await {
                 Ok(Ok(Reply::Client(client))) => return client,

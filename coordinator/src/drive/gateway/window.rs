@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use flame_machine::command::{Command, Item};
 use flame_machine::reply::Reply;
-use flame_storage::codec;
 use flame_types::{ClientId, Seq};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Place;
+use crate::consensus::RunningLevel;
 
 /// What one frame to the leader may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub(super) enum Answer {
 /// Keeps and sends the commands of one client.
 pub(super) struct Window {
     client: ClientId,
+    level: RunningLevel,
     unanswered: BTreeMap<Seq, Unanswered>,
     /// Commands from this number on have not been sent on the present link.
     unsent_from: Seq,
@@ -70,8 +71,8 @@ pub(super) enum GivenUp {
 }
 
 impl Window {
-    pub(super) fn new(client: ClientId) -> Self {
-        Self { client, unanswered: BTreeMap::new(), unsent_from: Seq(0) }
+    pub(super) fn new(client: ClientId, level: RunningLevel) -> Self {
+        Self { client, level, unanswered: BTreeMap::new(), unsent_from: Seq(0) }
     }
 
     pub(super) fn client(&self) -> ClientId {
@@ -133,6 +134,6 @@ impl Window {
     }
 
     fn encode(&self, seq: Seq, below: Seq, command: Command) -> Bytes {
-        codec::encode(&Item { client: self.client, seq, below, command })
+        self.level.seal(&Item { client: self.client, seq, below, command })
     }
 }

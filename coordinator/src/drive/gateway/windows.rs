@@ -17,10 +17,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Place;
 use super::window::{Answer, FrameRoom, GivenUp, Window};
+use crate::consensus::RunningLevel;
 
 /// All windows, and the link they share.
 #[derive(Default)]
 pub(super) struct Windows {
+    level: RunningLevel,
     own: Option<Own>,
     registering: Option<Registering>,
     streams: HashMap<ClientId, StreamWindow>,
@@ -88,9 +90,13 @@ pub(super) struct Consequences {
 }
 
 impl Windows {
+    pub(super) fn new(level: RunningLevel) -> Self {
+        Self { level, ..Self::default() }
+    }
+
     /// Begins anew under this client id.
     pub(super) fn register(&mut self, client: ClientId) {
-        self.own = Some(Own { window: Window::new(client), next: Seq(1) });
+        self.own = Some(Own { window: Window::new(client, self.level.clone()), next: Seq(1) });
         self.registering = None;
     }
 
@@ -123,7 +129,8 @@ impl Windows {
         let (replies, receiver) = mpsc::unbounded_channel();
         self.opened += 1;
         let ticket = self.opened;
-        self.streams.insert(client, StreamWindow { window: Window::new(client), ticket, replies });
+        let window = Window::new(client, self.level.clone());
+        self.streams.insert(client, StreamWindow { window, ticket, replies });
         (ticket, receiver)
     }
 

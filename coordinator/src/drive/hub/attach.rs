@@ -30,6 +30,13 @@ const FRAMES_WAITING_MAX: usize = 8;
 
 pub(super) type Down = mpsc::Sender<Result<ha::WorkerDown, Status>>;
 
+/// Both ways to a worker, and the highest feature level that it understands.
+struct Wire {
+    up: Streaming<ha::WorkerUp>,
+    down: Down,
+    level: u32,
+}
+
 impl Hub {
     /// The service for the worker listener.
     #[must_use]
@@ -55,7 +62,7 @@ impl Hub {
         let (ticket, reply) = self.inner.replies.ticket();
         self.table().greeting.insert(ticket, Greeting { node, stream: stream.clone() });
         let parcel = Parcel {
-            items: vec![unnumbered(ticket, Command::Hello(Box::new(hello)))],
+            items: vec![unnumbered(self.inner.consensus.level(), ticket, Command::Hello(Box::new(hello)))],
             on_drop: OnDrop::Ticket(ticket),
         };
         let submitted = self.inner.batcher.submit(parcel).await.is_ok();
@@ -74,8 +81,7 @@ impl Hub {
         epoch: Epoch,
         stream: WorkerStream,
         orders: mpsc::Receiver<super::Batch>,
-        up: Streaming<ha::WorkerUp>,
-        down: Down,
+        Wire { up, down, level }: Wire,
     ) {
         let end = stream.end.clone();
         tokio::select! {
@@ -85,7 +91,7 @@ impl Hub {
                 Ended::Goodbye => return self.part(node, epoch).await,
                 Ended::Broken(reason) => tracing::info!(node = %node, reason, "a worker's stream ended"),
             },
-            failed = downlink::run(&self, orders, &down) => {
+            failed = downlink::run(&self, orders, &down, level) => {
                 tracing::info!(node = %node, reason = %failed, "a worker cannot be reached");
             }
         }
@@ -105,7 +111,8 @@ impl Hub {
         }
         tracing::info!(node = %node, "a worker said goodbye; what it held goes elsewhere");
         let (ticket, reply) = self.inner.replies.ticket();
-        let items = vec![unnumbered(ticket, Command::ExpireNode { node: node.clone(), epoch, end: LeaseEnd::Goodbye })];
+        let expire = Command::ExpireNode { node: node.clone(), epoch, end: LeaseEnd::Goodbye };
+        let items = vec![unnumbered(self.inner.consensus.level(), ticket, expire)];
         if self.inner.batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(ticket) }).await.is_err() {
             self.inner.replies.give_up(ticket);
         }
@@ -123,8 +130,8 @@ impl WorkerHub for Hub {
         let hub = self.clone();
         tokio::spawn(async move {
             let last = match hub.admit(&mut up).await {
-                Ok((hello, open)) => {
-                    hub.attach_and_serve(hello, open, up, down).await;
+                Ok((hello, level, open)) => {
+                    hub.attach_and_serve(hello, open, Wire { up, down, level }).await;
                     return;
                 }
                 Err(last) => last,
@@ -144,7 +151,7 @@ impl Hub {
     async fn admit(
         &self,
         up: &mut Streaming<ha::WorkerUp>,
-    ) -> Result<(flame_machine::command::Hello, CancellationToken), Last> {
+    ) -> Result<(flame_machine::command::Hello, u32, CancellationToken), Last> {
         let first = tokio::time::timeout(HELLO_PATIENCE, up.message()).await;
         let first = first.map_err(|_| Err(Status::deadline_exceeded("no Hello came")))?;
         let Some(ha::worker_up::Frame::Hello(hello)) = first.map_err(Err)?.and_then(|up| up.frame) else {
@@ -157,31 +164,26 @@ impl Hub {
         // Told of this leader while it still begins, a worker comes a moment early.
         opening::awaited(&self.inner.batcher, &self.inner.consensus).await;
         let Some(open) = self.opened() else { return Err(Ok(self.not_leader())) };
+        let level = hello.feature_level;
         let hello = uplink::hello(hello).map_err(|why| Ok(refused(ha::refused::Reason::Invalid, why)))?;
-        Ok((hello, open))
+        Ok((hello, level, open))
     }
 
-    async fn attach_and_serve(
-        self,
-        hello: flame_machine::command::Hello,
-        open: CancellationToken,
-        up: Streaming<ha::WorkerUp>,
-        down: Down,
-    ) {
+    async fn attach_and_serve(self, hello: flame_machine::command::Hello, open: CancellationToken, wire: Wire) {
         let node = hello.node.clone();
         let (orders_tx, orders) = mpsc::channel(ORDER_BATCHES_MAX);
         let stream = WorkerStream { orders: orders_tx, end: open.child_token() };
         let last = match self.greet(hello, &stream).await {
             Some(Reply::Attached { epoch }) => {
                 tracing::info!(node = %node, %epoch, "a worker is attached");
-                self.serve(node, epoch, stream, orders, up, down).await;
+                self.serve(node, epoch, stream, orders, wire).await;
                 return;
             }
             Some(Reply::Refused(refusal)) => refused(refusal_reason(&refusal), refusal.to_string()),
             Some(_) | None => self.not_leader(),
         };
         // A worker that went away needs no answer.
-        let _ = down.send(Ok(ha::WorkerDown { frame: Some(last) })).await;
+        let _ = wire.down.send(Ok(ha::WorkerDown { frame: Some(last) })).await;
     }
 }
 

@@ -33,8 +33,9 @@ pub(super) enum Failure {
 }
 
 /// Sends orders as they come; ends only with a failure.
-pub(super) async fn run(hub: &Hub, mut orders: mpsc::Receiver<Batch>, down: &Down) -> Failure {
-    let mut frames = Frames { hub, rows: hub.inner.consensus.rows(), last: None, down };
+/// `level`: the highest feature level that the worker understands.
+pub(super) async fn run(hub: &Hub, mut orders: mpsc::Receiver<Batch>, down: &Down, level: u32) -> Failure {
+    let mut frames = Frames { hub, rows: hub.inner.consensus.rows(), last: None, down, level };
     while let Some(batch) = orders.recv().await {
         if let Err(failure) = frames.send_batch(batch).await {
             return failure;
@@ -49,6 +50,7 @@ struct Frames<'a> {
     /// The inputs of the submit that was looked at last, while a batch is sent: tasks of one submit follow each other.
     last: Option<Arc<InputRow>>,
     down: &'a Down,
+    level: u32,
 }
 
 impl Frames<'_> {
@@ -85,7 +87,7 @@ impl Frames<'_> {
         let numbers = |tokens: Vec<Token>| tokens.into_iter().map(|token| token.0).collect();
         Ok(match order {
             Order::Welcome { settled, lapsed } => Some(Frame::Welcome(ha::Welcome {
-                feature_level: crate::consensus::FEATURE_LEVEL,
+                feature_level: self.hub.inner.consensus.level().with(self.level),
                 cluster_id: self.hub.inner.cluster_id.clone(),
                 epoch: epoch.0,
                 settled: numbers(settled),

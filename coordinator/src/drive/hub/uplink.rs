@@ -62,7 +62,8 @@ pub(super) async fn run(
                 Err(why) => return Ended::Broken(why),
             },
         };
-        let items = commands.into_iter().map(|command| unnumbered(NOBODY_WAITS, command));
+        let level = hub.inner.consensus.level();
+        let items = commands.into_iter().map(|command| unnumbered(level, NOBODY_WAITS, command));
         let parcel = Parcel { items: items.collect(), on_drop: OnDrop::Signal(dropped.clone()) };
         if hub.inner.batcher.submit(parcel).await.is_err() {
             return Ended::Broken("this node is stopping".into());

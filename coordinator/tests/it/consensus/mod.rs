@@ -3,6 +3,7 @@
 mod election;
 pub mod harness;
 mod heartbeats;
+mod levels;
 mod meeting;
 mod membership;
 mod old_copies;

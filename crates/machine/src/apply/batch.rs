@@ -15,9 +15,6 @@ use crate::reply::Reply;
 use crate::row::{RowChange, RowSink};
 use crate::state::State;
 
-/// The highest feature level this build understands. A node must not apply an entry that raises the level above it.
-pub const FEATURE_LEVEL: u32 = 1;
-
 /// Where the entry stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ctx {
@@ -113,6 +110,11 @@ impl State {
 impl Apply<'_> {
     /// Executes a command that is certain to be new.
     pub fn execute(&mut self, command: Command) -> Outcome {
+        let (needed, present) = (command.level(), self.state.level());
+        if needed > present {
+            let why = format!("the command needs level {needed}, and the cluster runs at level {present}");
+            return Err(Refusal::FeatureLevel(why));
+        }
         match command {
             Command::Register { name, spec } => self.register(name, *spec),
             Command::Update { name, spec } => self.update(&name, *spec),
@@ -163,6 +165,8 @@ impl Apply<'_> {
             Command::NewGeneration { nonce } => self.new_generation(nonce),
             Command::Trim(trim) => self.trim(&trim),
             Command::DiskShort { on } => self.disk_short(on),
+            #[cfg(feature = "next-level")]
+            Command::TestOnly { text } => self.test_only(text),
             Command::Tick | Command::Void => Ok(Reply::Done),
             other => unreachable!("{other:?} is executed by its group"),
         }

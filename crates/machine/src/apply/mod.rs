@@ -41,4 +41,4 @@ mod tasks;
 mod upkeep;
 mod workers;
 
-pub use batch::{Applied, Ctx, FEATURE_LEVEL};
+pub use batch::{Applied, Ctx};

@@ -2,9 +2,10 @@
 
 use flame_types::{ClientId, CoordinatorId, ExecutorKey, Generation, NodeName, Seq, SessionKey, Token, limits};
 
-use super::batch::{Apply, FEATURE_LEVEL, Outcome};
+use super::batch::{Apply, Outcome};
 use crate::cluster_event::ClusterEvent;
 use crate::config::ClusterConfig;
+use crate::level::Levels;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::state::{Client, ClientRow};
@@ -105,13 +106,18 @@ impl Apply<'_> {
         if level <= present {
             return Err(Refusal::FeatureLevel(format!("{level} is not above the present level {present}")));
         }
-        assert!(
-            level <= FEATURE_LEVEL,
-            "feature level {level} is above {FEATURE_LEVEL}, which this build understands: upgrade this node"
-        );
+        let own = Levels::OWN;
+        assert!(own.understand(level), "the cluster goes to feature level {level}, this build understands {own}");
         self.state.cluster.level = level;
         self.changes.cluster = true;
         self.happened(ClusterEvent::LevelChanged { level });
+        Ok(Reply::Done)
+    }
+
+    /// Only told of: a command, and a row, that builds of the first level do not know.
+    #[cfg(feature = "next-level")]
+    pub(super) fn test_only(&mut self, text: String) -> Outcome {
+        self.happened(ClusterEvent::TestOnly { text });
         Ok(Reply::Done)
     }
 

@@ -18,7 +18,7 @@ pub struct ClusterRow {
     pub generation: Generation,
     /// Nonce of the last new generation: the same command twice changes nothing.
     pub generation_nonce: u128,
-    /// Feature level agreed by all members.
+    /// Feature level agreed by all members; 0 before they have agreed on one. See [`crate::level`].
     pub level: u32,
     /// Version of the built-in applications that were installed last.
     pub builtins: u32,

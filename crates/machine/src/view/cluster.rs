@@ -80,7 +80,7 @@ pub struct ClusterView {
     pub term: Term,
     /// Counts restores.
     pub generation: Generation,
-    /// Agreed feature level.
+    /// The feature level it runs at.
     pub level: u32,
     /// Applications.
     pub apps: u64,
@@ -148,7 +148,7 @@ pub fn cluster(state: &State) -> ClusterView {
         wall: state.cluster.wall,
         term: state.cluster.term,
         generation: state.cluster.generation,
-        level: state.cluster.level,
+        level: state.level(),
         apps: state.apps.len() as u64,
         open_sessions: state.sessions.len() as u64,
         closed_sessions: state.closed.len() as u64,

@@ -9,6 +9,7 @@
 //! * `cluster_events.rs`: what is kept of what happened in the cluster.
 //! * `changing.rs`: executors that change their sessions, with a worker that does what it is told.
 //! * `digest.rs`, `views.rs`: digests, fingerprints, ids that are shown.
+//! * `levels.rs`: what builds understand, and what a cluster runs at.
 //! * `limits.rs`: what is too large is cut or refused.
 
 mod changing;
@@ -18,6 +19,7 @@ mod explaining;
 mod generate;
 mod invariants;
 mod language;
+mod levels;
 mod limits;
 mod loading;
 mod print;

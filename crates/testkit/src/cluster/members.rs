@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use flame_types::CoordinatorId;
 
 use super::{Cluster, Coordinator, LEFTOVER_LIMIT, addresses, make_folder};
-use crate::binaries::Binaries;
+use crate::binaries::{Binaries, Build};
 use crate::config_file;
 use crate::daemon::{Daemon, write_file};
 use crate::ports::PortLease;
@@ -40,7 +40,7 @@ impl Cluster {
         write_file(&config, &config_file::joiner(&name, &addresses, &join, profile, &data))?;
         let mut arguments = vec!["--config".to_owned(), config.display().to_string()];
         arguments.extend_from_slice(&self.options.coordinator_arguments);
-        let binary = Binaries::find()?.path("flame-coordinator")?;
+        let binary = Binaries::find()?.path(self.options.build.coordinator())?;
         let daemon = Daemon::new(&format!("coordinator-{id}"), binary, arguments, &own, &self.run);
         let daemon = daemon.with_environment(&self.options.environment);
         self.coordinators.retain(|known| known.addresses.id != id || known.is_member || known.daemon.is_started());
@@ -48,6 +48,23 @@ impl Cluster {
         self.coordinators.push(Coordinator { daemon, addresses, data, is_member: false, _ports: lease });
         self.start_coordinator(id).await?;
         Ok(id)
+    }
+
+    /// Coordinators that are added from now on are of this build.
+    pub fn add_from(&mut self, build: Build) {
+        self.options.build = build;
+    }
+
+    /// A coordinator that does not run is started from another build the next time.
+    ///
+    /// # Errors
+    /// If it runs, or that build is missing.
+    pub fn use_build(&mut self, id: CoordinatorId, build: Build) -> Result<()> {
+        let binary = Binaries::find()?.path(build.coordinator())?;
+        let daemon = &mut self.coordinator_mut(id).daemon;
+        ensure!(!daemon.is_started(), "coordinator {id} runs");
+        daemon.set_binary(binary);
+        Ok(())
     }
 
     /// Starts a coordinator that is expected to end by itself, and gives its exit code.
@@ -92,6 +109,17 @@ impl Cluster {
     #[must_use]
     pub fn tail(&self, id: CoordinatorId) -> String {
         self.coordinator(id).daemon.tail()
+    }
+
+    /// How often one coordinator has written this to its log.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    ///
+    /// # Panics
+    /// If there is no coordinator with this id.
+    pub fn coordinator_written(&self, id: CoordinatorId, text: &str) -> Result<usize> {
+        self.coordinator(id).daemon.written(text)
     }
 
     /// Empties the disk of a coordinator that does not run.

@@ -100,8 +100,12 @@ pub struct MemberStatus {
     pub applied: u64,
     /// Its version.
     pub version: String,
-    /// What it can do together with others.
+    /// The feature level that the cluster runs at, as far as it has applied the log.
     pub feature_level: u32,
+    /// The lowest that its build understands.
+    pub feature_level_min: u32,
+    /// The highest.
+    pub feature_level_max: u32,
     /// What its data takes.
     pub disk_bytes: u64,
     /// How long it runs.
@@ -207,6 +211,8 @@ impl From<ha::MemberStatusReply> for MemberStatus {
             applied: reply.applied,
             version: reply.version,
             feature_level: reply.feature_level,
+            feature_level_min: reply.feature_level_min,
+            feature_level_max: reply.feature_level_max,
             disk_bytes: reply.disk_bytes,
             uptime_seconds: reply.uptime_seconds,
             ready: reply.ready,

@@ -14,6 +14,7 @@ mod retry;
 mod session;
 mod state;
 mod task;
+mod upgrade;
 
 pub use application::{Application, ApplicationSpec, ApplicationStatus, Environment, Schema};
 pub use cluster::{Member, MemberStatus, Members, MembershipChange, MembershipPlan, StateDigest};
@@ -26,6 +27,7 @@ pub use retry::{Attempt, Retries, Retry};
 pub use session::{Kept, Session, SessionSpec, SessionStatus};
 pub use state::State;
 pub use task::{Task, TaskSpec, TaskStatus};
+pub use upgrade::{MemberLevels, Upgrade};
 
 use flame_proto::v1;
 use flame_types::Resources;

@@ -237,6 +237,10 @@ impl Cluster for Knowing {
     ) -> Result<Response<ha::TransferLeaderReply>, Status> {
         Err(Status::unimplemented("transfer_leader"))
     }
+
+    async fn upgrade(&self, _request: Request<ha::UpgradeRequest>) -> Result<Response<ha::UpgradeReply>, Status> {
+        Err(Status::unimplemented("upgrade"))
+    }
 }
 
 macro_rules! absent {
