@@ -17,6 +17,7 @@
 //! | [`service`] | the service that writes down what it runs |
 //! | [`disks`] | disks whose power can be cut |
 //! | [`net`] | hosts that can be cut off |
+//! | [`tracer`] | syncs that fail |
 //! | [`probe`] | what this machine can do |
 
 pub mod demo;
@@ -26,3 +27,4 @@ pub mod probe;
 pub mod run;
 pub mod scenarios;
 pub mod service;
+pub mod tracer;

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::Parser;
-use flame_config::{ClusterFile, CoordinatorSection, Flags, HostPort, ProcessEnvironment};
+use flame_config::{ClusterFile, CoordinatorSection, Flags, HostPort, LogSection, ProcessEnvironment};
 use flame_machine::config::{ClusterConfig, NodeAvoidance};
 use flame_storage::MemberNode;
 
@@ -18,6 +18,9 @@ use crate::node::{Listen, Options};
 /// Tasks that may wait on an executor behind the one it runs. How many do follows their running time: short tasks get
 /// what hides the way to the leader and back, long ones none.
 const PREFETCH_MAX: u32 = 256;
+
+/// While a snapshot is on its way, the log may grow to so many times what is usual.
+const HELD_TIMES: u64 = 4;
 
 /// One replica of Flame's control plane.
 #[derive(Debug, Parser)]
@@ -64,9 +67,6 @@ pub struct Arguments {
     /// to prove that the tests would notice.
     #[arg(long, hide = true)]
     unsafe_no_sync_for_tests: bool,
-    /// Cut the log when it has so many bytes, so that whoever was away for a moment needs a snapshot.
-    #[arg(long, value_name = "BYTES", hide = true)]
-    log_bytes_for_tests: Option<u64>,
 }
 
 /// What the command line asks for.
@@ -94,9 +94,6 @@ impl Arguments {
         let section = file.coordinator().map_err(usage)?;
         let mut options = options(&section)?;
         options.sync = !self.unsafe_no_sync_for_tests;
-        if let Some(bytes) = self.log_bytes_for_tests {
-            options.snapshots = SnapshotLimits { log_bytes_max: bytes, log_bytes_kept: 0, ..options.snapshots };
-        }
         Ok(Action::Run(Box::new(options)))
     }
 
@@ -166,10 +163,22 @@ fn options(section: &CoordinatorSection) -> Result<Options, Exit> {
             flame_config::Profile::Default => Profile::Default,
             flame_config::Profile::Fast => Profile::Fast,
         },
+        snapshots: snapshots(&section.log),
+        behind_max: section.log.behind_max,
         defaults: Defaults { config, builtins: (BUILTINS_VERSION, builtins()) },
-        snapshots: SnapshotLimits::default(),
         sync: true,
     })
+}
+
+fn snapshots(section: &LogSection) -> SnapshotLimits {
+    let limits = SnapshotLimits::default();
+    SnapshotLimits {
+        log_bytes_max: section.bytes_max,
+        log_bytes_kept: section.bytes_kept,
+        log_bytes_held_max: limits.log_bytes_held_max.max(section.bytes_max.saturating_mul(HELD_TIMES)),
+        ship_bytes_per_second: section.snapshot_rate,
+        ..limits
+    }
 }
 
 /// The first address of a host name: listeners bind one.

@@ -22,7 +22,7 @@ use crate::drive::clients::ClientLeases;
 use crate::drive::disk::{DataDisk, DiskWatch};
 use crate::drive::events::EventHub;
 use crate::drive::forward::ForwardService;
-use crate::drive::gateway::{Gateway, Room};
+use crate::drive::gateway::{Gateway, Here, Room};
 use crate::drive::hub::Hub;
 use crate::drive::leader::{Defaults, Leader};
 use crate::drive::link::{self, NodeNews};
@@ -65,10 +65,12 @@ pub struct Options {
     pub memory: Memory,
     /// Bytes of free disk below which it is short of it, if configured.
     pub disk_floor: Option<u64>,
+    /// When the log is cut, and how fast snapshots are sent.
+    pub snapshots: SnapshotLimits,
+    /// How many entries this node may be behind before it turns clients away.
+    pub behind_max: u64,
     /// What the leader would have replicated.
     pub defaults: Defaults,
-    /// When the log is cut.
-    pub snapshots: SnapshotLimits,
     /// Whether writes reach the disk before they are acknowledged. `false` exists to prove that the tests notice.
     pub sync: bool,
 }
@@ -242,7 +244,8 @@ impl Parts {
         let reads = ReadIndex::start(consensus.clone(), metrics.reads);
         let (id, cluster_id) = (options.id, options.cluster_id.clone());
         let room = Room::of(options.memory);
-        let gateway = Gateway::new(id, cluster_id.clone(), consensus.clone(), events.clone(), reads, room);
+        let at = Here { id, cluster_id: cluster_id.clone(), behind_max: options.behind_max };
+        let gateway = Gateway::new(at, consensus.clone(), events.clone(), reads, room);
         let hub = Hub::new(cluster_id, consensus.clone(), batcher.clone(), replies.clone(), options.memory);
         // This is the only place that sets it.
         let _ = targets.set(Targets { gateway: gateway.clone(), hub: hub.clone() });
@@ -284,9 +287,9 @@ fn raft_options(options: &Options, metrics: ConsensusMetrics) -> consensus::Opti
     raft.join.clone_from(&options.join);
     raft.own.clone_from(&options.own);
     raft.profile = options.profile;
+    raft.snapshots = options.snapshots;
     raft.memory = options.memory;
     raft.metrics = metrics;
-    raft.snapshots = options.snapshots;
     raft.sync = options.sync;
     raft
 }

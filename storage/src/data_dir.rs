@@ -6,7 +6,7 @@
 //! identity     whose disk this is and what it promised
 //! log/         the Raft log
 //! state/       the rows: CURRENT names the database in use
-//! snapshots/   being built, sent or received; emptied at every start
+//! snapshots/   being sent or received; emptied at every start, but for what has arrived of a snapshot
 //! ```
 //!
 //! **Invariant:** one process per directory.
@@ -17,6 +17,10 @@ use std::sync::Arc;
 
 use crate::level_file::LevelFile;
 use crate::{Error, Expected, Identity, files};
+
+/// How the names of directories begin that hold what has arrived of a snapshot: a transfer that was cut goes on with it, also
+/// after a restart of this node.
+pub const ARRIVED_PREFIX: &str = "arrived-";
 
 /// An open, locked data directory. Clones share the lock; it is released with the last one.
 #[derive(Clone, Debug)]
@@ -45,8 +49,13 @@ impl DataDir {
         let has_data = ["log", "state"].iter().any(|name| root.join(name).exists());
         let identity = Arc::new(Identity::open(root, expected, has_data)?);
         let data = Self(Arc::new(Inner { root: root.to_path_buf(), identity, level, _lock: lock }));
-        files::remove_dir(&data.snapshots_dir())?;
         files::create_dir(&data.snapshots_dir())?;
+        for name in files::names(&data.snapshots_dir())? {
+            let path = data.snapshots_dir().join(&name);
+            if !name.starts_with(ARRIVED_PREFIX) {
+                if path.is_dir() { files::remove_dir(&path)? } else { files::remove_file(&path)? }
+            }
+        }
         Ok(data)
     }
 
@@ -83,7 +92,8 @@ impl DataDir {
         self.0.root.join("state")
     }
 
-    /// Where snapshots are built and received. Emptied at every start.
+    /// Where snapshots that are sent or received have their files. Emptied at every start, but for directories whose names
+    /// begin with [`ARRIVED_PREFIX`].
     #[must_use]
     pub fn snapshots_dir(&self) -> PathBuf {
         self.0.root.join("snapshots")
@@ -102,5 +112,28 @@ fn lock(root: &Path) -> Result<File, Error> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::AlreadyOpen(root.to_path_buf())),
         Err(TryLockError::Error(error)) => Err(Error::io(format!("cannot lock {}", path.display()))(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flame_types::CoordinatorId;
+
+    use super::*;
+
+    #[test]
+    fn a_start_leaves_of_snapshots_only_what_has_arrived() {
+        let root = tempfile::tempdir().unwrap();
+        let expected = Expected { cluster_id: "c".to_owned(), node: CoordinatorId(1), levels: 1..=1 };
+        let snapshots = DataDir::open(root.path(), &expected).unwrap().snapshots_dir();
+        let arrived = snapshots.join(format!("{ARRIVED_PREFIX}x"));
+        for dir in [&arrived, &snapshots.join("7")] {
+            std::fs::create_dir(dir).unwrap();
+            std::fs::write(dir.join("file"), b"x").unwrap();
+        }
+        std::fs::write(snapshots.join("stray"), b"x").unwrap();
+        drop(DataDir::open(root.path(), &expected).unwrap());
+        assert_eq!(files::names(&snapshots).unwrap(), [format!("{ARRIVED_PREFIX}x")]);
+        assert!(arrived.join("file").exists());
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** a directory without a manifest that agrees with every file is no snapshot.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +97,33 @@ impl SnapshotManifest {
             return Err(bad(format!("{} files where {} are listed", present.len(), self.files.len())));
         }
         Ok(())
+    }
+
+    /// Which of the listed files are in the directory, unchanged. Everything else in it is removed: what is only half there,
+    /// what has another content, what is not listed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the directory cannot be read or changed.
+    pub fn keep_what_is_whole(&self, dir: &Path) -> Result<Vec<bool>, Error> {
+        let mut whole = vec![false; self.files.len()];
+        let listed: BTreeMap<&str, usize> =
+            self.files.iter().enumerate().map(|(number, file)| (file.name.as_str(), number)).collect();
+        for name in files::names(&dir.join(ROWS))? {
+            let name = format!("{ROWS}/{name}");
+            let path = dir.join(&name);
+            let number = listed.get(name.as_str()).copied();
+            let is_whole = |number: usize| -> Result<bool, Error> {
+                let file = &self.files[number];
+                // The size first: it costs nothing.
+                let bytes = path.metadata().map_err(Error::io(format!("cannot look at {}", path.display())))?.len();
+                Ok(bytes == file.bytes && files::fingerprint(&path)? == (file.bytes, file.crc32c))
+            };
+            match number {
+                Some(number) if is_whole(number)? => whole[number] = true,
+                _ => files::remove_file(&path)?,
+            }
+        }
+        Ok(whole)
     }
 
     /// What openraft wants to know of a snapshot.

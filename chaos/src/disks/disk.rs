@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use tempfile::TempDir;
 
 use crate::disks::journal::{Deed, Journal, loop_devices, run};
@@ -71,6 +72,33 @@ impl Disks {
     #[must_use]
     pub fn folders(&self) -> Vec<PathBuf> {
         self.disks.iter().map(|disk| disk.mounted_at.join("data")).collect()
+    }
+
+    /// Fills one disk, counted from 0, until so many bytes are free.
+    ///
+    /// # Errors
+    /// If less is free already.
+    pub fn fill(&self, index: usize, free: u64) -> Result<()> {
+        let path = self.ballast(index);
+        if path.exists() {
+            self.empty(index)?;
+        }
+        let room = statvfs(&self.disks[index].mounted_at).context("look at the disk")?;
+        let bytes = (room.f_bavail * room.f_frsize).checked_sub(free).context("less is free already")?;
+        let file = std::fs::File::create(&path).with_context(|| format!("create {}", path.display()))?;
+        fallocate(&file, FallocateFlags::empty(), 0, bytes).context("fill the disk")
+    }
+
+    /// Frees what [`Disks::fill`] took.
+    ///
+    /// # Errors
+    /// If the disk was not filled.
+    pub fn empty(&self, index: usize) -> Result<()> {
+        std::fs::remove_file(self.ballast(index)).context("empty the disk")
+    }
+
+    fn ballast(&self, index: usize) -> PathBuf {
+        self.disks[index].mounted_at.join("ballast")
     }
 
     /// Cuts the power of all disks, one right after the other. Whoever still writes to them gets errors from now on.

@@ -68,6 +68,14 @@ impl Run {
         .await
     }
 
+    /// Reads every task through one coordinator, with all that it knows of it.
+    ///
+    /// # Errors
+    /// If it does not answer, or cannot read them.
+    pub async fn reads_all(&self, id: CoordinatorId) -> Result<()> {
+        self.view(id).await.map(drop)
+    }
+
     /// What all witnesses say.
     ///
     /// # Errors

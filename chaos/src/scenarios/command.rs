@@ -5,8 +5,8 @@ use clap::Subcommand;
 
 use super::report::Report;
 use super::{
-    crash_points, cut_worker_with_leader, leader_kill, membership, no_quorum, power_cut, rolling_restart,
-    rolling_upgrade, zombie_worker,
+    crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log, disk_fsync, disk_full, disk_old_copy,
+    disk_trouble, leader_kill, membership, no_quorum, power_cut, rolling_restart, rolling_upgrade, zombie_worker,
 };
 
 /// A scenario and its flags.
@@ -30,6 +30,16 @@ pub enum Scenario {
     PowerCut(power_cut::Options),
     /// Kills a coordinator at its N-th synced write, for each N.
     CrashPoints(crash_points::Options),
+    /// Lets syncs of a coordinator fail.
+    DiskFsync(disk_trouble::Options),
+    /// Fills the disk of a coordinator, then those of two.
+    DiskFull(disk_trouble::Options),
+    /// Changes a byte of a coordinator's log, or of its rows.
+    DiskDamage(disk_trouble::Options),
+    /// Takes a coordinator's log away.
+    DiskDeletedLog(disk_trouble::Options),
+    /// Starts a coordinator with an old copy of its disk.
+    DiskOldCopy(disk_trouble::Options),
 }
 
 impl Scenario {
@@ -48,6 +58,11 @@ impl Scenario {
             Self::CutWorkerWithLeader(options) => cut_worker_with_leader::run(options).await,
             Self::PowerCut(options) => power_cut::run(options).await,
             Self::CrashPoints(options) => crash_points::run(options).await,
+            Self::DiskFsync(options) => disk_fsync::run(options).await,
+            Self::DiskFull(options) => disk_full::run(options).await,
+            Self::DiskDamage(options) => disk_damage::run(options).await,
+            Self::DiskDeletedLog(options) => disk_deleted_log::run(options).await,
+            Self::DiskOldCopy(options) => disk_old_copy::run(options).await,
         }
     }
 }

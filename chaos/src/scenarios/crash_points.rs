@@ -3,7 +3,6 @@
 //! A debugger stops the process at the very system call, so that every place between a write and its acknowledgement is
 //! met sooner or later. Whatever was acknowledged must be there afterwards.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +13,7 @@ use super::judge::Judge;
 use super::report::Report;
 use crate::probe;
 use crate::run::{Run, RunOptions, Traffic};
+use crate::tracer::{Fault, Tracer};
 
 const NAME: &str = "crash-points";
 
@@ -77,39 +77,9 @@ pub async fn run(options: Options) -> Result<Report> {
     Ok(judge.report())
 }
 
-/// The debugger, until it is dropped.
-struct Debugger(Child);
-
-impl Drop for Debugger {
-    fn drop(&mut self) {
-        // It ends with the process it watches; if that lives on, it is to let go of it.
-        let _gone = self.0.kill();
-        let _status = self.0.wait();
-    }
-}
-
 async fn crash(run: &mut Run, victim: CoordinatorId, write: u32) -> Result<()> {
     let pid = run.cluster.coordinator_pid(victim).context("the coordinator runs")?;
-    let inject = format!("inject=fdatasync,fsync:signal=KILL:when={write}");
-    let debugger = Command::new("strace")
-        .args([
-            "--quiet=all",
-            "--follow-forks",
-            "-e",
-            "trace=fdatasync,fsync",
-            "-e",
-            "status=none",
-            "-e",
-            &inject,
-            "-p",
-        ])
-        .arg(pid.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("start strace")?;
-    let debugger = Debugger(debugger);
+    let debugger = Tracer::attach(pid, Fault::KillAt(write))?;
     wait_until(DEATH_LIMIT, &format!("coordinator {victim} dies at synced write {write}"), || {
         let has_ended = run.cluster.has_ended(victim);
         async move {

@@ -48,8 +48,8 @@ pub async fn run(options: Options) -> Result<Report> {
     let traffic = Traffic::start(&run.load, "members", SUBMIT_EVERY, takes);
     let mut play = Play { run, judge: Judge::new(NAME), steps: Vec::new(), gaps: Vec::new(), elections: 0 };
     for _ in 0..options.rounds {
-        play.to_five().await?;
-        play.to_three().await?;
+        play.grow_to_five().await?;
+        play.shrink_to_three().await?;
         play.wiped().await?;
         play.old_copy().await?;
     }
@@ -83,7 +83,7 @@ struct Play {
 }
 
 impl Play {
-    async fn to_five(&mut self) -> Result<()> {
+    async fn grow_to_five(&mut self) -> Result<()> {
         self.begin().await?;
         self.run.grow().await?;
         self.end("grow").await?;
@@ -94,7 +94,7 @@ impl Play {
         self.kill_leader_and(1).await
     }
 
-    async fn to_three(&mut self) -> Result<()> {
+    async fn shrink_to_three(&mut self) -> Result<()> {
         let follower = self.follower().await?;
         self.begin().await?;
         self.run.shrink(follower).await?;

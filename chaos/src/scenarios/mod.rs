@@ -15,12 +15,23 @@
 //! | [`zombie_worker`] | a worker that stands still for longer than its lease |
 //! | [`power_cut`] | the disks of one coordinator or of all |
 //! | [`crash_points`] | a coordinator at every so-manieth synced write |
+//! | [`disk_fsync`] | syncs to a disk |
+//! | [`disk_full`] | the room on a disk |
+//! | [`disk_damage`] | a bit of a log or of rows |
+//! | [`disk_deleted_log`] | a log as a whole |
+//! | [`disk_old_copy`] | what a disk remembers |
 //!
-//! [`command`] is their command line, [`judge`] collects what is known, [`report`] says it.
+//! [`disk_trouble`] is what the last five share. [`command`] is their command line, [`judge`] collects what is known, [`report`] says it.
 
 pub mod command;
 pub mod crash_points;
 pub mod cut_worker_with_leader;
+pub mod disk_damage;
+pub mod disk_deleted_log;
+pub mod disk_fsync;
+pub mod disk_full;
+pub mod disk_old_copy;
+pub mod disk_trouble;
 pub mod judge;
 pub mod leader_kill;
 pub mod membership;

@@ -1,7 +1,6 @@
 //! Disks that fill up: the cluster refuses to take more before a write fails, and one full disk stops one node only.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,7 +11,6 @@ use flame_sdk::model::ApplicationSpec;
 use flame_sdk::{Connection, Endpoints, FlameError, Options, SessionOptions};
 use flame_testkit::{Cluster, ClusterOptions, wait_until};
 use flame_types::CoordinatorId;
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -53,26 +51,6 @@ impl Scene {
         Ok(Some(Self { cluster, client, disks }))
     }
 
-    fn ballast(&self, disk: usize) -> PathBuf {
-        self.disks.folders()[disk].with_file_name("ballast")
-    }
-
-    /// Leaves so much free on a disk.
-    fn fill(&self, disk: usize, free: u64) -> Result<()> {
-        let path = self.ballast(disk);
-        if path.exists() {
-            self.empty(disk)?;
-        }
-        let room = statvfs(path.parent().unwrap_or(Path::new("/")))?;
-        let bytes = (room.f_bavail * room.f_frsize).checked_sub(free).context("less is free already")?;
-        let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-        fallocate(&file, FallocateFlags::empty(), 0, bytes).context("fill the disk")
-    }
-
-    fn empty(&self, disk: usize) -> Result<()> {
-        std::fs::remove_file(self.ballast(disk)).context("empty the disk")
-    }
-
     async fn submit(&self) -> Result<(), FlameError> {
         self.client.create_task(SESSION, Some(Bytes::from_static(b"x"))).await.map(drop)
     }
@@ -107,8 +85,8 @@ async fn is_set_aside(reserve: &Path) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_more_is_taken_in_while_no_majority_has_room() -> Result<()> {
     let Some(scene) = Scene::start().await? else { return Ok(()) };
-    scene.fill(0, FLOOR / 2)?;
-    scene.fill(1, FLOOR / 2)?;
+    scene.disks.fill(0, FLOOR / 2)?;
+    scene.disks.fill(1, FLOOR / 2)?;
     scene.is_refused().await?;
     let other = SessionOptions { id: Some("other".to_owned()), ..SessionOptions::new(APPLICATION) };
     let refused = scene.client.create_session(&other).await.err().context("it was taken")?.to_string();
@@ -117,7 +95,7 @@ async fn nothing_more_is_taken_in_while_no_majority_has_room() -> Result<()> {
     // The way out stays open.
     scene.client.close_session(SESSION).await?;
     scene.client.delete_session(SESSION).await?;
-    scene.empty(1)?;
+    scene.disks.empty(1)?;
     let again = SessionOptions { id: Some(SESSION.to_owned()), ..SessionOptions::new(APPLICATION) };
     wait_until(LIMIT, "sessions are made again", || async { Ok(scene.client.create_session(&again).await.map(drop)?) })
         .await?;
@@ -130,7 +108,7 @@ async fn one_full_disk_stops_one_node_and_its_reserve_lets_it_start_again() -> R
     let Some(mut scene) = Scene::start().await? else { return Ok(()) };
     let reserve = scene.disks.folders()[0].join("reserve");
     is_set_aside(&reserve).await?;
-    scene.fill(0, BOTTOM / 2)?;
+    scene.disks.fill(0, BOTTOM / 2)?;
     let victim = CoordinatorId(1);
     let code = wait_until(LIMIT, "the node with the full disk has stopped", || {
         let code = scene.cluster.exit_code(victim);
@@ -141,11 +119,11 @@ async fn one_full_disk_stops_one_node_and_its_reserve_lets_it_start_again() -> R
     scene.is_taken().await.with_context(|| scene.cluster.tails())?;
 
     // It has let go of what its log had taken in advance.
-    scene.fill(0, BOTTOM / 2)?;
+    scene.disks.fill(0, BOTTOM / 2)?;
     scene.cluster.start_coordinator(victim).await?;
     ensure!(!reserve.exists(), "the reserve is still there");
     scene.cluster.leader().await?;
-    scene.empty(0)?;
+    scene.disks.empty(0)?;
     is_set_aside(&reserve).await?;
     scene.is_taken().await?;
     scene.cluster.shutdown().await

@@ -1,8 +1,10 @@
 //! Crash tests over real processes: what was acknowledged is there afterwards, whatever died.
 
 mod all_at_once;
+mod behind;
 mod changing;
 mod disk_full;
+mod disk_trouble;
 mod disks;
 mod flmctl;
 mod goodbye;
@@ -22,3 +24,4 @@ mod silence;
 mod stream;
 mod stream_protocol;
 mod upgrade;
+mod watch_across;

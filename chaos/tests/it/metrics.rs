@@ -15,13 +15,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 const TASKS: u64 = 300;
 
 /// What one GET was answered with.
-struct Answer {
-    status: u16,
-    body: String,
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
 }
 
 /// A GET as a scraper makes it, and nothing else.
-async fn get(address: &str, path: &str) -> Result<Answer> {
+pub async fn get(address: &str, path: &str) -> Result<Answer> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

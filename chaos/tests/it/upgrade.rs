@@ -126,10 +126,9 @@ async fn a_new_cluster_begins_at_the_highest_level_of_its_members() -> Result<()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_either_build_installs_on_the_other() -> Result<()> {
-    let options = ClusterOptions {
-        coordinator_arguments: vec!["--log-bytes-for-tests".to_owned(), LOG_BYTES.to_owned()],
-        ..ClusterOptions::default()
-    };
+    let settings = [("LOG_BYTES", LOG_BYTES), ("LOG_KEPT", "0")];
+    let environment = settings.map(|(name, value)| (format!("FLAME_COORDINATOR_{name}"), value.to_owned()));
+    let options = ClusterOptions { environment: environment.to_vec(), ..ClusterOptions::default() };
     let mut run = Run::start(RunOptions { cluster: options, services_max: 8, window: 2_000 }).await?;
     let traffic = Traffic::start(&run.load, "snapshot", Duration::from_millis(1), |_| Duration::ZERO);
 

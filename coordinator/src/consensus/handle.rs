@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use super::RaftHandle;
 use super::applier::Applier;
+use super::arrivals::{Arrivals, Receiving};
 use super::audience::Audience;
 use super::bootstrap::BootstrapService;
 use super::error::{BootstrapError, ProposeError, ReadError, StartError, Stopped, TransferError};
@@ -69,6 +70,7 @@ pub(super) struct Inner {
     pub(super) turn: Turn,
     pub(super) waiting: Waiting,
     pub(super) raft_service: RaftService,
+    pub(super) arrivals: Arrivals,
     pub(super) audience: Audience,
     pub(super) bootstrap_service: BootstrapService,
     pub(super) leadership: watch::Receiver<Leadership>,
@@ -268,14 +270,23 @@ impl Consensus {
         }
     }
 
-    /// How many entries that it knows to be committed this node has not applied yet. Costs two looks, so it can be asked
-    /// with every call.
+    /// How many entries that are committed, as the leader says, this node has not applied yet, whether or not it has
+    /// received them. Costs two looks, so it can be asked with every call.
     #[must_use]
     pub fn lag(&self) -> u64 {
         // One look after the other: a watch that is looked at keeps its writer waiting.
-        let committed = self.inner.log.borrow_watched().local_committed.index();
+        let committed = {
+            let log = self.inner.log.borrow_watched();
+            log.cluster_committed.index().max(log.local_committed.index())
+        };
         let applied = *self.inner.applied.borrow();
         committed.unwrap_or(0).saturating_sub(applied.0)
+    }
+
+    /// The snapshot that is on its way to this node, if there is one: until it is installed, nothing is applied here.
+    #[must_use]
+    pub fn receiving(&self) -> Option<Receiving> {
+        self.inner.arrivals.receiving()
     }
 
     /// Hands the leadership to another voter, by default to the one whose log is longest, and waits until another

@@ -17,7 +17,8 @@
 //!   by what is remembered of their disks ([`lives`]).
 //! * [`bootstrap`] begins a cluster, once; [`joining`] brings a node into one that exists; [`meeting`] makes its nodes know
 //!   each other's disks; [`membership`] changes who they are.
-//! * [`snapshots`] cuts the log; [`shipments`] keeps it from being cut under a snapshot on its way.
+//! * [`snapshots`] cuts the log; [`shipments`] keeps it from being cut under a snapshot on its way, which leaves at the pace
+//!   of a [`token_bucket`]; [`receive`] takes one in, [`arrivals`] keeps what has come of it when its sender goes away.
 //!
 //! **Invariant:** this module and the storage crate are the only ones that know the Raft library.
 //! **Invariant:** every entry is written on condition that this node leads in the term in which it was admitted.
@@ -25,6 +26,7 @@
 //! **Invariant:** Raft, the peer network and apply have threads of their own: load elsewhere cannot starve heartbeats.
 
 mod applier;
+mod arrivals;
 mod audience;
 mod bootstrap;
 mod brief;
@@ -56,7 +58,9 @@ mod snapshots;
 mod start;
 mod state_machine;
 mod status;
+mod token_bucket;
 
+pub use arrivals::Receiving;
 pub use audience::{Audience, Seat};
 pub use bootstrap::{BootstrapService, members_token};
 pub use entry::{BatchHeader, decode_entry, encode_entry};

@@ -128,6 +128,8 @@ pub struct SnapshotLimits {
     pub log_bytes_held_max: u64,
     /// How often this is looked at.
     pub check_every: Duration,
+    /// Bytes of snapshots that this node sends in a second, to all others together; 0 for no limit.
+    pub ship_bytes_per_second: u64,
 }
 
 impl Default for SnapshotLimits {
@@ -138,6 +140,7 @@ impl Default for SnapshotLimits {
             log_bytes_kept: 256 << 20,
             log_bytes_held_max: 4 << 30,
             check_every: Duration::from_secs(1),
+            ship_bytes_per_second: 64 << 20,
         }
     }
 }

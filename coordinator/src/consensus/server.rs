@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flame_proto::ha::raft_server::{Raft, RaftServer};
-use flame_proto::ha::{RaftFrame, SnapshotFrame};
+use flame_proto::ha::{RaftFrame, SnapshotFrame, SnapshotReply};
 use flame_storage::{TypeConfig, codec};
 use flame_types::CoordinatorId;
 use futures::future;
@@ -16,14 +16,14 @@ use futures::stream::{self, BoxStream, Stream, StreamExt};
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::RaftHandle;
 use super::audience::Audience;
 use super::gate::Gate;
 use super::network::{FRAME_BYTES_MAX, frame};
-use super::receive;
-use super::snapshot_body::SnapshotDirs;
+use super::receive::Receiver;
 
 /// A stream whose opener does not say who it is in this time is closed.
 const HEADER_MAX: Duration = Duration::from_secs(5);
@@ -33,13 +33,13 @@ const HEADER_MAX: Duration = Duration::from_secs(5);
 pub struct RaftService {
     raft: RaftHandle,
     gate: Arc<Gate>,
-    dirs: SnapshotDirs,
+    receiver: Receiver,
     audience: Audience,
 }
 
 impl RaftService {
-    pub(super) fn new(raft: RaftHandle, gate: Arc<Gate>, dirs: SnapshotDirs, audience: Audience) -> Self {
-        Self { raft, gate, dirs, audience }
+    pub(super) fn new(receiver: Receiver, audience: Audience) -> Self {
+        Self { raft: receiver.raft.clone(), gate: receiver.gate.clone(), receiver, audience }
     }
 
     pub(super) fn into_server(self) -> RaftServer<Self> {
@@ -161,10 +161,12 @@ impl Raft for RaftService {
         Ok(self.answer(from, &answer))
     }
 
-    async fn snapshot(&self, request: Request<Streaming<SnapshotFrame>>) -> Result<Response<RaftFrame>, Status> {
-        let mut frames = request.into_inner();
-        let (from, vote, snapshot) = receive::snapshot(&self.gate, &self.dirs, &mut frames).await?;
-        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
-        Ok(self.answer(from, &answer))
+    type SnapshotStream = ReceiverStream<Result<SnapshotReply, Status>>;
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<SnapshotFrame>>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.receiver.clone().begin(request.into_inner()).await.map(Response::new)
     }
 }

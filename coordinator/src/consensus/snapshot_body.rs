@@ -1,10 +1,12 @@
 //! What a snapshot is made of: nothing but the rows that are there anyway, or a directory of files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flame_storage::SnapshotHandle;
+use flame_storage::data_dir::ARRIVED_PREFIX;
+use uuid::Uuid;
 
 /// The content of a snapshot.
 #[derive(Clone, Debug)]
@@ -37,6 +39,23 @@ impl SnapshotDirs {
 
     pub(super) fn is_open(&self) -> bool {
         self.0.open.load(Ordering::Acquire)
+    }
+
+    /// Where the files of a snapshot from this store are put as they arrive.
+    pub(super) fn of_sender(&self, store: Uuid) -> PathBuf {
+        self.0.dir.join(format!("{ARRIVED_PREFIX}{store}"))
+    }
+
+    /// Removes what has arrived of snapshots, but for one directory.
+    pub(super) fn forget_arrived(&self, but: Option<&Path>) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(&self.0.dir)? {
+            let entry = entry?;
+            let is_arrived = entry.file_name().to_string_lossy().starts_with(ARRIVED_PREFIX);
+            if is_arrived && but != Some(entry.path().as_path()) {
+                std::fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// A directory that does not exist yet and goes away with the last reference to it.

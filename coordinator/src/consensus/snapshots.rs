@@ -52,17 +52,52 @@ pub(super) fn flushed(store: &StateStore) -> Option<LogIndex> {
     flushed.ok().flatten().map(|log_id| LogIndex(log_id.index))
 }
 
+/// What decides how far the log may be cut.
+#[derive(Clone, Copy, Debug)]
+struct Marks {
+    /// The newest snapshot stands for this.
+    snapshot: u64,
+    /// What a crash would leave of the rows: everything behind it is in the log only.
+    flushed: u64,
+    /// The newest part of the log, behind this, is kept for nodes that were away for a moment.
+    kept: Option<u64>,
+    /// Behind this lies what follows a snapshot that is on its way.
+    held: Option<u64>,
+    /// The log begins behind this.
+    purged: Option<u64>,
+}
+
+impl Marks {
+    /// The index up to which the log may go; `None` when nothing new may.
+    fn cut(self) -> Option<u64> {
+        let most = [self.kept, self.held].into_iter().flatten();
+        let index = most.fold(self.snapshot.min(self.flushed), u64::min);
+        self.purged.is_none_or(|purged| index > purged).then_some(index)
+    }
+}
+
 /// Looks after the length of the log.
 pub(super) struct Janitor {
-    pub(super) raft: RaftHandle,
-    pub(super) store: Arc<Rows>,
-    pub(super) log: LogMeter,
-    pub(super) backlog: Arc<Backlog>,
-    pub(super) shipments: Arc<Shipments>,
-    pub(super) limits: SnapshotLimits,
+    raft: RaftHandle,
+    store: Arc<Rows>,
+    log: LogMeter,
+    backlog: Arc<Backlog>,
+    shipments: Arc<Shipments>,
+    limits: SnapshotLimits,
 }
 
 impl Janitor {
+    pub(super) fn new(
+        raft: &RaftHandle,
+        store: &Arc<Rows>,
+        log: &LogMeter,
+        backlog: Arc<Backlog>,
+        shipments: Arc<Shipments>,
+        limits: SnapshotLimits,
+    ) -> Self {
+        Self { raft: raft.clone(), store: store.clone(), log: log.clone(), backlog, shipments, limits }
+    }
+
     /// Runs until Raft stops.
     pub(super) async fn run(self) {
         loop {
@@ -88,16 +123,18 @@ impl Janitor {
 
     /// The index up to which the log may go now; `None` when nothing new may.
     fn purgeable(&self, metrics: &RaftMetrics<TypeConfig>) -> Option<u64> {
-        let snapshot = metrics.snapshot.index()?;
-        let flushed = flushed(&self.store)?.0;
-        let mut index = snapshot.min(flushed);
-        if self.limits.log_bytes_kept > 0 {
-            index = index.min(self.log.index_leaving(self.limits.log_bytes_kept)?.0);
-        }
-        if let Some(held) = self.held(metrics) {
-            index = index.min(held);
-        }
-        metrics.purged.index().is_none_or(|purged| index > purged).then_some(index)
+        let kept = match self.limits.log_bytes_kept {
+            0 => None,
+            bytes => Some(self.log.index_leaving(bytes)?.0),
+        };
+        let marks = Marks {
+            snapshot: metrics.snapshot.index()?,
+            flushed: flushed(&self.store)?.0,
+            kept,
+            held: self.held(metrics),
+            purged: metrics.purged.index(),
+        };
+        marks.cut()
     }
 
     /// Behind which index the log must stay for snapshots on their way.
@@ -113,5 +150,33 @@ impl Janitor {
         let nodes = self.shipments.abandon();
         tracing::warn!(?nodes, bytes, "these nodes do not catch up; the log is not held for them any longer");
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARKS: Marks = Marks { snapshot: 100, flushed: 100, kept: None, held: None, purged: None };
+
+    #[test]
+    fn the_log_is_never_cut_beyond_what_a_crash_leaves_of_the_rows() {
+        assert_eq!(MARKS.cut(), Some(100));
+        for flushed in 0..=100 {
+            for kept in [None, Some(40), Some(1_000)] {
+                for held in [None, Some(60), Some(1_000)] {
+                    let cut = Marks { flushed, kept, held, ..MARKS }.cut().expect("nothing was cut before");
+                    assert!(cut <= flushed, "cut at {cut}, flushed up to {flushed}");
+                    assert!(kept.is_none_or(|kept| cut <= kept) && held.is_none_or(|held| cut <= held));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_log_is_cut_only_once_there_is_more_to_cut() {
+        assert_eq!(Marks { purged: Some(99), ..MARKS }.cut(), Some(100));
+        assert_eq!(Marks { purged: Some(100), ..MARKS }.cut(), None);
+        assert_eq!(Marks { purged: Some(50), held: Some(40), ..MARKS }.cut(), None);
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::RaftHandle;
 use super::applier::{Applier, Started};
+use super::arrivals::Arrivals;
 use super::audience::Audience;
 use super::bootstrap::{BootstrapService, Join};
 use super::directory::{Directory, Members, Place};
@@ -31,6 +32,7 @@ use super::network::channels::Channels;
 use super::options::{Options, raft_config};
 use super::own_runtime::OwnRuntime;
 use super::propose::Proposer;
+use super::receive::Receiver;
 use super::rows::Rows;
 use super::server::RaftService;
 use super::shipments::Shipments;
@@ -121,7 +123,8 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     let dirs = SnapshotDirs::new(data.snapshots_dir());
     let machine =
         StateMachine { applier: applier.clone(), store: state.clone(), backlog: backlog.clone(), dirs: dirs.clone() };
-    let network = Network::new(&gate, &channels, &shipments, &state, &dirs);
+    let arrivals = Arrivals::new(dirs.clone());
+    let network = Network::new(&gate, &channels, &shipments, &state, &dirs, &options.snapshots);
     let meter = log.meter();
     let raft = RaftHandle::build(options.id.0, Arc::new(config), network, log, machine)
         .await
@@ -130,15 +133,8 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     gate.directory.set_log(members_now(&raft));
     let leadership = spawn_followers(&raft, &gate, &fatal, &options.metrics);
     let turn = spawn_finisher(&raft, &leadership);
-    let janitor = Janitor {
-        raft: raft.clone(),
-        store: state.clone(),
-        log: meter.clone(),
-        backlog,
-        shipments,
-        limits: options.snapshots,
-    };
-    tokio::spawn(janitor.run());
+    tokio::spawn(Janitor::new(&raft, &state, &meter, backlog, shipments, options.snapshots).run());
+    tokio::spawn(arrivals.clone().sweep());
     let bootstrap_service = BootstrapService {
         raft: raft.clone(),
         gate: gate.clone(),
@@ -152,9 +148,12 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     let waiting = spawn_questions(&bootstrap_service, &fatal);
     raft.run();
     let audience = Audience::default();
+    let receiver =
+        Receiver { raft: raft.clone(), gate: gate.clone(), arrivals: arrivals.clone(), applied: applied.clone() };
     let inner = Inner {
         proposer: Proposer::new(raft.clone(), options.memory.permits(Share::Entries)),
-        raft_service: RaftService::new(raft.clone(), gate.clone(), dirs, audience.clone()),
+        raft_service: RaftService::new(receiver, audience.clone()),
+        arrivals,
         audience,
         bootstrap_service,
         log: raft.data_metrics(),

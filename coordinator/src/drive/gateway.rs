@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::events::{EventHub, Subscription};
 use super::read_index::ReadIndex;
 use super::results::Results;
-use crate::consensus::{Change, ChangeError, Changed, Consensus, RaftStatus, RunningLevel, Wish};
+use crate::consensus::{Change, ChangeError, Changed, Consensus, RaftStatus, Receiving, RunningLevel, Wish};
 
 mod admission;
 mod client_stream;
@@ -47,9 +47,6 @@ use windows::Windows;
 
 /// Most bytes of one command: far more than any that is well formed needs, far less than an entry holds.
 pub const COMMAND_BYTES_MAX: usize = 16 << 20;
-
-/// A follower that is further behind than this is not ready: it answers UNAVAILABLE to new calls.
-pub const LAG_ENTRIES_MAX: u64 = 100_000;
 
 /// Why a call was not answered by a reply.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +112,17 @@ pub struct ClusterView {
     pub changing: bool,
 }
 
+/// What a gateway knows of its own node.
+#[derive(Clone, Debug)]
+pub struct Here {
+    /// Its id.
+    pub id: CoordinatorId,
+    /// Its cluster.
+    pub cluster_id: String,
+    /// A node that is more entries behind than this is not ready: it answers UNAVAILABLE to new calls.
+    pub behind_max: u64,
+}
+
 /// Handle to the gateway of this node; cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
@@ -122,8 +130,7 @@ pub struct Gateway {
 }
 
 struct Inner {
-    id: CoordinatorId,
-    cluster_id: String,
+    here: Here,
     consensus: Consensus,
     events: EventHub,
     reads: ReadIndex,
@@ -139,19 +146,11 @@ struct Inner {
 impl Gateway {
     /// A gateway without a link; [`super::link`] gives it one.
     #[must_use]
-    pub fn new(
-        id: CoordinatorId,
-        cluster_id: String,
-        consensus: Consensus,
-        events: EventHub,
-        reads: ReadIndex,
-        room: Room,
-    ) -> Self {
+    pub fn new(here: Here, consensus: Consensus, events: EventHub, reads: ReadIndex, room: Room) -> Self {
         let windows = Mutex::new(Windows::new(consensus.level().clone()));
         Self {
             inner: Arc::new(Inner {
-                id,
-                cluster_id,
+                here,
                 consensus,
                 events,
                 reads,
@@ -250,8 +249,8 @@ impl Gateway {
             voter,
         });
         ClusterView {
-            cluster_id: self.inner.cluster_id.clone(),
-            self_id: self.inner.id,
+            cluster_id: self.inner.here.cluster_id.clone(),
+            self_id: self.inner.here.id,
             members: members.collect(),
             leader: leadership.leader,
             term: leadership.term,
@@ -301,14 +300,10 @@ impl Gateway {
         if status.leader.is_none() {
             return Err("no leader is known".into());
         }
-        if !self.inner.consensus.members().iter().any(|(id, ..)| *id == self.inner.id) {
+        if !self.inner.consensus.members().iter().any(|(id, ..)| *id == self.inner.here.id) {
             return Err("it has received nothing of the log; if that lasts, the leader's own log says why".into());
         }
-        let lag = status.committed.0.saturating_sub(status.applied.0);
-        if lag > LAG_ENTRIES_MAX {
-            return Err(format!("it is {lag} entries behind (at most {LAG_ENTRIES_MAX} are allowed)"));
-        }
-        Ok(())
+        self.keeps_up()
     }
 
     /// Hands leadership to a member, or to the one that is furthest.
@@ -339,11 +334,19 @@ impl Gateway {
 
     /// Refuses at once what cannot be served: better an error that says so than a call that hangs.
     fn check_ready(&self) -> Result<(), GatewayError> {
-        let lag = self.inner.consensus.lag();
-        if lag > LAG_ENTRIES_MAX {
-            return Err(GatewayError::NotReady(format!("it is {lag} entries behind")));
+        self.keeps_up().map_err(GatewayError::NotReady)
+    }
+
+    /// Whether what is acknowledged anywhere is seen here before long; the error says why not.
+    fn keeps_up(&self) -> Result<(), String> {
+        let (consensus, behind_max) = (&self.inner.consensus, self.inner.here.behind_max);
+        if let Some(Receiving { arrived, of, .. }) = consensus.receiving() {
+            return Err(format!("it is behind and receives a snapshot: {arrived} of {of} bytes are here"));
         }
-        Ok(())
+        match consensus.lag() {
+            lag if lag > behind_max => Err(format!("it is {lag} entries behind (at most {behind_max} are allowed)")),
+            _ => Ok(()),
+        }
     }
 
     async fn place_for(&self, command: &Command, deadline: Instant) -> Result<Place, GatewayError> {
@@ -430,7 +433,7 @@ impl Gateway {
     }
 
     pub(super) fn id(&self) -> CoordinatorId {
-        self.inner.id
+        self.inner.here.id
     }
 
     pub(super) fn consensus(&self) -> &Consensus {

@@ -57,10 +57,11 @@ impl Node {
             join: Vec::new(),
             own: MemberNode::default(),
             disk_floor: None,
+            snapshots: SnapshotLimits::default(),
+            behind_max: 100_000,
             profile: Profile::Fast,
             memory: Memory::new(Some(MEMORY_MIN)).unwrap(),
             defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
-            snapshots: SnapshotLimits::default(),
             sync: false,
         };
         let parts = Parts::start(&options).await.unwrap();

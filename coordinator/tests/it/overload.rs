@@ -10,6 +10,7 @@ use bytes::Bytes;
 use flame_coordinator::api;
 use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
 use flame_coordinator::consensus::{Profile, SnapshotLimits};
+use flame_coordinator::drive::events::INBOX_RANGES_MAX;
 use flame_coordinator::drive::gateway::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::listener::{self, Writes};
@@ -38,7 +39,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::consensus::harness::eventually;
+use crate::consensus::harness::{DEADLINE, eventually};
 
 const SESSION: &str = "s";
 
@@ -135,6 +136,7 @@ fn options(dir: &TempDir, memory: Memory) -> Options {
         profile: Profile::Fast,
         memory,
         disk_floor: None,
+        behind_max: 100_000,
         defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
         snapshots: SnapshotLimits::default(),
         sync: false,
@@ -278,6 +280,57 @@ async fn a_client_that_reads_nothing_takes_a_bounded_amount_of_memory() {
         (room.available_permits() == all && node.parts.events.results_waiting() == 0).then_some(())
     })
     .await;
+    node.stop().await;
+}
+
+/// Commands that wait for their answers at a time.
+const PROPOSALS: usize = 1_000;
+
+async fn propose(node: &Node, command: Command) {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    node.parts.gateway.propose(command, deadline).await.expect("it is done");
+}
+
+async fn cancel(node: &Node, tasks: std::ops::RangeInclusive<u64>) {
+    let session = SessionId::parse(SESSION).unwrap();
+    let cancels = futures::stream::iter(tasks.map(TaskNo));
+    let each = |task| propose(node, Command::Cancel { session: session.clone(), task });
+    cancels.map(each).buffer_unordered(PROPOSALS).collect::<()>().await;
+}
+
+/// What a watch has in its inbox is bounded: whoever reads nothing falls out of it, and is told everything all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_falls_out_of_its_inbox_tells_every_end_once() {
+    // More than the stream and its connection hold …
+    const HELD_UP: u64 = 15_000;
+    // … and more than the inbox does.
+    const TASKS: u64 = HELD_UP + INBOX_RANGES_MAX as u64 + 1_000;
+    let node = Node::start().await;
+    let inputs = Inputs::Array { count: TASKS, input: None };
+    let (session, options) = (SessionId::parse(SESSION).unwrap(), TaskOptions::default());
+    propose(&node, Command::Submit(Box::new(Submit { session, inputs, options, idempotency_key: None }))).await;
+    let register = |task: u64| v1::WatchTaskRequest { task_id: task.to_string(), session_id: SESSION.into() };
+    let registrations = futures::stream::iter((1..=TASKS).map(register)).chain(futures::stream::pending());
+    let mut watch = node.frontend().watch_tasks(registrations).await.unwrap().into_inner();
+    let mut next = async || -> (u64, TaskState) {
+        let message = tokio::time::timeout(DEADLINE, watch.message()).await.expect("something is told");
+        let task = message.unwrap().expect("it goes on");
+        let state = TaskState::from_number(task.status.unwrap().state).unwrap();
+        (task.metadata.unwrap().id.parse().unwrap(), state)
+    };
+    for _ in 0..TASKS {
+        assert_eq!(next().await.1, TaskState::Pending);
+    }
+
+    // From here on nobody reads.
+    cancel(&node, 1..=HELD_UP).await;
+    cancel(&node, HELD_UP + 1..=TASKS).await;
+    let mut ended = std::collections::BTreeSet::new();
+    while (ended.len() as u64) < TASKS {
+        let (task, state) = next().await;
+        assert!(state.is_terminal(), "task {task}: {state:?}");
+        assert!(ended.insert(task), "task {task} is told twice");
+    }
     node.stop().await;
 }
 

@@ -10,6 +10,7 @@ use crate::address::HostPort;
 use crate::cluster::ClusterSection;
 use crate::error::ConfigError;
 use crate::layers::{Layers, Setting};
+use crate::log::LogSection;
 use crate::retry::AvoidanceSection;
 
 /// Sizes a cluster may have: odd, since an even one survives no more failures than the odd one below it.
@@ -78,6 +79,8 @@ pub struct CoordinatorSection {
     pub memory: Option<u64>,
     /// Bytes of free disk below which this node is short of it; `None`: a share of the file system.
     pub disk_floor: Option<u64>,
+    /// How long its log gets, and what becomes of those who miss a part of it.
+    pub log: LogSection,
     /// How long ended things are kept.
     pub retention: Retention,
     /// Most bytes of inputs, outputs and messages that all sessions keep together.
@@ -112,6 +115,7 @@ impl CoordinatorSection {
             profile: layers.get("coordinator.profile").parse_set(profile)?,
             memory: layers.get("coordinator.memory").parse(memory)?,
             disk_floor: layers.get("coordinator.disk_floor").parse(memory)?,
+            log: crate::log::build(layers)?,
             retention,
             kept_bytes_max,
             retry: crate::retry::build(layers, cluster)?,

@@ -148,6 +148,26 @@ pub const KEYS: &[Key] = &[
         "Free disk, like 2g, below which this coordinator counts as short of it: while no majority has more, nothing is taken in. At least a quarter of it is set aside for the way out. Default: 5 % of the file system of coordinator.data_dir, at most 2g.",
     ),
     works(
+        "coordinator.log_bytes",
+        "1g",
+        "Bytes of entries after which the log is cut; at least 64k. A coordinator that misses what was cut gets a snapshot.",
+    ),
+    works(
+        "coordinator.log_kept",
+        "256m",
+        "Bytes of the newest entries that stay when the log is cut, so that a coordinator that was away for a short time needs no snapshot.",
+    ),
+    works(
+        "coordinator.snapshot_rate",
+        "64m",
+        "Bytes of snapshots that a leader sends in a second, to all others together; at least 64k, or 0 for no limit.",
+    ),
+    works(
+        "coordinator.behind_max",
+        "100000",
+        "Entries that this coordinator may be behind the others before it turns new calls away and says that it is not ready; at least 100.",
+    ),
+    works(
         "coordinator.retention.task_age",
         "168h",
         "Age at which finished tasks leave a session that is not closed. Applications and sessions may say otherwise; ages count while the cluster has a leader.",

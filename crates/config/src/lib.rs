@@ -17,6 +17,7 @@
 //! | [`layers`] | the four layers merged, every value with its [`Source`] |
 //! | [`file`] | [`ClusterFile`]: load, warn, print |
 //! | [`coordinator`], [`worker`], [`cluster`] | the typed sections and the checks across several values |
+//! | [`log`] | how long the log gets, and how fast snapshots are sent |
 //! | `retention` | how long ended things are kept |
 //! | [`retry`] | how often something is tried again, and when a worker is avoided |
 //! | [`address`], `duration` | values written as text |
@@ -32,6 +33,7 @@ mod error;
 pub mod file;
 pub mod keys;
 pub mod layers;
+pub mod log;
 mod retention;
 pub mod retry;
 mod tree;
@@ -44,5 +46,6 @@ pub use environment::{Environment, ProcessEnvironment};
 pub use error::ConfigError;
 pub use file::ClusterFile;
 pub use layers::{Flags, Source};
+pub use log::LogSection;
 pub use retry::AvoidanceSection;
 pub use worker::WorkerSection;

@@ -57,6 +57,25 @@ async fn a_crash_loses_nothing_acknowledged() {
     all_there(root.path()).await;
 }
 
+/// After a sync that failed, what is read at the next start may be in the page cache and nowhere else.
+#[tokio::test]
+async fn a_start_writes_what_it_has_recovered_again() {
+    let (root, _) = crashed().await;
+    let old = wal(root.path());
+    let log_dir = root.path().join("log");
+    assert!(files_ending(&log_dir, ".sst").is_empty(), "nothing but a write-ahead log");
+    let log = open_log(root.path(), fast()).unwrap();
+    assert!(!files_ending(&log_dir, ".sst").is_empty(), "tables are written");
+    let copy = crash_copy(root.path());
+    drop(log);
+    // So the old file is not needed any more.
+    let old = copy.path().join("log").join(old.file_name().unwrap());
+    if old.exists() {
+        fs::remove_file(old).unwrap();
+    }
+    all_there(copy.path()).await;
+}
+
 #[tokio::test]
 async fn any_flipped_bit_in_the_write_ahead_log_is_refused() {
     let (root, _) = crashed().await;

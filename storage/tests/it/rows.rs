@@ -301,6 +301,73 @@ fn a_bad_snapshot_changes_nothing() {
 }
 
 #[test]
+fn what_is_whole_of_a_snapshot_is_kept_and_nothing_else() {
+    let root = scratch();
+    let source = open(&root.path().join("source"));
+    for index in 1..=5 {
+        write(&source, index);
+        source.flush().unwrap();
+    }
+    let whole = root.path().join("whole");
+    let manifest = source.checkpoint(&whole).unwrap();
+    let tables: Vec<usize> =
+        (0..manifest.files.len()).filter(|number| manifest.files[*number].name.ends_with(".sst")).collect();
+    let [changed, cut, gone] = tables[..3] else { panic!("{} tables", tables.len()) };
+    let dir = scratch();
+    copy_dir(&whole, dir.path());
+    let at = |number: usize| dir.path().join(&manifest.files[number].name);
+    flip(&at(changed), 5, 1);
+    fs::write(at(cut), &fs::read(at(cut)).unwrap()[1..]).unwrap();
+    fs::remove_file(at(gone)).unwrap();
+    fs::write(dir.path().join("rows/000999.sst"), b"of another snapshot").unwrap();
+
+    let kept = manifest.keep_what_is_whole(dir.path()).unwrap();
+    let lost: Vec<usize> = (0..kept.len()).filter(|number| !kept[*number]).collect();
+    assert_eq!(lost, [changed, cut, gone]);
+    let left = files_ending(&dir.path().join("rows"), "").len();
+    assert_eq!(left, manifest.files.len() - 3, "what is not whole is removed");
+    // What is missing comes again, and all is there.
+    for number in lost {
+        fs::copy(whole.join(&manifest.files[number].name), at(number)).unwrap();
+    }
+    manifest.verify(dir.path()).unwrap();
+    assert!(manifest.keep_what_is_whole(dir.path()).unwrap().into_iter().all(|is_whole| is_whole));
+}
+
+/// Apply writes rows all the time: it must not stand still while a snapshot is made of them.
+#[test]
+fn rows_are_written_while_a_snapshot_is_made() {
+    const SNAPSHOTS: u64 = 20;
+    let root = scratch();
+    let store = Arc::new(open(&root.path().join("state")));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+        move || {
+            let mut index = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                index += 1;
+                let row = put(Space::Bulk, &format!("{index:08}"), vec![7; 500]);
+                store.write(&[row], log_id(1, index), None).unwrap();
+            }
+        }
+    });
+    let applied = || store.applied().0.map_or(0, |applied| applied.index);
+    let mut written = 0;
+    for number in 0..SNAPSHOTS {
+        let before = applied();
+        let manifest = store.checkpoint(&root.path().join(format!("snapshot-{number}"))).unwrap();
+        let after = applied();
+        let stands_for = manifest.applied.map_or(0, |applied| applied.index);
+        assert!((before..=after).contains(&stands_for), "{before} <= {stands_for} <= {after}");
+        written += after - before;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+    assert!(written > 10 * SNAPSHOTS, "writes stood still: {written} while {SNAPSHOTS} snapshots were made");
+}
+
+#[test]
 fn an_older_snapshot_is_refused() {
     let root = scratch();
     let source = open(&root.path().join("source"));

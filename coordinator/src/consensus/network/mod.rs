@@ -8,7 +8,7 @@
 //! * [`append`]: the pipelined stream of entries.
 //! * [`heartbeat`]: one question after the other on one standing stream.
 //! * [`ask`]: single questions.
-//! * [`snapshot`]: a snapshot, file by file.
+//! * [`snapshot`]: a snapshot, file by file, at a pace.
 //!
 //! **Invariant:** a stream carries its header and nothing else until the peer's own has come and was confirmed.
 //! **Invariant:** everything that waits for one answer has a deadline, and a peer that could not be asked is never
@@ -35,9 +35,11 @@ use self::heartbeat::Heartbeat;
 pub(super) use self::snapshot::CHUNK_BYTES_MAX;
 use super::audience::{Audiences, Elsewhere};
 use super::gate::Gate;
+use super::options::SnapshotLimits;
 use super::rows::Rows;
 use super::shipments::Shipments;
 use super::snapshot_body::SnapshotDirs;
+use super::token_bucket::Pace;
 
 /// Largest frame that is accepted from a peer. Far above the byte limit of a replication frame (1 MiB) plus the
 /// largest single entry.
@@ -52,6 +54,7 @@ pub(super) struct Network {
     shipments: Arc<Shipments>,
     store: Arc<Rows>,
     dirs: SnapshotDirs,
+    pace: Arc<Pace>,
 }
 
 impl Network {
@@ -61,6 +64,7 @@ impl Network {
         shipments: &Arc<Shipments>,
         store: &Arc<Rows>,
         dirs: &SnapshotDirs,
+        limits: &SnapshotLimits,
     ) -> Self {
         Self {
             gate: gate.clone(),
@@ -69,6 +73,7 @@ impl Network {
             shipments: shipments.clone(),
             store: store.clone(),
             dirs: dirs.clone(),
+            pace: Arc::new(Pace::new(limits.ship_bytes_per_second, CHUNK_BYTES_MAX)),
         }
     }
 

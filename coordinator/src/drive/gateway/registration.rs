@@ -31,7 +31,7 @@ impl Gateway {
     async fn register(&self, nonce: u128, replies: &Replies) -> ClientId {
         loop {
             let (ticket, reply) = replies.ticket();
-            let command = Command::RegisterClient { nonce, gateway: Some(self.inner.id) };
+            let command = Command::RegisterClient { nonce, gateway: Some(self.inner.here.id) };
             self.windows().set_registering(unnumbered(self.inner.consensus.level(), ticket, command));
             self.inner.unsent.notify_one();
             match tokio::time::timeout(REGISTRATION_PATIENCE, reply).await {

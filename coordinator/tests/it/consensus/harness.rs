@@ -144,6 +144,18 @@ impl Cluster {
         self
     }
 
+    /// Leaves so many bytes of the newest log when it is cut.
+    pub fn keeping(mut self, bytes: u64) -> Self {
+        self.limits.log_bytes_kept = bytes;
+        self
+    }
+
+    /// Sends snapshots at no more than so many bytes a second.
+    pub fn shipping_at(mut self, bytes_per_second: u64) -> Self {
+        self.limits.ship_bytes_per_second = bytes_per_second;
+        self
+    }
+
     /// The same, running and begun.
     pub async fn running(mut self) -> Self {
         let ids: Vec<u64> = self.addresses.keys().copied().collect();
@@ -318,9 +330,15 @@ impl Cluster {
 
     /// Registers an application through whoever leads; again when its fate is unknown, since that is harmless.
     pub async fn register(&self, name: &str) -> LogIndex {
+        self.register_with(name, 0).await
+    }
+
+    /// The same for one with a description of so many bytes, which no two have in common.
+    pub async fn register_with(&self, name: &str, bytes: usize) -> LogIndex {
+        let entry = registration(name, bytes);
         eventually("an application is registered", async || {
             let node = &self.nodes[&self.leader().await];
-            let proposal = match node.consensus.propose(node.leadership().term, register(name)).await {
+            let proposal = match node.consensus.propose(node.leadership().term, entry.clone()).await {
                 Ok(proposal) => proposal,
                 Err(ProposeError::NotLeader { .. }) => return None,
                 Err(error) => panic!("{error}"),
@@ -388,8 +406,14 @@ fn counted(services: Routes, calls: &Calls) -> Routes {
 
 /// An entry that registers one application.
 pub fn register(name: &str) -> Bytes {
+    registration(name, 0)
+}
+
+fn registration(name: &str, bytes: usize) -> Bytes {
+    let words = std::iter::repeat_with(|| uuid::Uuid::new_v4().to_string()).take(bytes.div_ceil(36));
+    let description = (bytes > 0).then(|| words.collect());
     let name = AppName::parse(name).unwrap();
-    let command = Command::Register { name, spec: Box::new(AppSpec::default()) };
+    let command = Command::Register { name, spec: Box::new(AppSpec { description, ..AppSpec::default() }) };
     let item = Item { client: ClientId::NONE, seq: Seq(1), below: Seq(0), command };
     encode_entry(&BatchHeader::default(), &[codec::encode(&item)])
 }

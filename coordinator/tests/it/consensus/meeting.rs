@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use flame_proto::ha::bootstrap_client::BootstrapClient;
 use flame_proto::ha::bootstrap_server::{Bootstrap, BootstrapServer};
 use flame_proto::ha::raft_server::{Raft, RaftServer};
-use flame_proto::ha::{PeerHeader, ProbeReply, ProbeRequest, RaftFrame, SnapshotFrame};
+use flame_proto::ha::{PeerHeader, ProbeReply, ProbeRequest, RaftFrame, SnapshotFrame, SnapshotReply};
 use flame_storage::Cause;
 use flame_types::{LogIndex, Term};
 use futures::stream::{self, BoxStream, StreamExt};
@@ -216,7 +216,12 @@ impl Raft for Listener {
         Err(Status::unimplemented("not asked"))
     }
 
-    async fn snapshot(&self, _request: Request<Streaming<SnapshotFrame>>) -> Result<Response<RaftFrame>, Status> {
+    type SnapshotStream = BoxStream<'static, Result<SnapshotReply, Status>>;
+
+    async fn snapshot(
+        &self,
+        _request: Request<Streaming<SnapshotFrame>>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
         Err(Status::unimplemented("not asked"))
     }
 }

@@ -11,3 +11,4 @@ mod replication;
 mod retention;
 mod snapshot;
 mod strangers;
+mod transfers;

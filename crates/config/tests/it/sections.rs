@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flame_config::{Flags, Profile};
+use flame_config::{Flags, LogSection, Profile};
 
 use crate::support::{THREE_MEMBERS, load, load_all};
 
@@ -43,6 +43,21 @@ fn metrics_have_an_address_or_none() {
     let error = worker("worker: { metrics: 0.0.0.0:9181 }").unwrap_err().to_string();
     assert!(error.contains("0.0.0.0:9181 lies beyond this machine"), "{error}");
     assert!(worker("worker: { insecure: true, metrics: 0.0.0.0:9181 }").is_ok());
+}
+
+#[test]
+fn the_log_has_limits() {
+    let log = |text: &str| load(text).unwrap().coordinator().unwrap().log;
+    let LogSection { bytes_max, bytes_kept, snapshot_rate, behind_max } = log("");
+    assert_eq!((bytes_max, bytes_kept), (1 << 30, 256 << 20));
+    assert_eq!((snapshot_rate, behind_max), (64 << 20, 100_000));
+    let small = log("coordinator: { log_bytes: 64k, log_kept: 0, snapshot_rate: 0, behind_max: 100 }");
+    let expected = LogSection { bytes_max: 64 << 10, bytes_kept: 0, snapshot_rate: 0, behind_max: 100 };
+    assert_eq!(small, expected);
+    check_refused("{ log_bytes: 63k }", "\"63k\" is less than 65536 bytes");
+    check_refused("{ snapshot_rate: 1k }", "\"1k\" is less than 65536 bytes a second; 0 means no limit");
+    check_refused("{ snapshot_rate: fast }", "is no amount of bytes");
+    check_refused("{ behind_max: 99 }", "is too small; write at least 100");
 }
 
 #[test]

@@ -148,7 +148,11 @@ impl Cluster {
         copy_folder(from, self.data_at_rest(id)?)
     }
 
-    fn data_at_rest(&self, id: CoordinatorId) -> Result<&Path> {
+    /// Where a coordinator that does not run has its data, for whoever wants to harm it.
+    ///
+    /// # Errors
+    /// If it runs.
+    pub fn data_at_rest(&self, id: CoordinatorId) -> Result<&Path> {
         let found = self.coordinator(id);
         ensure!(!found.daemon.is_started(), "coordinator {id} runs");
         Ok(&found.data)
