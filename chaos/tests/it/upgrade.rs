@@ -9,6 +9,7 @@ use flame_sdk::{Connection, Endpoints, Options};
 use flame_testkit::{Build, Cluster, ClusterOptions, wait_until};
 use flame_types::CoordinatorId;
 
+use crate::behind::wait_until_cut;
 use crate::programs::{Ended, LIMIT, run};
 
 /// A build that does not understand the cluster's level.
@@ -153,13 +154,9 @@ async fn a_snapshot_of_either_build_installs_on_the_other() -> Result<()> {
 async fn gets_a_snapshot(run: &mut Run, id: CoordinatorId, build: Build) -> Result<()> {
     run.cluster.stop_coordinator(id).await?;
     let leader = run.cluster.leader().await?.id;
-    let cut = run.cluster.coordinator_written(leader, "cutting the log")?;
-    wait_until(LIMIT, "the leader cuts its log twice", || async {
-        let now = run.cluster.coordinator_written(leader, "cutting the log")?;
-        ensure!(now >= cut + 2, "{now}, and {cut} before");
-        Ok(())
-    })
-    .await?;
+    let client = Connection::open(Endpoints::parse(&[run.cluster.endpoint(leader)])?, Options::default())?;
+    let missed = client.member_status().await?.committed;
+    wait_until_cut(&mut run.cluster, leader, missed).await?;
     ensure!(run.cluster.leader().await?.id == leader, "somebody else leads");
     let received = run.cluster.coordinator_written(id, "receiving a snapshot")?;
     run.cluster.use_build(id, build)?;
