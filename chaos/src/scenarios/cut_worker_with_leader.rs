@@ -11,8 +11,7 @@ use anyhow::{Result, ensure};
 use flame_jepsen::Nonce;
 use flame_testkit::{ClusterOptions, wait_until};
 
-use super::judge::Judge;
-use super::leader_kill::LEASE_RAN_OUT;
+use super::judge::{Judge, LEASE_RAN_OUT};
 use super::report::Report;
 use super::zombie_worker::{SUPERSEDED, parent, repeated};
 use crate::net::Network;

@@ -4,10 +4,15 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use flame_jepsen::{Judgement, Verdict};
+use flame_testkit::Cluster;
 use serde_json::Value;
 
 use super::report::{Outcome, Report};
+
+/// What the leader writes when it gives a worker up.
+pub(super) const LEASE_RAN_OUT: &str = "a worker's lease has run out";
 
 /// Findings of the checker that are quoted.
 const FINDINGS_SHOWN_MAX: usize = 5;
@@ -49,6 +54,17 @@ impl Judge {
         if !is_met {
             self.doubts.push(otherwise());
         }
+    }
+
+    /// No worker may have been given up.
+    ///
+    /// # Errors
+    /// If the logs of the coordinators cannot be read.
+    pub fn nobody_evicted(&mut self, cluster: &Cluster) -> Result<()> {
+        let evicted = cluster.written(LEASE_RAN_OUT)?;
+        self.figure("evicted", evicted);
+        self.require(evicted == 0, || format!("{evicted} workers were given up"));
+        Ok(())
     }
 
     /// What the checker has found, all of it; so many tasks were submitted.

@@ -8,7 +8,6 @@ use flame_testkit::ClusterOptions;
 use flame_types::CoordinatorId;
 
 use super::judge::{Judge, millis};
-use super::leader_kill::LEASE_RAN_OUT;
 use super::report::Report;
 use crate::run::members::QUARANTINE;
 use crate::run::{Run, RunOptions, Traffic};
@@ -66,9 +65,7 @@ pub async fn run(options: Options) -> Result<Report> {
     judge.figure("steps", steps.join(","));
     judge.times("write_gaps_ms", &gaps);
     judge.verdict(&run.verdict().await?, submitted);
-    let evicted = run.cluster.written(LEASE_RAN_OUT)?;
-    judge.figure("evicted", evicted);
-    judge.require(evicted == 0, || format!("{evicted} workers were given up"));
+    judge.nobody_evicted(&run.cluster)?;
     run.cluster.shutdown().await?;
     Ok(judge.report())
 }

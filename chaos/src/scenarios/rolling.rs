@@ -7,7 +7,6 @@ use flame_testkit::Build;
 use flame_types::CoordinatorId;
 
 use super::judge::{Judge, millis};
-use super::leader_kill::LEASE_RAN_OUT;
 use crate::run::Run;
 
 /// Between two submits.
@@ -80,9 +79,7 @@ impl Rolling {
         judge.figure("failed_calls", unanswered);
         judge.require(unanswered == 0, || format!("{unanswered} calls failed"));
         judge.verdict(&run.verdict().await?, submitted);
-        let evicted = run.cluster.written(LEASE_RAN_OUT)?;
-        judge.figure("evicted", evicted);
-        judge.require(evicted == 0, || format!("{evicted} workers were given up"));
+        judge.nobody_evicted(&run.cluster)?;
         Ok(())
     }
 }

@@ -10,8 +10,7 @@ use anyhow::{Context, Result, ensure};
 use flame_jepsen::{Execution, Nonce};
 use flame_testkit::{ClusterOptions, wait_until};
 
-use super::judge::Judge;
-use super::leader_kill::LEASE_RAN_OUT;
+use super::judge::{Judge, LEASE_RAN_OUT};
 use super::report::Report;
 use crate::run::{Run, RunOptions, Traffic};
 

@@ -30,8 +30,8 @@ const TASKS: usize = 40;
 const INPUT_BYTES: usize = 64 << 10;
 
 /// Up to where a coordinator has cut its log.
-pub async fn purged(cluster: &mut Cluster, id: CoordinatorId) -> Result<u64> {
-    let scraped = get(&cluster.metrics_address(id).await?, "/metrics").await?.body;
+async fn purged(metrics: &str) -> Result<u64> {
+    let scraped = get(metrics, "/metrics").await?.body;
     let line = scraped.lines().find(|line| line.starts_with("flame_raft_log_index{point=\"purged\"}"));
     let figure = line.and_then(|line| line.split(' ').nth(1)).context("no figure of the log")?;
     Ok(figure.parse::<f64>()? as u64)
@@ -119,13 +119,11 @@ async fn a_coordinator_that_waits_for_a_snapshot_turns_clients_away_until_it_is_
 
 /// Waits until the leader has cut its log beyond an entry.
 pub async fn wait_until_cut(cluster: &mut Cluster, leader: CoordinatorId, beyond: u64) -> Result<()> {
-    let until = tokio::time::Instant::now() + LIMIT;
-    loop {
-        let purged = purged(cluster, leader).await?;
-        if purged > beyond {
-            return Ok(());
-        }
-        ensure!(tokio::time::Instant::now() < until, "the log is cut at {purged}, {beyond} was expected");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let metrics = cluster.metrics_address(leader).await?;
+    wait_until(LIMIT, "the log is cut", || async {
+        let purged = purged(&metrics).await?;
+        ensure!(purged > beyond, "it is cut at {purged}, {beyond} is expected");
+        Ok(())
+    })
+    .await
 }

@@ -5,3 +5,4 @@ mod frozen;
 mod frozen_rows;
 mod operate;
 mod overload;
+mod served;

@@ -2,11 +2,9 @@
 
 use std::net::SocketAddr;
 
-use flame_coordinator::api;
 use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
 use flame_coordinator::consensus::{Profile, SnapshotLimits};
 use flame_coordinator::drive::leader::Defaults;
-use flame_coordinator::listener::{self, Writes};
 use flame_coordinator::memory::{MEMORY_MIN, Memory};
 use flame_coordinator::node::{Listen, Options, Parts};
 use flame_machine::command::{Command, Inputs, Submit};
@@ -19,15 +17,14 @@ use flame_proto::ha::{worker_down, worker_up};
 use flame_storage::MemberNode;
 use flame_types::{AppName, CoordinatorId, NodeState, Resources, SessionId, SessionSpec, TaskOptions};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 
 use crate::consensus::harness::eventually;
+use crate::served::serve;
 
 /// How long a command may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -66,19 +63,7 @@ impl Node {
         };
         let parts = Parts::start(&options).await.unwrap();
         parts.consensus.bootstrap().await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let routes = api::routes(
-            parts.gateway.clone(),
-            parts.hub.clone(),
-            parts.upgrades.clone(),
-            parts.data_disk.clone(),
-            stop.clone(),
-        );
-        let routes = routes.add_service(parts.hub.server());
-        tokio::spawn(listener::serve(listener.into_std(), routes, Writes::Together, None, stop));
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let channel = serve(&parts).await;
         let node = Self { parts, channel, _dir: dir };
         eventually("there is a leader", async || node.parts.gateway.ready().is_ok().then_some(())).await;
         // The last thing that a new cluster does by itself.

@@ -7,13 +7,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flame_coordinator::api;
 use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
 use flame_coordinator::consensus::{Profile, SnapshotLimits};
 use flame_coordinator::drive::events::INBOX_RANGES_MAX;
 use flame_coordinator::drive::gateway::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 use flame_coordinator::drive::leader::Defaults;
-use flame_coordinator::listener::{self, Writes};
 use flame_coordinator::memory::{MEMORY_MIN, Memory, Share};
 use flame_coordinator::node::{Listen, Options, Parts};
 use flame_machine::ClusterConfig;
@@ -31,15 +29,14 @@ use flame_types::{
 };
 use futures::StreamExt;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::consensus::harness::{DEADLINE, eventually};
+use crate::served::serve;
 
 const SESSION: &str = "s";
 
@@ -57,18 +54,7 @@ impl Node {
         let memory = Memory::new(Some(MEMORY_MIN)).unwrap();
         let parts = Parts::start(&options(&dir, memory)).await.unwrap();
         parts.consensus.bootstrap().await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let routes = api::routes(
-            parts.gateway.clone(),
-            parts.hub.clone(),
-            parts.upgrades.clone(),
-            parts.data_disk.clone(),
-            stop.clone(),
-        );
-        tokio::spawn(listener::serve(listener.into_std(), routes, Writes::Together, None, stop));
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let channel = serve(&parts).await;
         let node = Self { parts, channel, memory, _dir: dir };
         node.create_session().await;
         node
