@@ -14,6 +14,7 @@ use crate::drive::leader::Defaults;
 use crate::exit::Exit;
 use crate::memory::Memory;
 use crate::node::{Listen, Options};
+use crate::rescue::{Command, RecoverArguments, RestoreArguments, VerifyArguments};
 
 /// Tasks that may wait on an executor behind the one it runs. How many do follows their running time: short tasks get
 /// what hides the way to the leader and back, long ones none.
@@ -27,17 +28,17 @@ const HELD_TIMES: u64 = 4;
 #[command(name = "flame-coordinator", version = crate::VERSION)]
 pub struct Arguments {
     /// Configuration file; ~/.flame/flame-cluster.yaml when not given and present.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Id of this coordinator among coordinator.members.
-    #[arg(long)]
+    #[arg(long, global = true)]
     id: Option<u64>,
     /// Peer addresses of members of a running cluster: wait until one of them adds this coordinator
     /// (flmctl cluster add). Instead of coordinator.members.
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     join: Vec<String>,
     /// Folder of its log, state and identity.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<PathBuf>,
     /// Address for clients.
     #[arg(long, value_name = "HOST:PORT")]
@@ -67,6 +68,9 @@ pub struct Arguments {
     /// to prove that the tests would notice.
     #[arg(long, hide = true)]
     unsafe_no_sync_for_tests: bool,
+    /// What to do instead of running.
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 /// What the command line asks for.
@@ -75,6 +79,12 @@ pub enum Action {
     Print(String),
     /// Run a coordinator.
     Run(Box<Options>),
+    /// Fill the data directory of this coordinator.
+    Restore(RestoreArguments, Box<Options>),
+    /// Recover the coordinator of this directory.
+    Recover(RecoverArguments, PathBuf),
+    /// Check a backup.
+    VerifyBackup(VerifyArguments),
 }
 
 impl Arguments {
@@ -83,6 +93,14 @@ impl Arguments {
     /// # Errors
     /// [`Exit::Usage`] with a sentence that names the setting, its source and what is wrong with it.
     pub fn resolve(self) -> Result<Action, Exit> {
+        match (&self.command, &self.data_dir) {
+            (Some(Command::VerifyBackup(arguments)), _) => return Ok(Action::VerifyBackup(arguments.clone())),
+            // The directory itself says whose it is.
+            (Some(Command::Recover(arguments)), Some(dir)) => {
+                return Ok(Action::Recover(arguments.clone(), dir.clone()));
+            }
+            _ => {}
+        }
         let usage = |error: flame_config::ConfigError| Exit::Usage(error.to_string());
         let file = ClusterFile::load_with(self.config.as_deref(), &ProcessEnvironment, &self.flags()).map_err(usage)?;
         if self.print_config {
@@ -92,9 +110,20 @@ impl Arguments {
             tracing::warn!("{warning}");
         }
         let section = file.coordinator().map_err(usage)?;
-        let mut options = options(&section)?;
+        let mut options = Box::new(options(&section)?);
         options.sync = !self.unsafe_no_sync_for_tests;
-        Ok(Action::Run(Box::new(options)))
+        Ok(match self.command {
+            None => Action::Run(options),
+            Some(Command::Restore(arguments)) => Action::Restore(arguments, options),
+            Some(Command::Recover(arguments)) => Action::Recover(arguments, options.data_dir),
+            Some(Command::VerifyBackup(arguments)) => Action::VerifyBackup(arguments),
+        })
+    }
+
+    /// Whether no coordinator is to be run.
+    #[must_use]
+    pub fn is_rescue(&self) -> bool {
+        self.command.is_some()
     }
 
     fn flags(&self) -> Flags {

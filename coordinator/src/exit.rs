@@ -46,6 +46,9 @@ pub enum Exit {
         "the disk is full and this node has stopped before a write could fail: {0}; free some, then start it again"
     )]
     DiskFull(String),
+    /// A backup is damaged, incomplete, or none.
+    #[error("{0}")]
+    BadBackup(String),
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -66,6 +69,7 @@ impl Exit {
             Self::DiskFull(_) => 15,
             Self::Removed(_) => 16,
             Self::Outdated(_) => 17,
+            Self::BadBackup(_) => 18,
         })
     }
 
@@ -108,6 +112,9 @@ impl From<StartError> for Exit {
                     Self::OtherNode(format!("{text}; give this node a directory of its own (coordinator.data_dir)"))
                 }
                 Storage::OtherLevel { .. } | Storage::NewerFormat { .. } => Self::Outdated(text),
+                Storage::HoldsData(_) | Storage::Unfinished { .. } => Self::OtherNode(text),
+                Storage::NoData(_) => Self::Usage(text),
+                Storage::BadBackup(_) => Self::BadBackup(text),
                 Storage::Quarantine(_) => Self::Quarantine(text),
                 Storage::DamagedState { .. } => Self::damaged_rows(&text),
                 Storage::DamagedLog { .. } | Storage::LostState { .. } | Storage::DamagedIdentity { .. } => {

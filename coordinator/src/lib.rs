@@ -12,6 +12,7 @@
 //! | `open_files` | room for connections among the files of the process |
 //! | [`node`] | puts these together: one process, its listeners |
 //! | [`process`] | the program: command line, log, exit code |
+//! | [`rescue`] | what is done while none runs: restoring a backup, recovering a survivor |
 //!
 //! **Invariant:** only `consensus` (and the storage crate) knows the Raft library.
 //! **Invariant:** only `drive` turns time into commands; `api` translates, proposes and reads, and decides nothing.
@@ -33,5 +34,6 @@ pub mod metrics;
 pub mod node;
 mod open_files;
 pub mod process;
+pub mod rescue;
 
 pub use process::VERSION;

@@ -90,6 +90,16 @@ flame_metrics::labels! {
         /// Up to where it is cut.
         Purged = "purged",
     }
+
+    /// What is said of the disk.
+    pub enum DiskRoom: "room" {
+        /// What this process may still take.
+        Free = "free",
+        /// All there is.
+        Total = "total",
+        /// What must be free, or this node is short of it.
+        Floor = "floor",
+    }
 }
 
 impl Label for Share {
@@ -303,6 +313,11 @@ pub static PEER_SILENCE: Metric = Metric::gauge(
     "Time since the most silent node answered the leader; NaN when one never did, 0 on the others.",
 );
 
+/// Room on the disk.
+pub static DISK: Metric =
+    Metric::gauge("flame_disk_bytes", Unit::Bytes, "The file system of the data directory, as it was last looked at.")
+        .by(DiskRoom::LABELS);
+
 /// Memory by share.
 pub static MEMORY: Metric = Metric::gauge(
     "flame_memory_bytes",
@@ -350,6 +365,7 @@ pub static METRICS: &[&Metric] = &[
     &LOG_INDEX,
     &REPLICATION_LAG,
     &PEER_SILENCE,
+    &DISK,
     &MEMORY,
     &MEMORY_LIMIT,
 ];

@@ -270,6 +270,8 @@ impl Parts {
             gateway: gateway.clone(),
             events: events.clone(),
             hub: hub.clone(),
+            disk: data_disk.clone(),
+            space: space.clone(),
         };
         let scraper = exporter.map(|exporter| Scraper::new(exporter, watched));
         tokio::spawn(leader.run());

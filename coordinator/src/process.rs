@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{cli, node};
+use crate::{cli, node, rescue};
 
 /// What this build calls itself.
 pub const VERSION: &str =
@@ -14,7 +14,10 @@ pub const VERSION: &str =
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    if let Err(error) = flame_telemetry::init("flame-coordinator") {
+    // Who is watched by a person says what matters himself.
+    let quiet = arguments.is_rescue().then(|| "warn".to_owned());
+    let variable = |name: &str| std::env::var(name).ok().or_else(|| quiet.clone().filter(|_| name == "FLAME_LOG"));
+    if let Err(error) = flame_telemetry::init_with("flame-coordinator", variable) {
         eprintln!("flame-coordinator: {error}");
         return ExitCode::from(2);
     }
@@ -24,6 +27,9 @@ pub fn run() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(cli::Action::Run(options)) => node::run(*options),
+        Ok(cli::Action::Restore(arguments, options)) => rescue::restore(&arguments, &options),
+        Ok(cli::Action::Recover(arguments, data_dir)) => rescue::recover(&arguments, &data_dir),
+        Ok(cli::Action::VerifyBackup(arguments)) => rescue::verify(&arguments),
         Err(exit) => Err(exit),
     };
     match ended {

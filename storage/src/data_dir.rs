@@ -7,11 +7,14 @@
 //! log/         the Raft log
 //! state/       the rows: CURRENT names the database in use
 //! snapshots/   being sent or received; emptied at every start, but for what has arrived of a snapshot
+//! UNFINISHED   only while the directory is made from a backup, or recovered
 //! ```
 //!
 //! **Invariant:** one process per directory.
+//! **Invariant:** what was begun with a directory is finished before anybody serves from it.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +24,13 @@ use crate::{Error, Expected, Identity, files};
 /// How the names of directories begin that hold what has arrived of a snapshot: a transfer that was cut goes on with it, also
 /// after a restart of this node.
 pub const ARRIVED_PREFIX: &str = "arrived-";
+/// Says what was begun and not finished.
+const UNFINISHED: &str = "UNFINISHED";
+const RESTORE: &str = "restore";
+const RECOVERY: &str = "recovery";
+
+/// What may lie in a directory that holds nothing.
+const IGNORED: [&str; 2] = ["LOCK", "lost+found"];
 
 /// An open, locked data directory. Clones share the lock; it is released with the last one.
 #[derive(Clone, Debug)]
@@ -39,21 +49,87 @@ impl DataDir {
     /// Makes the directory if need be, locks it, and checks whose it is.
     ///
     /// # Errors
-    /// [`Error::AlreadyOpen`], [`Error::OtherLevel`], [`Error::WrongCluster`], [`Error::WrongNode`],
+    /// [`Error::AlreadyOpen`], [`Error::Unfinished`], [`Error::OtherLevel`], [`Error::WrongCluster`], [`Error::WrongNode`],
     /// [`Error::DamagedIdentity`], [`Error::Io`].
     pub fn open(root: impl AsRef<Path>, expected: &Expected) -> Result<Self, Error> {
         let root = root.as_ref();
         files::create_dir(root)?;
         let lock = lock(root)?;
+        if let Some(what) = unfinished(root)? {
+            return Err(Error::Unfinished { dir: root.to_path_buf(), what });
+        }
         let level = LevelFile::open(root, &expected.levels)?;
         let has_data = ["log", "state"].iter().any(|name| root.join(name).exists());
-        let identity = Arc::new(Identity::open(root, expected, has_data)?);
+        Self::opened(root, lock, Identity::open(root, expected, has_data)?, level)
+    }
+
+    /// Makes a directory that is to be filled from a backup. It must hold nothing, or what a restore that was cut short has
+    /// left. Nobody else opens it before [`DataDir::finish`].
+    ///
+    /// # Errors
+    /// [`Error::HoldsData`], [`Error::AlreadyOpen`], [`Error::Unfinished`] when something else was begun, [`Error::Io`].
+    pub fn begin_restore(root: impl AsRef<Path>, expected: &Expected) -> Result<Self, Error> {
+        let root = root.as_ref();
+        files::create_dir(root)?;
+        let lock = lock(root)?;
+        match unfinished(root)? {
+            Some(what) if what == RESTORE => {}
+            Some(what) => return Err(Error::Unfinished { dir: root.to_path_buf(), what }),
+            None if contents(root)?.is_empty() => mark(root, RESTORE)?,
+            None => return Err(Error::HoldsData(root.to_path_buf())),
+        }
+        for name in contents(root)?.iter().filter(|name| *name != UNFINISHED) {
+            files::remove(&root.join(name))?;
+        }
+        let level = LevelFile::open(root, &expected.levels)?;
+        Self::opened(root, lock, Identity::open(root, expected, false)?, level)
+    }
+
+    /// Opens a directory of whatever cluster and node it says, to look into it or to recover it. `levels`: the feature levels
+    /// that this program understands.
+    ///
+    /// # Errors
+    /// [`Error::NoData`], [`Error::AlreadyOpen`], [`Error::OtherLevel`], [`Error::Unfinished`] when a restore was begun,
+    /// [`Error::DamagedIdentity`], [`Error::Io`].
+    pub fn open_as_found(root: impl AsRef<Path>, levels: &RangeInclusive<u32>) -> Result<Self, Error> {
+        let root = root.as_ref();
+        if !root.join("LOCK").is_file() {
+            return Err(Error::NoData(root.to_path_buf()));
+        }
+        let lock = lock(root)?;
+        match unfinished(root)? {
+            Some(what) if what != RECOVERY => Err(Error::Unfinished { dir: root.to_path_buf(), what }),
+            _ if !root.join("log").exists() => Err(Error::NoData(root.to_path_buf())),
+            _ => Self::opened(root, lock, Identity::open_as_found(root)?, LevelFile::open(root, levels)?),
+        }
+    }
+
+    /// Nobody but [`DataDir::open_as_found`] opens it before [`DataDir::finish`]. Durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn begin_recovery(&self) -> Result<(), Error> {
+        mark(self.root(), RECOVERY)
+    }
+
+    /// What was begun is done. Durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(&self) -> Result<(), Error> {
+        files::remove_dir(&self.snapshots_dir())?;
+        files::remove(&self.root().join(UNFINISHED))?;
+        files::sync_dir(self.root())
+    }
+
+    fn opened(root: &Path, lock: File, identity: Identity, level: LevelFile) -> Result<Self, Error> {
+        let identity = Arc::new(identity);
         let data = Self(Arc::new(Inner { root: root.to_path_buf(), identity, level, _lock: lock }));
         files::create_dir(&data.snapshots_dir())?;
         for name in files::names(&data.snapshots_dir())? {
             let path = data.snapshots_dir().join(&name);
             if !name.starts_with(ARRIVED_PREFIX) {
-                if path.is_dir() { files::remove_dir(&path)? } else { files::remove_file(&path)? }
+                files::remove(&path)?;
             }
         }
         Ok(data)
@@ -98,6 +174,24 @@ impl DataDir {
     pub fn snapshots_dir(&self) -> PathBuf {
         self.0.root.join("snapshots")
     }
+}
+
+/// What was begun and not finished.
+fn unfinished(root: &Path) -> Result<Option<String>, Error> {
+    let path = root.join(UNFINISHED);
+    match std::fs::read_to_string(&path) {
+        Ok(what) => Ok(Some(what.trim_end().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(format!("cannot read {}", path.display()))(error)),
+    }
+}
+
+fn mark(root: &Path, what: &str) -> Result<(), Error> {
+    files::write_atomically(&root.join(UNFINISHED), format!("{what}\n").as_bytes())
+}
+
+fn contents(root: &Path) -> Result<Vec<String>, Error> {
+    Ok(files::names(root)?.into_iter().filter(|name| !IGNORED.contains(&name.as_str())).collect())
 }
 
 fn lock(root: &Path) -> Result<File, Error> {

@@ -106,6 +106,28 @@ pub enum Error {
     #[error("unusable snapshot: {0}")]
     BadSnapshot(String),
 
+    /// A backup is incomplete, damaged, or none at all. Use another.
+    #[error("the backup cannot be used: {0}")]
+    BadBackup(String),
+
+    /// Somebody began to make this directory from a backup, or to recover it, and did not finish. Give the same command
+    /// again.
+    #[error("the {what} of data directory {} was begun and is not finished: give the same command again", .dir.display())]
+    Unfinished {
+        /// The data directory.
+        dir: PathBuf,
+        /// `restore` or `recovery`.
+        what: String,
+    },
+
+    /// Something lies where a new data directory is to be made. Use an empty one.
+    #[error("{} is not empty: a backup is restored into a directory that holds nothing", .0.display())]
+    HoldsData(PathBuf),
+
+    /// There is no data directory. Name the right one.
+    #[error("{} is not the data directory of a coordinator", .0.display())]
+    NoData(PathBuf),
+
     /// A caller broke a rule of this crate (a hole in the log, rows going back). Nothing was written.
     #[error("refused: {0}")]
     Refused(String),

@@ -50,8 +50,11 @@ pub(crate) fn remove_dir(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes a file. One that is absent is fine.
-pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
+/// Removes a file, or a directory with all in it. What is absent is fine.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return remove_dir(path);
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io(format!("cannot remove {}", path.display()))(error))

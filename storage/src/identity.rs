@@ -71,6 +71,7 @@ struct Record {
     members_token: Option<u128>,
     bootstrapped: bool,
     peers: BTreeMap<CoordinatorId, PeerMemory>,
+    members_from: Option<LogIndex>,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,23 @@ impl Identity {
             Found::Damaged(why) if has_data => return Err(damaged(why)),
             Found::Nothing | Found::Damaged(_) => fresh(expected),
         };
+        Self::opened(root, path, slots, record)
+    }
+
+    /// Opens the identity in `root`, whosever it is. Counts the incarnation up, durably.
+    pub(crate) fn open_as_found(root: &Path) -> Result<Self, Error> {
+        let path = root.join("identity");
+        let damaged = |why: String| Error::DamagedIdentity { dir: root.to_path_buf(), why };
+        let (slots, found) =
+            Slots::open::<Record>(&path).map_err(Error::io(format!("cannot open {}", path.display())))?;
+        match found {
+            Found::Value(record) => Self::opened(root, path, slots, next_opening(record)),
+            Found::Nothing => Err(damaged("the identity is missing beside data".into())),
+            Found::Damaged(why) => Err(damaged(why)),
+        }
+    }
+
+    fn opened(root: &Path, path: PathBuf, slots: Slots, record: Record) -> Result<Self, Error> {
         let inner = Inner { slots, record, unsynced_groups: 0, failure: None };
         let (life, _) = Uuid::new_v4().as_u64_pair();
         let held = AtomicU64::new(inner.record.acknowledged_floor.map_or(0, |index| index.0));
@@ -177,6 +195,21 @@ impl Identity {
     /// A failed write; the outcome is unknown, and nothing is written any more.
     pub fn set_bootstrapped(&self) -> Result<(), Error> {
         self.change(|record| record.bootstrapped = true)
+    }
+
+    /// The entry from which on memberships count, if this node was made to go on without its majority: whoever only an
+    /// earlier one names is no member, and was none at any moment since.
+    #[must_use]
+    pub fn members_from(&self) -> Option<LogIndex> {
+        self.lock().record.members_from
+    }
+
+    /// From this entry on memberships count. Durable.
+    ///
+    /// # Errors
+    /// A failed write; the outcome is unknown, and nothing is written any more.
+    pub fn set_members_from(&self, index: LogIndex) -> Result<(), Error> {
+        self.change(|record| record.members_from = Some(index))
     }
 
     /// What is remembered of another node.
@@ -354,6 +387,7 @@ fn fresh(expected: &Expected) -> Record {
         members_token: None,
         bootstrapped: false,
         peers: BTreeMap::new(),
+        members_from: None,
     }
 }
 
@@ -365,5 +399,9 @@ fn continued(root: &Path, record: Record, expected: &Expected) -> Result<Record,
     if record.node != expected.node {
         return Err(Error::WrongNode { dir: root.to_path_buf(), expected: expected.node, found: record.node });
     }
-    Ok(Record { incarnation: record.incarnation + 1, ..record })
+    Ok(next_opening(record))
+}
+
+fn next_opening(record: Record) -> Record {
+    Record { incarnation: record.incarnation + 1, ..record }
 }

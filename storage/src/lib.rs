@@ -20,6 +20,7 @@
 //! | [`state_store`] | the rows, without a write-ahead log: the Raft log is theirs |
 //! | [`row_reader`] | reads of rows, from any thread, across a snapshot installation |
 //! | [`snapshot`] | a directory with a manifest; checkpoints and their verification |
+//! | [`backup`] | a snapshot as one file that proves itself whole |
 //! | [`key_spaces`] | every column family and key |
 //! | [`on_disk_version`] | the history of the format |
 //! | `level_file` | which feature level the bytes of a directory may have |
@@ -31,6 +32,7 @@
 //!
 //! Start with [`DataDir::open`], then [`RocksLog::open`] and [`StateStore::open`].
 
+pub mod backup;
 mod buffers;
 pub mod codec;
 pub mod data_dir;
@@ -56,6 +58,7 @@ mod state_directory;
 pub mod state_store;
 pub mod type_config;
 
+pub use backup::{BackupHeader, BackupReader, BackupSource};
 pub use buffers::Buffers;
 pub use codec::CodecError;
 pub use data_dir::DataDir;

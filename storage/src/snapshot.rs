@@ -65,13 +65,16 @@ impl SnapshotManifest {
     /// [`Error::BadSnapshot`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let manifest: Self = codec::decode_plain(bytes).map_err(|error| bad(format!("manifest: {error}")))?;
-        if manifest.files.is_empty() || manifest.files.len() > FILES_MAX {
-            return Err(bad(format!("manifest: {} files", manifest.files.len())));
-        }
-        for file in &manifest.files {
-            file_path(Path::new(""), &file.name)?;
-        }
+        manifest.check()?;
         Ok(manifest)
+    }
+
+    /// Whether it lists a sensible number of files, all of them inside the snapshot.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.files.is_empty() || self.files.len() > FILES_MAX {
+            return Err(bad(format!("manifest: {} files", self.files.len())));
+        }
+        self.files.iter().try_for_each(|file| file_path(Path::new(""), &file.name).map(drop))
     }
 
     /// The bytes of the manifest file.
@@ -120,7 +123,7 @@ impl SnapshotManifest {
             };
             match number {
                 Some(number) if is_whole(number)? => whole[number] = true,
-                _ => files::remove_file(&path)?,
+                _ => files::remove(&path)?,
             }
         }
         Ok(whole)

@@ -281,6 +281,14 @@ impl StateStore {
     /// # Errors
     /// [`Error::Stopped`] after a failed flush, [`Error::Io`], [`Error::DamagedState`].
     pub fn checkpoint(&self, dir: &Path) -> Result<SnapshotManifest, Error> {
+        self.checkpoint_visiting(dir, &mut |_, _| {})
+    }
+
+    /// The same for whoever wants to see its live rows, in the order of their keys: all are read anyway.
+    ///
+    /// # Errors
+    /// As [`StateStore::checkpoint`].
+    pub fn checkpoint_visiting(&self, dir: &Path, visit: &mut Visit<'_>) -> Result<SnapshotManifest, Error> {
         self.flush()?;
         let database = self.reader.database();
         files::create_dir(dir)?;
@@ -289,7 +297,7 @@ impl StateStore {
             .and_then(|checkpoint| checkpoint.create_checkpoint(&rows))
             .map_err(|error| Error::io("cannot make a checkpoint")(std::io::Error::other(error)))?;
         // The files are links to those in use: what is damaged in them is damaged there.
-        let contents = checkpoint_contents(&rows).inspect_err(|error| {
+        let contents = checkpoint_contents(&rows, visit).inspect_err(|error| {
             if let Error::DamagedState { why, .. } = error {
                 self.options.fatal.raise_as(Cause::DamagedRows(database.damaged(why.clone()).to_string()));
             }
@@ -348,6 +356,32 @@ impl StateStore {
             return Err(bad("its rows stand for something else than its manifest says".into()));
         }
         Ok(database)
+    }
+
+    /// Gives rows that came from elsewhere to other members: whoever was one before means nothing any more, and every id
+    /// but theirs is free. Durable when it returns. For rows that nobody writes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there are no rows; [`Error::Stopped`] after a failed write or flush.
+    pub fn adopt(&self, membership: &StoredMembership) -> Result<(), Error> {
+        let mut position = self.lock();
+        position.check()?;
+        if position.applied.is_none() {
+            return Err(Error::Refused("there are no rows to be given to anybody".into()));
+        }
+        let database = self.reader.database();
+        let highest_member = highest_of(Some(membership), 0);
+        let mut batch = WriteBatch::default();
+        batch.put_cf(database.family(META), MEMBERSHIP, codec::encode_plain(membership));
+        batch.put_cf(database.family(META), HIGHEST_MEMBER, codec::encode_plain(&highest_member));
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        let written = database.db.write_opt(batch, &options);
+        written.map_err(|error| self.stop(&mut position, database.cause("rows", &error)))?;
+        position.membership = membership.clone();
+        self.highest_member.store(highest_member, Ordering::Release);
+        drop(position);
+        self.flush().map(drop)
     }
 
     /// Ends the rows: the outcome of a write is unknown.
@@ -416,8 +450,11 @@ fn highest_of(membership: Option<&StoredMembership>, before: u64) -> u64 {
     ids.fold(before, u64::max)
 }
 
+/// Sees a live row: key and value.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) + 'a;
+
 /// What a checkpoint stands for. Writes went on while it was made, so only its own files know. Reads all of them.
-fn checkpoint_contents(rows: &Path) -> Result<(Option<LogId>, StoredMembership), Error> {
+fn checkpoint_contents(rows: &Path, visit: &mut Visit<'_>) -> Result<(Option<LogId>, StoredMembership), Error> {
     let damaged = |why: String| Error::DamagedState { dir: rows.to_path_buf(), why };
     let (applied, membership) = {
         let refused = |error: rocksdb::Error| match error.kind() {
@@ -425,9 +462,8 @@ fn checkpoint_contents(rows: &Path) -> Result<(Option<LogId>, StoredMembership),
             _ => Error::io("cannot read a checkpoint")(std::io::Error::other(error)),
         };
         let db = DB::open_cf_for_read_only(&Options::default(), rows, [LIVE, BULK, META], false).map_err(refused)?;
-        for name in [LIVE, BULK] {
-            read_all(&db, name).map_err(refused)?;
-        }
+        read_all(&db, LIVE, visit).map_err(refused)?;
+        read_all(&db, BULK, &mut |_, _| {}).map_err(refused)?;
         let meta = db.cf_handle(META).ok_or_else(|| damaged("no meta family".into()))?;
         let read = |key| db.get_cf(meta, key).map_err(refused);
         let decoded = |error: codec::CodecError| damaged(error.to_string());
@@ -444,14 +480,15 @@ fn checkpoint_contents(rows: &Path) -> Result<(Option<LogId>, StoredMembership),
 }
 
 /// Reads every row of a family for the checksums of the blocks they lie in.
-fn read_all(db: &DB, name: &str) -> Result<(), rocksdb::Error> {
+fn read_all(db: &DB, name: &str, visit: &mut Visit<'_>) -> Result<(), rocksdb::Error> {
     let mut options = ReadOptions::default();
     options.fill_cache(false);
     options.set_readahead_size(READ_AHEAD_BYTES);
     let family = db.cf_handle(name).expect("opened with this column family");
     let mut rows = db.raw_iterator_cf_opt(family, options);
     rows.seek_to_first();
-    while rows.valid() {
+    while let Some((key, value)) = rows.item() {
+        visit(key, value);
         rows.next();
     }
     rows.status()

@@ -11,6 +11,7 @@
 //! | [`gap`] | the longest silence |
 //! | [`progress`] | waiting for it to come so far |
 //! | [`probe`] | whether anybody acknowledges anything |
+//! | [`operator`] | what an operator types meanwhile, and what clients had been promised by then |
 //! | [`evidence`] | what nodes and services say, for the checker |
 
 pub mod evidence;
@@ -18,6 +19,7 @@ pub mod gap;
 pub mod ledger;
 pub mod load;
 pub mod members;
+pub mod operator;
 pub mod probe;
 pub mod progress;
 pub mod setup;

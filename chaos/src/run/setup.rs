@@ -80,7 +80,7 @@ impl Run {
 }
 
 /// For each node a connection that prefers it, and goes on to the others when it is gone.
-fn connections(cluster: &Cluster) -> Result<BTreeMap<CoordinatorId, Connection>> {
+pub(crate) fn connections(cluster: &Cluster) -> Result<BTreeMap<CoordinatorId, Connection>> {
     let ids = cluster.coordinator_ids();
     let mut connections = BTreeMap::new();
     for (position, id) in ids.iter().enumerate() {

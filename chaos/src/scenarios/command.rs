@@ -5,8 +5,9 @@ use clap::Subcommand;
 
 use super::report::Report;
 use super::{
-    crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log, disk_fsync, disk_full, disk_old_copy,
-    disk_trouble, leader_kill, membership, no_quorum, power_cut, rolling_restart, rolling_upgrade, zombie_worker,
+    backup_restore, crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log, disk_fsync, disk_full,
+    disk_old_copy, disk_trouble, leader_kill, membership, no_quorum, power_cut, recover, rolling_restart,
+    rolling_upgrade, zombie_worker,
 };
 
 /// A scenario and its flags.
@@ -40,6 +41,10 @@ pub enum Scenario {
     DiskDeletedLog(disk_trouble::Options),
     /// Starts a coordinator with an old copy of its disk.
     DiskOldCopy(disk_trouble::Options),
+    /// Takes a backup under load, loses the cluster, and makes another from the backup.
+    BackupRestore(backup_restore::Options),
+    /// Loses two of three coordinators with their disks, and lets the third go on.
+    Recover(recover::Options),
 }
 
 impl Scenario {
@@ -63,6 +68,8 @@ impl Scenario {
             Self::DiskDamage(options) => disk_damage::run(options).await,
             Self::DiskDeletedLog(options) => disk_deleted_log::run(options).await,
             Self::DiskOldCopy(options) => disk_old_copy::run(options).await,
+            Self::BackupRestore(options) => backup_restore::run(options).await,
+            Self::Recover(options) => recover::run(options).await,
         }
     }
 }

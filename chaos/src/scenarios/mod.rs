@@ -20,9 +20,13 @@
 //! | [`disk_damage`] | a bit of a log or of rows |
 //! | [`disk_deleted_log`] | a log as a whole |
 //! | [`disk_old_copy`] | what a disk remembers |
+//! | [`backup_restore`] | everything: another cluster is made from a backup |
+//! | [`recover`] | a majority with its disks: one coordinator goes on alone |
 //!
-//! [`disk_trouble`] is what the last five share. [`command`] is their command line, [`judge`] collects what is known, [`report`] says it.
+//! [`disk_trouble`] is what those of disks share. [`command`] is their command line, [`judge`] collects what is known,
+//! [`report`] says it.
 
+pub mod backup_restore;
 pub mod command;
 pub mod crash_points;
 pub mod cut_worker_with_leader;
@@ -37,6 +41,7 @@ pub mod leader_kill;
 pub mod membership;
 pub mod no_quorum;
 pub mod power_cut;
+pub mod recover;
 pub mod report;
 mod rolling;
 pub mod rolling_restart;

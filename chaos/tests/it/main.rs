@@ -17,6 +17,7 @@ mod power_cut;
 mod programs;
 mod published_watch;
 mod refusals;
+mod rescue;
 mod retention;
 mod retries;
 mod scenes;

@@ -178,6 +178,8 @@ fn check_node(scrape: &Scrape) -> Result<()> {
         "flame_rocksdb_memtable_bytes{database=\"state\"}",
         "flame_memory_bytes{share=\"log_tail\"}",
         "flame_memory_limit_bytes{share=\"log_tail\"}",
+        "flame_disk_bytes{room=\"free\"}",
+        "flame_disk_bytes{room=\"floor\"}",
         "flame_process_resident_bytes",
     ] {
         scrape.check_some(series)?;

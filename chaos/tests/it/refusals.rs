@@ -4,10 +4,11 @@
 //! would have. **Invariant:** a refusal changes nothing; each test ends with the original cluster running again, or with
 //! the mistake mended and the cluster formed.
 
+mod backups;
 mod bootstrap;
 mod damaged_rows;
 mod data_dirs;
-mod files;
+pub(crate) mod files;
 mod settings;
 mod strangers;
 mod workers;

@@ -17,6 +17,7 @@
 //! | [`cluster`] | `flame.ha.v1.Cluster` |
 //! | `upgrade` | raising the feature level, one of its methods |
 //! | [`membership`] | `flame.ha.v1.Membership` |
+//! | [`backup`] | `flame.ha.v1.Backup`: the whole state as one file |
 //! | [`operate`] | `flame.ha.v1.Operate`: workers, why tasks wait, what happened |
 //! | [`health`] | `grpc.health.v1.Health`: liveness, readiness, leader |
 //! | [`read`] | sessions and tasks of this node, from memory and from rows |
@@ -25,6 +26,7 @@
 //! | `outbox` | a reply stream that is bounded in bytes |
 //! | [`errors`] | refusals and failures as gRPC statuses |
 
+pub mod backup;
 pub mod call;
 pub mod cluster;
 pub mod dialect;

@@ -1,5 +1,6 @@
 //! All services of the client port.
 
+use flame_proto::ha::backup_server::BackupServer;
 use flame_proto::ha::cluster_server::ClusterServer;
 use flame_proto::ha::membership_server::MembershipServer;
 use flame_proto::ha::operate_server::OperateServer;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
+use super::backup::BackupService;
 use super::cluster::ClusterService;
 use super::frontend::FrontendService;
 use super::health::HealthService;
@@ -33,6 +35,7 @@ pub fn routes(gateway: Gateway, hub: Hub, upgrades: Upgrades, disk: DataDisk, st
     let health = HealthService::new(gateway.clone(), stop);
     let routes = Routes::new(frontend_server(gateway.clone()))
         .add_service(SessionsService::server(gateway.clone()))
+        .add_service(BackupServer::new(BackupService::new(gateway.clone())))
         .add_service(OperateServer::new(OperateService::new(gateway.clone())))
         .add_service(MembershipServer::new(MembershipService::new(gateway)))
         .add_service(ClusterServer::new(cluster))

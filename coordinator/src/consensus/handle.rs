@@ -37,6 +37,7 @@ use super::propose::{Proposal, Proposer, leader_of};
 use super::rows::Rows;
 use super::server::RaftService;
 use super::sink::ApplySink;
+use super::snapshot_body::SnapshotDirs;
 use super::snapshots::flushed;
 use super::start;
 use super::status::{self, RaftStatus, StorageStatus};
@@ -65,6 +66,7 @@ pub(super) struct Inner {
     pub(super) proposer: Proposer,
     pub(super) applier: Applier,
     pub(super) store: Arc<Rows>,
+    pub(super) dirs: SnapshotDirs,
     pub(super) rows: RowReader,
     pub(super) gate: Arc<Gate>,
     pub(super) turn: Turn,

@@ -19,6 +19,7 @@
 //!   each other's disks; [`membership`] changes who they are.
 //! * [`snapshots`] cuts the log; [`shipments`] keeps it from being cut under a snapshot on its way, which leaves at the pace
 //!   of a [`token_bucket`]; [`receive`] takes one in, [`arrivals`] keeps what has come of it when its sender goes away.
+//! * [`backup`] gives a snapshot away as one file; [`offline`] begins anew from one, or from what one node has left.
 //!
 //! **Invariant:** this module and the storage crate are the only ones that know the Raft library.
 //! **Invariant:** every entry is written on condition that this node leads in the term in which it was admitted.
@@ -28,6 +29,7 @@
 mod applier;
 mod arrivals;
 mod audience;
+mod backup;
 mod bootstrap;
 mod brief;
 mod complaints;
@@ -43,6 +45,7 @@ mod lives;
 mod meeting;
 mod membership;
 mod network;
+pub mod offline;
 mod options;
 mod own_runtime;
 mod propose;
@@ -62,6 +65,7 @@ mod token_bucket;
 
 pub use arrivals::Receiving;
 pub use audience::{Audience, Seat};
+pub use backup::BackupError;
 pub use bootstrap::{BootstrapService, members_token};
 pub use entry::{BatchHeader, decode_entry, encode_entry};
 pub use error::{BootstrapError, ProposeError, ReadError, StartError, Stopped, TransferError};

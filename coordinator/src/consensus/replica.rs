@@ -9,7 +9,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use flame_machine::{Batch, Command, Ctx, Levels, State};
+use flame_machine::{Batch, Command, Ctx, Levels, RowSink, State};
 use flame_storage::{
     Cause, CodecError, Entry, EntryPayload, Fatal, LogId, Membership, SnapshotHandle, SnapshotMeta, StoredMembership,
     Write,
@@ -245,7 +245,7 @@ impl Replica {
 }
 
 /// Who the members are is told once a change of them is over: between, the old and the new ones vote together.
-fn tell_members(state: &mut State, members: &Membership, writes: &mut Writes) {
+pub(super) fn tell_members(state: &mut State, members: &Membership, writes: &mut dyn RowSink) {
     if members.get_joint_config().len() == 1 {
         let ids = |ids: &mut dyn Iterator<Item = u64>| ids.map(CoordinatorId).collect();
         state.members_changed(ids(&mut members.voter_ids()), ids(&mut members.learner_ids()), writes);
@@ -271,7 +271,7 @@ fn unreadable(entry: &Entry, error: &CodecError) -> Option<String> {
 }
 
 /// The level that a batch raises the cluster to. It is alone in its entry.
-fn raised_level(batch: &Batch) -> Option<u32> {
+pub(super) fn raised_level(batch: &Batch) -> Option<u32> {
     let level = |command: &Command| match command {
         Command::SetFeatureLevel { level } => Some(*level),
         _ => None,

@@ -68,7 +68,7 @@ fn open(
     level: &RunningLevel,
     sink: Box<dyn ApplySink>,
 ) -> Result<Stores, StartError> {
-    let levels = Levels::OWN.lowest..=Levels::OWN.highest;
+    let levels = Levels::OWN.all();
     let expected = Expected { cluster_id: options.cluster_id.clone(), node: options.id, levels };
     let data = DataDir::open(&options.data_dir, &expected)?;
     let (log_options, state_options) = storage_options(options, fatal);
@@ -115,7 +115,6 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     let (fatal, level) = (Fatal::new(), RunningLevel::default());
     let Stores { data, log, state, started: Started { applier, applied, rows }, backlog } =
         opened(&options, &fatal, &level, sink).await?;
-
     let identity = data.identity().clone();
     let gate = Arc::new(gate(&options, &state, &identity, &fatal, &applied, &level));
     let channels = Arc::new(Channels::new(runtime.handle.clone()));
@@ -130,8 +129,8 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         .await
         .map_err(|error| not_recovered(&error.to_string(), &fatal))?;
     dirs.open();
-    gate.directory.set_log(members_now(&raft));
-    let leadership = spawn_followers(&raft, &gate, &fatal, &options.metrics);
+    gate.directory.set_log(members_now(&raft, identity.members_from()));
+    let leadership = spawn_followers(&raft, &gate, &identity, &fatal, &options.metrics);
     let turn = spawn_finisher(&raft, &leadership);
     tokio::spawn(Janitor::new(&raft, &state, &meter, backlog, shipments, options.snapshots).run());
     tokio::spawn(arrivals.clone().sweep());
@@ -161,6 +160,7 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         raft,
         applier,
         store: state,
+        dirs,
         rows,
         gate,
         turn,
@@ -218,6 +218,7 @@ fn check(options: &Options) -> Result<(), StartError> {
 fn spawn_followers(
     raft: &RaftHandle,
     gate: &Arc<Gate>,
+    identity: &Identity,
     fatal: &Fatal,
     metrics: &ConsensusMetrics,
 ) -> watch::Receiver<Leadership> {
@@ -225,7 +226,7 @@ fn spawn_followers(
     tokio::spawn(leadership::follow(raft.clone(), leadership_now, metrics.leader_changes.clone()));
     gate.lives.follow(raft.metrics());
     tokio::spawn(gate.lives.clone().keep_notes());
-    tokio::spawn(follow_members(raft.clone(), gate.clone()));
+    tokio::spawn(follow_members(raft.clone(), gate.clone(), identity.members_from()));
     tokio::spawn(watch_end(raft.clone(), fatal.clone()));
     leadership
 }
@@ -245,21 +246,24 @@ fn spawn_questions(service: &BootstrapService, fatal: &Fatal) -> Waiting {
     waiting
 }
 
-/// Everybody whom the log names, be it by an entry that is not committed yet, or by the one before it.
-fn members_now(raft: &RaftHandle) -> Members {
+/// Everybody whom the log names, be it by an entry that is not committed yet, or by the one before it. Memberships before
+/// `from` mean nothing: since then this node goes on without those who agreed on them.
+fn members_now(raft: &RaftHandle, from: Option<LogIndex>) -> Members {
     let metrics = raft.server_metrics();
     let seen = metrics.borrow_watched();
-    let committed = seen.committed_membership_config.nodes();
-    let named = committed.chain(seen.membership_config.nodes());
+    let memberships = [&seen.committed_membership_config, &seen.membership_config].into_iter();
+    let counts = |index: u64| from.is_none_or(|from| index >= from.0);
+    let counting = memberships.filter(|membership| membership.log_id().as_ref().is_none_or(|id| counts(id.index)));
+    let named = counting.flat_map(|membership| membership.nodes());
     named.map(|(id, node)| (CoordinatorId(*id), node.clone())).collect()
 }
 
 /// Keeps the gate informed of who is a member, and forgets who is none any more.
-async fn follow_members(raft: RaftHandle, gate: Arc<Gate>) {
+async fn follow_members(raft: RaftHandle, gate: Arc<Gate>, from: Option<LogIndex>) {
     let mut metrics = raft.server_metrics();
     loop {
         metrics.borrow_and_update();
-        gate.directory.set_log(members_now(&raft));
+        gate.directory.set_log(members_now(&raft, from));
         gate.lives.retain(|id| gate.directory.place(id) != Place::Removed);
         if metrics.changed().await.is_err() {
             return;

@@ -21,7 +21,7 @@ use flame_machine::State;
 use flame_machine::command::Command;
 use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
-use flame_storage::RowReader;
+use flame_storage::{BackupSource, RowReader};
 use flame_types::{ClientId, CoordinatorId, LogIndex, Seq, SessionKey, Term};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
@@ -29,7 +29,9 @@ use tokio::time::Instant;
 use super::events::{EventHub, Subscription};
 use super::read_index::ReadIndex;
 use super::results::Results;
-use crate::consensus::{Change, ChangeError, Changed, Consensus, RaftStatus, Receiving, RunningLevel, Wish};
+use crate::consensus::{
+    BackupError, Change, ChangeError, Changed, Consensus, RaftStatus, Receiving, RunningLevel, Wish,
+};
 
 mod admission;
 mod client_stream;
@@ -217,6 +219,14 @@ impl Gateway {
     #[must_use]
     pub fn level(&self) -> &RunningLevel {
         self.inner.consensus.level()
+    }
+
+    /// Takes a backup of what this node holds. `confirmed`: the caller has a read point.
+    ///
+    /// # Errors
+    /// [`BackupError`].
+    pub async fn take_backup(&self, confirmed: bool) -> Result<BackupSource, BackupError> {
+        self.inner.consensus.take_backup(confirmed).await
     }
 
     /// Follows the changes of a session on this node.

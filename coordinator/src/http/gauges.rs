@@ -8,11 +8,12 @@ use flame_storage::StorageGauges;
 use flame_telemetry::ProcessGauges;
 
 use crate::consensus::{Leadership, RaftStatus};
+use crate::drive::disk::Space;
 use crate::memory::{Memory, SHARES, Share};
 use crate::metrics::{
-    APPLICATIONS, CLIENTS, CommandState, EXECUTORS, GATEWAY_COMMANDS, GATEWAY_REFUSED, HAS_LEADER, IS_LEADER, KEPT,
-    KEPT_TASKS, LOG_INDEX, MEMORY, MEMORY_LIMIT, PEER_SILENCE, Point, QUEUED_BYTES, REPLICATION_LAG, SESSIONS,
-    STATE_ANSWERED, STREAMS, SessionState, StreamKind, TASKS, TERM, TaskState, WORKERS, WorkerState,
+    APPLICATIONS, CLIENTS, CommandState, DISK, DiskRoom, EXECUTORS, GATEWAY_COMMANDS, GATEWAY_REFUSED, HAS_LEADER,
+    IS_LEADER, KEPT, KEPT_TASKS, LOG_INDEX, MEMORY, MEMORY_LIMIT, PEER_SILENCE, Point, QUEUED_BYTES, REPLICATION_LAG,
+    SESSIONS, STATE_ANSWERED, STREAMS, SessionState, StreamKind, TASKS, TERM, TaskState, WORKERS, WorkerState,
 };
 
 /// All of them.
@@ -137,13 +138,14 @@ impl RaftGauges {
     }
 }
 
-/// What this node serves, and what it takes of memory.
+/// What this node serves, and what it takes of memory and disk.
 #[derive(Clone, Debug)]
 pub struct NodeGauges {
     streams: Family<StreamKind, Gauge>,
     commands: Family<CommandState, Gauge>,
     refused: Counter,
     queued: Gauge,
+    disk: Family<DiskRoom, Gauge>,
     memory: Family<Share, Gauge>,
     limits: Family<Share, Gauge>,
 }
@@ -159,6 +161,7 @@ impl NodeGauges {
             commands: registrar.gauges(&GATEWAY_COMMANDS),
             refused: registrar.counter(&GATEWAY_REFUSED),
             queued: registrar.gauge(&QUEUED_BYTES),
+            disk: registrar.gauges(&DISK),
             memory,
             limits: registrar.gauges(&MEMORY_LIMIT),
         }
@@ -186,6 +189,13 @@ impl NodeGauges {
     /// Shows how much waits for the next entry.
     pub fn show_queue(&self, bytes: usize) {
         self.queued.set(bytes as f64);
+    }
+
+    /// Shows the room on the disk, and the floor below which there is too little.
+    pub fn show_disk(&self, space: Space, floor: u64) {
+        self.disk.of(DiskRoom::Free).set(space.free as f64);
+        self.disk.of(DiskRoom::Total).set(space.total as f64);
+        self.disk.of(DiskRoom::Floor).set(floor as f64);
     }
 
     /// Shows what a share takes.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use flame_machine::view;
 use flame_telemetry::{Exporter, UPKEEP_EVERY};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::gauges::Gauges;
 use crate::consensus::Consensus;
 use crate::drive::batcher::BatcherHandle;
+use crate::drive::disk::{DataDisk, Space};
 use crate::drive::events::EventHub;
 use crate::drive::gateway::Gateway;
 use crate::drive::hub::Hub;
@@ -48,6 +49,10 @@ pub struct Watched {
     pub events: EventHub,
     /// The workers.
     pub hub: Hub,
+    /// The disk of the data directory.
+    pub disk: DataDisk,
+    /// What it has.
+    pub space: watch::Receiver<Space>,
 }
 
 impl Scraper {
@@ -87,7 +92,8 @@ impl Scraper {
 
 impl Inner {
     fn look_and_render(&self) -> String {
-        let (gauges, Watched { consensus, batcher, gateway, events, hub, .. }) = (&self.gauges, &self.watched);
+        let (gauges, Watched { consensus, batcher, gateway, events, hub, disk, space, .. }) =
+            (&self.gauges, &self.watched);
         gauges.raft.show(*consensus.leadership().borrow(), &consensus.status());
         let storage = consensus.storage();
         gauges.storage.show(&storage.log, &storage.state);
@@ -97,6 +103,7 @@ impl Inner {
         gauges.node.show_streams(StreamKind::Workers, hub.attached());
         gauges.node.show_commands(load.commands, load.waiting, load.refused);
         gauges.node.show_queue(batcher.bytes_waiting());
+        gauges.node.show_disk(*space.borrow(), disk.floor);
         for (share, bytes) in [
             (Share::LogMemtables, storage.log.database.memtable_bytes),
             (Share::StateMemtables, storage.state.memtable_bytes),

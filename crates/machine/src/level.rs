@@ -21,6 +21,7 @@
 //! the same, byte for byte.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::command::Command;
 use crate::state::State;
@@ -50,6 +51,12 @@ impl Levels {
     pub fn said(lowest: u32, highest: u32) -> Self {
         let highest = highest.max(FIRST_LEVEL);
         Self { lowest: lowest.clamp(FIRST_LEVEL, highest), highest }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(self) -> RangeInclusive<u32> {
+        self.lowest..=self.highest
     }
 
     /// Whether it can run at this level. 0: none is agreed on yet.

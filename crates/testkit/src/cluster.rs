@@ -21,6 +21,7 @@ use crate::run::RunId;
 use crate::wait::wait_until;
 
 mod members;
+mod rescue;
 
 /// Set to keep the folder of a cluster, logs included, when it is dropped.
 const KEEP_VARIABLE: &str = "FLAME_TEST_KEEP";

@@ -92,6 +92,11 @@ impl Daemon {
         self
     }
 
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether a process was started and has not been seen to end.
     pub(crate) fn is_started(&self) -> bool {
         self.pid().is_some()

@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use flame_types::CoordinatorId;
 
+use super::backup::{self, BackupArgs};
 use super::membership::{self, MembershipCommand};
+use super::rescue::{self, RecoverArgs, RestoreArgs};
 use super::{Context, OutputArgs, events, says, watch};
 use crate::exit::{Exit, Failure};
 use crate::output::{note, print};
@@ -66,6 +68,12 @@ pub enum ClusterCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Write a backup of everything that the cluster holds, while it works; or check one with --verify
+    Backup(BackupArgs),
+    /// Make the first coordinator of a new cluster from a backup: fill the empty data directory of one on this machine
+    Restore(RestoreArgs),
+    /// Let one coordinator go on alone when a majority is gone for ever; it must be on this machine and not run
+    Recover(RecoverArgs),
     /// Changing who they are.
     #[command(flatten)]
     Membership(MembershipCommand),
@@ -80,7 +88,20 @@ impl ClusterArgs {
             | ClusterCommand::Events { output, .. }
             | ClusterCommand::Upgrade { output, .. } => output.format,
             ClusterCommand::TransferLeader { .. } => Format::Table,
+            ClusterCommand::Backup(args) => args.output.format,
+            ClusterCommand::Restore(args) => args.output.format,
+            ClusterCommand::Recover(args) => args.output.format,
             ClusterCommand::Membership(command) => command.format(),
+        }
+    }
+
+    /// Does what needs no cluster; `None` when this is something else.
+    pub(super) async fn run_offline(&self) -> Option<Result<(), Failure>> {
+        match &self.command {
+            ClusterCommand::Backup(args) if args.verify => Some(backup::verify(args).await),
+            ClusterCommand::Restore(args) => Some(rescue::restore(args).await),
+            ClusterCommand::Recover(args) => Some(rescue::recover(args).await),
+            _ => None,
         }
     }
 }
@@ -111,6 +132,9 @@ pub(super) async fn run(context: &Context, args: &ClusterArgs) -> Result<(), Fai
             print(&says::leads(leader.0)).map(|_| ())
         }
         ClusterCommand::Upgrade { to, dry_run, output } => upgrade(context, *to, *dry_run, output.format).await,
+        ClusterCommand::Backup(args) => backup::run(context, args).await,
+        // Done already, without a cluster.
+        ClusterCommand::Restore(_) | ClusterCommand::Recover(_) => Ok(()),
         ClusterCommand::Membership(command) => membership::run(context, command).await,
     }
 }

@@ -31,7 +31,9 @@ impl Context {
         let endpoints = Endpoints::discover(&global.endpoint, global.config.as_deref(), &environment)?;
         let default = Options::default();
         let deadline = global.timeout.unwrap_or(default.deadline);
-        let options = Options { deadline, attempt_timeout: default.attempt_timeout.min(deadline), ..default };
+        let (attempt_timeout, patience) =
+            (default.attempt_timeout.min(deadline), global.timeout.unwrap_or(default.patience));
+        let options = Options { deadline, attempt_timeout, patience, ..default };
         let connection = Connection::open(endpoints, options)?;
         Ok(Self { connection, color: global.color.applies_to_stdout(), patience: global.timeout })
     }

@@ -3,6 +3,7 @@
 //! **Invariant:** published verbs and flags keep their meaning; what is ours is added beside them.
 
 mod args;
+mod backup;
 mod cancel;
 mod close;
 mod cluster;
@@ -16,6 +17,7 @@ mod list;
 mod membership;
 mod node;
 mod register;
+mod rescue;
 mod retention;
 mod retry;
 mod run;

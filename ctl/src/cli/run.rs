@@ -40,6 +40,11 @@ pub async fn main() -> ExitCode {
 }
 
 async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> {
+    if let Command::Cluster(args) = &command
+        && let Some(done) = args.run_offline().await
+    {
+        return done;
+    }
     match command {
         Command::Completion(args) => return completion::run(&args),
         Command::Dev(args) => return dev::run(args, global).await,
@@ -147,6 +152,12 @@ mod tests {
             "cluster promote 4 --dry-run",
             "cluster remove 3 --force",
             "cluster replace 3 4 --peer h:8082",
+            "cluster backup b.flame",
+            "cluster backup b.flame --from 2 --force --stale -o json",
+            "cluster backup b.flame --verify --scratch /tmp",
+            "cluster restore b.flame --coordinator-config c.yaml --data-dir d",
+            "cluster recover --force-new --data-dir d --yes",
+            "cluster recover --force-new --coordinator-config c.yaml --dry-run -o yaml",
             "cluster events",
             "cluster events -n 5 -w -o json",
             "node list",

@@ -21,4 +21,5 @@ mod supervisor;
 pub use args::{DevArgs, DevCommand};
 pub use launch::run;
 pub use plan::{CoordinatorPlan, Plan, WorkerPlan};
+pub(crate) use programs::beside;
 pub use status::{DaemonState, DevStatus};

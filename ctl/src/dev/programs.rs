@@ -35,7 +35,8 @@ pub(super) fn programs(plan: &Plan, data: &Path, flmctl: &Path) -> Result<Vec<Pr
     Ok(coordinators.chain(workers).collect())
 }
 
-fn beside(folder: &Path, program: &str) -> Result<PathBuf, Failure> {
+/// A program of the same installation.
+pub(crate) fn beside(folder: &Path, program: &str) -> Result<PathBuf, Failure> {
     let path = folder.join(program);
     if path.is_file() {
         return Ok(path);

@@ -4,6 +4,7 @@
 //! **Invariant:** rendering is a function of the value: the golden files of this crate pin every format.
 
 mod applications;
+mod backup;
 mod cluster;
 mod details;
 mod events;
@@ -21,6 +22,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 pub use applications::{ApplicationView, Applications};
+pub use backup::{BackupTaken, megabytes};
 pub use cluster::{ClusterStatus, MemberList, MemberRow, Verdict};
 pub use events::EventList;
 pub use executors::Executors;
@@ -102,7 +104,14 @@ impl Sheet {
 pub fn render<T: Render>(value: &T, format: Format, color: bool) -> Result<String, Failure> {
     match format {
         Format::Table => Ok(value.sheet().print(color)),
-        Format::Json => {
+        Format::Json | Format::Yaml => value_in(value, format),
+    }
+}
+
+/// The same of something that has no table.
+pub(crate) fn value_in<T: Serialize>(value: &T, format: Format) -> Result<String, Failure> {
+    match format {
+        Format::Table | Format::Json => {
             let json = serde_json::to_string_pretty(value);
             json.map(|json| json + "\n").map_err(|error| Failure::failed(format!("cannot print as JSON: {error}")))
         }

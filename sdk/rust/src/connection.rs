@@ -34,8 +34,11 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// For one attempt of a call; for one silence of a stream that must not be silent.
     pub attempt_timeout: Duration,
-    /// For a call with all its attempts.
+    /// For a call with all its attempts; for a watch or a stream until it is served for the first time.
     pub deadline: Duration,
+    /// For a watch or a stream that was served, and that no coordinator serves any more: what it waits for may go on
+    /// meanwhile, and comes once the cluster has a leader again.
+    pub patience: Duration,
     /// Between two pings on a connection.
     pub keep_alive_interval: Duration,
     /// For the answer to a ping; a connection that misses it is given up.
@@ -48,6 +51,8 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(3),
             attempt_timeout: Duration::from_secs(30),
             deadline: Duration::from_secs(60),
+            // As long as the cluster remembers a client that is away.
+            patience: Duration::from_secs(600),
             keep_alive_interval: Duration::from_secs(5),
             keep_alive_timeout: Duration::from_secs(5),
         }

@@ -6,14 +6,15 @@
 //! **Invariant:** a change that may have been done is never sent again unless doing it twice is the same as once:
 //! the caller gets [`FlameError::UnknownOutcome`] instead ([`repeats`] says why for each call).
 //! **Invariant:** an error that says "nothing was done" speaks of all attempts, not of the last one.
-//! **Invariant:** every call ends within the deadline of its [`Options`]; nothing waits for ever.
+//! **Invariant:** every call ends within the deadline of its [`Options`], every watch and stream that nobody serves any
+//! more within their patience; nothing waits for ever.
 //! **Invariant:** no server code and no private calls: what `flmctl` can do, any program can do with this crate.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
-//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`] | the calls, by what they are about |
+//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`], [`backup`] | the calls, by what they are about |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
 //! | [`stream`] | many tasks of one session over one stream: the fastest way to submit |
@@ -25,6 +26,7 @@
 
 pub mod applications;
 mod at_leader;
+pub mod backup;
 pub mod cluster;
 pub mod connection;
 pub mod endpoints;
@@ -46,6 +48,7 @@ pub mod tasks;
 pub mod upgrade;
 pub mod watch;
 
+pub use backup::BackupDownload;
 pub use cluster::MemberReport;
 pub use connection::{Connection, Options};
 pub use endpoints::Endpoints;

@@ -124,7 +124,7 @@ enum Leave {
 impl Watch {
     async fn run(mut self) {
         let mut backoff = self.connection.backoff();
-        let mut deadline: Option<Pin<Box<Sleep>>> = None;
+        let (mut late, mut was_served): (Option<Pin<Box<Sleep>>>, bool) = (None, false);
         loop {
             let leave = self.follow(&mut backoff).await;
             let (at, trouble) = match leave {
@@ -136,13 +136,15 @@ impl Watch {
                 Leave::Broken { at, trouble } => (at, trouble),
             };
             if std::mem::take(&mut self.has_heard) {
-                deadline = None;
+                was_served = true;
+                late = None;
             }
             tracing::debug!(session = self.session, why = trouble.why, "watch broke; trying the next coordinator");
             self.connection.leave(at);
             // Time without a word: it runs from the first failure until a coordinator says something.
-            let limit = self.connection.options().deadline;
-            let late = deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
+            let options = self.connection.options();
+            let limit = if was_served { options.patience } else { options.deadline };
+            let late = late.get_or_insert_with(|| Box::pin(sleep(limit)));
             tokio::select! {
                 biased;
                 () = late.as_mut() => {

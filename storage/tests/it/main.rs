@@ -7,5 +7,6 @@ mod identity;
 mod log;
 mod log_model;
 mod machine;
+mod offline;
 mod rows;
 mod suite;

@@ -6,6 +6,7 @@ mod heartbeats;
 mod levels;
 mod meeting;
 mod membership;
+mod offline;
 mod old_copies;
 mod replication;
 mod retention;

@@ -10,6 +10,7 @@ mod serializer;
 use serde::Serialize;
 
 use crate::command::{Command, Inputs, Outcome, Submit};
+use crate::row::{Row, RowKey};
 use crate::state::State;
 use flame_types::Payload;
 use hash::Hash128;
@@ -18,12 +19,37 @@ use serializer::HashSerializer;
 /// The digest of everything live.
 #[must_use]
 pub fn digest(state: &State) -> u128 {
-    let mut hash = Hash128::new();
+    let mut rows = RowsDigest::new();
     for (key, row) in state.rows() {
-        hash.bytes(&key.0);
-        feed(&mut hash, &row);
+        rows.add(&key, &row);
     }
-    hash.finish()
+    rows.finish()
+}
+
+/// The same from the live rows as they lie on disk, one after the other in the order of their keys: for those who have
+/// rows and no state.
+#[derive(Clone, Debug)]
+pub struct RowsDigest(Hash128);
+
+impl RowsDigest {
+    /// Of no rows yet.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "no rows are not the digest of an empty state, which has one")]
+    pub fn new() -> Self {
+        Self(Hash128::new())
+    }
+
+    /// Takes the next row.
+    pub fn add(&mut self, key: &RowKey, row: &Row) {
+        self.0.bytes(&key.0);
+        feed(&mut self.0, row);
+    }
+
+    /// The digest of all of them.
+    #[must_use]
+    pub fn finish(self) -> u128 {
+        self.0.finish()
+    }
 }
 
 /// Four bytes that tell a command from another one sent under the same number.

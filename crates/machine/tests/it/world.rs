@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use flame_machine::digest::{RowsDigest, digest};
 use flame_machine::retention::{self, KeptRows, SubmitRow};
 use flame_machine::row::DoneRow;
 use flame_machine::{
@@ -83,10 +84,18 @@ impl World {
         }
         let written = self.live_rows();
         if written == expected {
-            return Ok(());
+            return self.check_digest(&written);
         }
         let first = written.iter().zip(&expected).find(|(left, right)| left != right);
         Err(format!("rows on disk differ from memory: {first:?}, {} and {} rows", written.len(), expected.len()))
+    }
+
+    /// Whoever has rows and no state comes to the same digest.
+    fn check_digest(&self, written: &[(RowKey, Row)]) -> Result<(), String> {
+        let mut rows = RowsDigest::new();
+        written.iter().for_each(|(key, row)| rows.add(key, row));
+        let same = written.is_empty() || rows.finish() == digest(&self.state);
+        same.then_some(()).ok_or_else(|| "the rows have another digest than the state".to_owned())
     }
 
     /// Everything that must hold.

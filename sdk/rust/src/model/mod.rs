@@ -5,6 +5,7 @@
 //! **Invariant:** a state this client does not know is kept as its number; it never breaks a list.
 
 mod application;
+mod backup;
 mod bytes;
 mod cluster;
 mod node;
@@ -17,6 +18,7 @@ mod task;
 mod upgrade;
 
 pub use application::{Application, ApplicationSpec, ApplicationStatus, Environment, Schema};
+pub use backup::BackupInfo;
 pub use cluster::{Member, MemberStatus, Members, MembershipChange, MembershipPlan, StateDigest};
 pub use node::{Executor, ExecutorSpec, ExecutorStatus, Node, NodeAddress, NodeInfo, NodeSpec, NodeStatus};
 pub use operate::{

@@ -103,7 +103,8 @@ impl Driver {
             };
             tracing::debug!(session = self.session, why = trouble.why, "stream broke; trying the next coordinator");
             // Time without progress: it runs from the first failure on.
-            let limit = self.connection.options().deadline;
+            let options = self.connection.options();
+            let limit = if self.first.is_some() { options.deadline } else { options.patience };
             let late = late.get_or_insert_with(|| Box::pin(sleep(limit)));
             tokio::select! {
                 biased;

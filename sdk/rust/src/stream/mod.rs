@@ -15,8 +15,8 @@
 //! A result that was recorded before its task is known on both sides would be left out and never come again.
 //! **Invariant:** everything that waits is bounded: inputs by [`ROOM_BYTES_MAX`], tasks without an end by
 //! [`UNFINISHED_TASKS_MAX`], results that nobody has read by [`UNREAD_BYTES_MAX`].
-//! **Invariant:** without progress for the deadline of [`crate::Options`] while no coordinator can be reached, all waits
-//! end with an error.
+//! **Invariant:** when no coordinator has served the stream for the patience of [`crate::Options`] (for its deadline, if
+//! none ever has), all waits end with an error.
 //!
 //! Published coordinators do not have this stream: [`crate::Connection::open_stream`] answers
 //! [`FlameError::Unimplemented`] there; use [`crate::Connection::create_task`] and [`crate::Connection::watch_tasks`].

@@ -118,10 +118,15 @@ pub fn connect(addresses: &[SocketAddr]) -> Connection {
     connect_for(addresses, Duration::from_secs(20))
 }
 
-/// One that gives up after this time.
+/// One whose calls end after this time.
 pub fn connect_for(addresses: &[SocketAddr], deadline: Duration) -> Connection {
+    connect_with(addresses, Options { deadline, ..Options::default() })
+}
+
+/// One with these options.
+pub fn connect_with(addresses: &[SocketAddr], options: Options) -> Connection {
     let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    Connection::open(Endpoints::parse(&texts).unwrap(), Options { deadline, ..Options::default() }).unwrap()
+    Connection::open(Endpoints::parse(&texts).unwrap(), options).unwrap()
 }
 
 /// An address where nobody listens.

@@ -10,6 +10,7 @@ use flame_proto::{ha, v1};
 use flame_sdk::types::{TaskNo, TaskOptions, TaskState};
 use flame_sdk::{Connection, Endpoints, FlameError, Options, SessionStream, SubmittedTask};
 use futures::StreamExt;
+use tokio::time::Instant;
 use tonic::Status;
 
 use crate::fake::{Fake, Script, connect};
@@ -433,7 +434,7 @@ async fn a_node_that_does_not_answer_is_left() {
 #[tokio::test]
 async fn without_progress_everybody_is_told_what_is_known() {
     let mut fake = Fake::start(Script::default()).await;
-    let options = Options { deadline: Duration::from_millis(200), ..Options::default() };
+    let options = Options { patience: Duration::from_millis(200), ..Options::default() };
     let connection = Connection::open(Endpoints::parse(&[fake.address.to_string()]).unwrap(), options).unwrap();
     let (stream, mut peer) = open(&connection, &mut fake).await;
     let mut accepted = submit(&stream, "a").await;
@@ -452,6 +453,29 @@ async fn without_progress_everybody_is_told_what_is_known() {
     assert!(matches!(accepted.await, Err(FlameError::Unavailable(_))));
     assert!(matches!(stream.submit(None).await, Err(FlameError::Unavailable(_))));
     refusing.abort();
+}
+
+#[tokio::test]
+async fn a_stream_outlives_a_cluster_without_a_leader_for_longer_than_a_call_does() {
+    const DEADLINE: Duration = Duration::from_millis(50);
+    let mut fake = Fake::start(Script::default()).await;
+    let options = Options { deadline: DEADLINE, ..Options::default() };
+    let connection = Connection::open(Endpoints::parse(&[fake.address.to_string()]).unwrap(), options).unwrap();
+    let (stream, mut peer) = open(&connection, &mut fake).await;
+    let task = submit(&stream, "a").await;
+    assert_eq!(peer.submit().await.seq, 1);
+    peer.end(Status::unavailable("this node is stopping")).await;
+    let gone = Instant::now();
+    while gone.elapsed() < 4 * DEADLINE {
+        fake.stream().await.end(Status::unavailable("no coordinator leads the cluster at the moment")).await;
+    }
+    let mut peer = fake.stream().await;
+    peer.open(CLIENT).await;
+    assert_eq!(peer.submit().await.seq, 1, "under the same number");
+    peer.accept(1, 1, 1).await;
+    peer.watch().await;
+    peer.results(11, vec![succeeded(1, "A")]).await;
+    assert!(task.await.unwrap().succeeded());
 }
 
 #[tokio::test]
