@@ -53,7 +53,7 @@ impl Node {
             members: vec![(CoordinatorId(1), MemberNode::default())],
             join: Vec::new(),
             own: MemberNode::default(),
-            disk_floor: None,
+            disk_floor: Some(64 << 20),
             snapshots: SnapshotLimits::default(),
             behind_max: 100_000,
             profile: Profile::Fast,

@@ -121,7 +121,7 @@ fn options(dir: &TempDir, memory: Memory) -> Options {
         own: MemberNode::default(),
         profile: Profile::Fast,
         memory,
-        disk_floor: None,
+        disk_floor: Some(64 << 20),
         behind_max: 100_000,
         defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
         snapshots: SnapshotLimits::default(),

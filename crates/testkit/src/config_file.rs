@@ -10,6 +10,10 @@ use crate::options::Profile;
 /// Where what nobody else has to find is served: the daemon says in its first line where that is.
 const ANY_PORT: &str = "127.0.0.1:0";
 
+/// Free disk that a coordinator asks for. The default suits a machine that runs one: many in a test share a disk with a
+/// build, and each sets a quarter of it aside.
+const DISK_FLOOR: &str = "64m";
+
 /// One line of the list of members.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberAddresses {
@@ -52,7 +56,7 @@ fn alone(cluster: &str, me: &MemberAddresses, profile: Profile, data_dir: &Path)
     let mut yaml = cluster_section(cluster, &me.client);
     let _ = write!(
         yaml,
-        "coordinator:\n  id: {}\n  data_dir: {}\n  profile: {}\n  insecure: true\n  listen:\n    client: {}\n    worker: {}\n    peer: {}\n    metrics: {ANY_PORT}\n",
+        "coordinator:\n  id: {}\n  data_dir: {}\n  disk_floor: {DISK_FLOOR}\n  profile: {}\n  insecure: true\n  listen:\n    client: {}\n    worker: {}\n    peer: {}\n    metrics: {ANY_PORT}\n",
         me.id,
         quoted(data_dir),
         profile.name(),
@@ -118,6 +122,7 @@ mod tests {
 coordinator:
   id: 2
   data_dir: "/data/2"
+  disk_floor: 64m
   profile: fast
   insecure: true
   listen:
