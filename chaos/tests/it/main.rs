@@ -16,6 +16,7 @@ mod no_quorum;
 mod power_cut;
 mod programs;
 mod published_watch;
+mod quickstart;
 mod refusals;
 mod rescue;
 mod retention;
