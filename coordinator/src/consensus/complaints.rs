@@ -15,6 +15,8 @@ pub(super) enum Occasion {
     Answer,
     /// The peer has refused this node.
     Refusal,
+    /// The certificates of both do not fit.
+    Certificates,
 }
 
 impl Occasion {
@@ -23,6 +25,7 @@ impl Occasion {
             Self::Question => "a node that says it is a peer is not let in",
             Self::Answer => "the node at a peer's address is not let in",
             Self::Refusal => "a peer does not let this node in",
+            Self::Certificates => "this node and a peer do not come together over TLS",
         }
     }
 }
