@@ -241,6 +241,11 @@ impl Gate {
         self.complaints.note(peer, Occasion::Certificates, Some(verdict.explain(TLS_SETTINGS)));
     }
 
+    /// The peers that certificates keep apart from this node, and why.
+    pub(super) fn unfit_peers(&self) -> Option<String> {
+        self.complaints.all(Occasion::Certificates)
+    }
+
     /// Waits until a peer has refused this node, or has done so since this was last asked.
     pub(super) async fn doubted(&self) {
         self.doubt.notified().await;
