@@ -38,7 +38,7 @@ pub enum Manner {
 }
 
 /// The connections of those who have shaken hands.
-pub fn shaken<T: Send + 'static>(
+pub fn shaken<T: Send + Unpin + 'static>(
     connections: impl Stream<Item = io::Result<Connection<T>>> + Send,
     acceptor: Acceptor,
     whose: &'static str,
@@ -73,7 +73,10 @@ struct Door {
 }
 
 impl Door {
-    async fn shake<T: Send + 'static>(self: Arc<Self>, connection: Connection<T>) -> Option<TlsStream<Connection<T>>> {
+    async fn shake<T: Send + Unpin + 'static>(
+        self: Arc<Self>,
+        connection: Connection<T>,
+    ) -> Option<TlsStream<Connection<T>>> {
         let from = connection.get_ref().peer_addr().ok()?;
         let mut first = [0];
         match timeout(FIRST_BYTE_MAX, connection.get_ref().peek(&mut first)).await {

@@ -214,7 +214,7 @@ async fn tasks_outlive_the_leader(cluster: &mut Cluster, certificates: &Certific
             Ok(task)
         });
         let ended = ended.await?;
-        ensure!(ended.status.state.is(TaskState::Succeeded), "{ended:?}");
+        ensure!(ended.status.state.is(TaskState::Succeed), "{ended:?}");
     }
     ensure!(cluster.leader().await?.id != leader, "another one leads");
     cluster.start_coordinator(leader).await?;

@@ -219,15 +219,6 @@ impl Cluster {
         self.certificates.as_ref()
     }
 
-    /// Where other coordinators reach a coordinator, `host:port`.
-    ///
-    /// # Panics
-    /// If there is no coordinator with this id.
-    #[must_use]
-    pub fn peer_address(&self, id: CoordinatorId) -> String {
-        self.coordinator(id).addresses.peer.clone()
-    }
-
     /// The id of the run.
     #[must_use]
     pub fn run(&self) -> &RunId {

@@ -51,11 +51,16 @@ impl Verdict {
     /// What a failed connection says, if it says any of this.
     #[must_use]
     pub fn of_error(error: &(dyn StdError + 'static)) -> Option<Self> {
-        std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        let mut next = Some(error);
+        while let Some(error) = next {
             let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
             let tls = inner.and_then(|inner| inner.downcast_ref::<Error>()).or_else(|| error.downcast_ref::<Error>());
-            tls.and_then(Self::of_tls)
-        })
+            if let Some(verdict) = tls.and_then(Self::of_tls) {
+                return Some(verdict);
+            }
+            next = error.source();
+        }
+        None
     }
 
     fn of_tls(error: &Error) -> Option<Self> {
