@@ -25,7 +25,7 @@ pub enum Exit {
     Unreachable = 5,
     /// The thing is in a state that does not allow this, or exists already.
     Conflict = 6,
-    /// The caller may not do this.
+    /// The caller may not do this, or the certificates of both sides do not fit.
     NotAllowed = 7,
     /// Ended by the user (Ctrl-C).
     Interrupted = 130,
@@ -44,7 +44,7 @@ impl Exit {
             "no leader, or the cluster cannot be reached or has too much to do; also when an answer was lost",
         ),
         (Exit::Conflict, "conflict: it exists already, or its state does not allow this"),
-        (Exit::NotAllowed, "not allowed"),
+        (Exit::NotAllowed, "not allowed; also when the certificates of both sides do not fit"),
         (Exit::Interrupted, "interrupted"),
     ];
 
@@ -151,7 +151,7 @@ impl From<FlameError> for Failure {
             FlameError::NotFound(_) => Exit::NotFound,
             FlameError::AlreadyExists(_) | FlameError::FailedPrecondition(_) => Exit::Conflict,
             FlameError::InvalidArgument(_) => Exit::Usage,
-            FlameError::PermissionDenied(_) => Exit::NotAllowed,
+            FlameError::PermissionDenied(_) | FlameError::Untrusted(_) => Exit::NotAllowed,
             FlameError::Unavailable(_) | FlameError::Overloaded(_) | FlameError::UnknownOutcome(_) => Exit::Unreachable,
             FlameError::ResourceExhausted(_) | FlameError::Unimplemented(_) | FlameError::Internal(_) => Exit::Failed,
         };
@@ -164,6 +164,9 @@ impl From<FlameError> for Failure {
             FlameError::UnknownOutcome(_) => Some("look with `flmctl list` or `flmctl view` before you try again"),
             FlameError::ResourceExhausted(_) => Some("a limit is reached: try again later, or raise it"),
             FlameError::Unimplemented(_) => Some("the server is older than this command: update it"),
+            FlameError::Untrusted(_) => {
+                Some("nothing was done; docs/operate/tls.md says what each of these errors means")
+            }
             FlameError::PermissionDenied(_) => Some("ask who runs this cluster for the right to do this"),
             _ => None,
         };
@@ -190,6 +193,7 @@ mod tests {
         assert_eq!(code(FlameError::AlreadyExists(text())), 6);
         assert_eq!(code(FlameError::FailedPrecondition(text())), 6);
         assert_eq!(code(FlameError::PermissionDenied(text())), 7);
+        assert_eq!(code(FlameError::Untrusted(text())), 7);
     }
 
     #[test]

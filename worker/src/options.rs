@@ -16,7 +16,7 @@ pub struct Options {
     pub name: NodeName,
     /// The only cluster it works for; when unset, the one of the first leader that it finds.
     pub cluster: Option<String>,
-    /// Worker endpoints of coordinators, `http://host:port`; any of them says who leads.
+    /// Worker endpoints of coordinators, `http://host:port` or `https://host:port`; any of them says who leads.
     pub coordinators: Vec<String>,
     /// What the worker gives to executors; detected when unset.
     pub resources: Option<Resources>,
@@ -28,6 +28,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where metrics are served; `None` when nobody may look.
     pub metrics: Option<SocketAddr>,
+    /// What encrypts connections to coordinators; needed where one of them is `https`.
+    pub tls: Option<flame_tls::Client>,
     /// The program that becomes a service: [`OWN_PROGRAM`], unless the worker is embedded in another program.
     pub program: PathBuf,
 }

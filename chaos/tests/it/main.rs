@@ -25,5 +25,6 @@ mod scenes;
 mod silence;
 mod stream;
 mod stream_protocol;
+mod tls;
 mod upgrade;
 mod watch_across;

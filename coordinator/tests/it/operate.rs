@@ -59,6 +59,7 @@ impl Node {
             profile: Profile::Fast,
             memory: Memory::new(Some(MEMORY_MIN)).unwrap(),
             defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
+            tls: None,
             sync: false,
         };
         let parts = Parts::start(&options).await.unwrap();

@@ -125,6 +125,7 @@ fn options(dir: &TempDir, memory: Memory) -> Options {
         behind_max: 100_000,
         defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
         snapshots: SnapshotLimits::default(),
+        tls: None,
         sync: false,
     }
 }

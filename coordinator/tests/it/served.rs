@@ -3,6 +3,7 @@
 use flame_coordinator::api;
 use flame_coordinator::listener::{self, Writes};
 use flame_coordinator::node::Parts;
+use flame_coordinator::tls::Manner;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -15,6 +16,6 @@ pub async fn serve(parts: &Parts) -> Channel {
     let (gateway, hub, upgrades) = (parts.gateway.clone(), parts.hub.clone(), parts.upgrades.clone());
     let routes = api::routes(gateway, hub, upgrades, parts.data_disk.clone(), stop.clone());
     let routes = routes.add_service(parts.hub.server());
-    tokio::spawn(listener::serve(listener.into_std(), routes, Writes::Together, None, stop));
+    tokio::spawn(listener::serve(listener.into_std(), routes, Manner::Plain, Writes::Together, None, stop));
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }

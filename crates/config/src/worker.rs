@@ -11,6 +11,7 @@ use crate::cluster::{self, ClusterSection};
 use crate::coordinator::{address_or_off, folder};
 use crate::error::ConfigError;
 use crate::layers::{Layers, Source};
+use crate::tls::TlsSection;
 
 /// Most coordinators a worker is told about: more than any cluster has.
 const COORDINATORS_MAX: usize = 16;
@@ -52,6 +53,8 @@ pub struct WorkerSection {
     pub logs_kept: usize,
     /// Where it serves metrics; `None` when nobody may look.
     pub metrics: Option<HostPort>,
+    /// The certificate that it shows, and whom it trusts.
+    pub tls: TlsSection,
 }
 
 impl WorkerSection {
@@ -76,6 +79,7 @@ impl WorkerSection {
             results_bytes_max: layers.get("worker.results_bytes_max").number(1)?,
             logs_kept: layers.get("worker.logs_kept").number(0)?,
             metrics: metrics(layers)?,
+            tls: TlsSection::of_worker(layers, &cluster.tls)?,
         })
     }
 }
@@ -84,7 +88,7 @@ fn metrics(layers: &Layers) -> Result<Option<HostPort>, ConfigError> {
     match layers.get("worker.metrics").parse_set(address_or_off)? {
         Some(address) if !address.is_loopback() && !layers.get("worker.insecure").flag()? => {
             Err(ConfigError::Conflict(format!(
-                "{address} lies beyond this machine and TLS is not served yet: metrics would be plaintext. \
+                "{address} lies beyond this machine and metrics are always plaintext. \
                  Set worker.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
             )))
         }
@@ -97,11 +101,6 @@ fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoin
     let mut endpoints = Vec::new();
     for text in &setting.items {
         let endpoint = Endpoint::parse(text, None).map_err(|why| setting.invalid(format!("has an item that {why}")))?;
-        if endpoint.tls {
-            return Err(
-                setting.refused("TLS is not served yet; write http:// and keep the cluster on a trusted network")
-            );
-        }
         endpoints.push(endpoint);
     }
     if endpoints.is_empty() {
@@ -110,7 +109,7 @@ fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoin
                 .get("cluster.endpoint")
                 .invalid("leaves no port for workers, which lies one up; set worker.coordinators")
         })?;
-        endpoints.push(Endpoint { tls: false, address });
+        endpoints.push(Endpoint { tls: cluster.endpoint.tls, address });
     }
     if endpoints.len() > COORDINATORS_MAX {
         return Err(setting.invalid(format!("has {} items, at most {COORDINATORS_MAX} are taken", endpoints.len())));
@@ -118,11 +117,11 @@ fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoin
     if endpoints.iter().collect::<BTreeSet<_>>().len() < endpoints.len() {
         return Err(setting.invalid("names a coordinator twice"));
     }
-    let outside = endpoints.iter().find(|endpoint| !endpoint.address.is_loopback());
+    let outside = endpoints.iter().find(|endpoint| !endpoint.tls && !endpoint.address.is_loopback());
     match outside {
         Some(endpoint) if !layers.get("worker.insecure").flag()? => Err(ConfigError::Conflict(format!(
-            "the coordinator {endpoint} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
-             Set worker.insecure: true (or --insecure) on a trusted network"
+            "the coordinator {endpoint} lies beyond this machine and traffic would be plaintext. Write https:// \
+             (docs/operate/tls.md), or set worker.insecure: true (or --insecure) on a trusted network"
         ))),
         _ => Ok(endpoints),
     }

@@ -38,7 +38,8 @@ pub async fn main() -> ExitCode {
 
 async fn run(args: &PingArgs) -> Result<(), Failure> {
     let endpoints = Endpoints::discover(&args.endpoint, args.config.as_deref(), &Environment::of_process())?;
-    let connection = Connection::open(endpoints, Options::default())?;
+    let options = Options { tls: args.tls.clone().into(), ..Options::default() };
+    let connection = Connection::open(endpoints, options)?;
     let stopwatch = Stopwatch::start();
     let options = SessionOptions {
         common_data: args.common_data.clone().map(Bytes::from),

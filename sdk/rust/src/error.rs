@@ -25,6 +25,10 @@ pub enum FlameError {
     /// The caller may not do this. Nothing was done.
     #[error("{0}")]
     PermissionDenied(String),
+    /// This client and the coordinators do not come together over TLS: certificates, or who trusts whom, must be mended.
+    /// Nothing was done.
+    #[error("{0}")]
+    Untrusted(String),
     /// No coordinator could be reached, or none leads. Nothing was done: try again.
     #[error("{0}")]
     Unavailable(String),
@@ -53,6 +57,7 @@ impl FlameError {
             Self::FailedPrecondition(_) => "failed_precondition",
             Self::ResourceExhausted(_) => "resource_exhausted",
             Self::PermissionDenied(_) => "permission_denied",
+            Self::Untrusted(_) => "untrusted",
             Self::Unavailable(_) => "unavailable",
             Self::Overloaded(_) => "overloaded",
             Self::UnknownOutcome(_) => "unknown_outcome",
@@ -71,6 +76,7 @@ impl FlameError {
             | Self::PermissionDenied(_) => true,
             // A wrong request is wrong in every attempt; the others promise nothing or speak of all attempts.
             Self::InvalidArgument(_)
+            | Self::Untrusted(_)
             | Self::Unavailable(_)
             | Self::Overloaded(_)
             | Self::UnknownOutcome(_)

@@ -16,6 +16,7 @@
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
 //! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`], [`backup`] | the calls, by what they are about |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
+//! | [`tls`] | certificates: their files, and what becomes of a call when they do not fit |
 //! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
 //! | [`stream`] | many tasks of one session over one stream: the fastest way to submit |
 //! | [`model`] | what the calls answer, as plain values; their JSON is that of `flmctl -o json` |
@@ -45,6 +46,7 @@ pub mod service;
 pub mod sessions;
 pub mod stream;
 pub mod tasks;
+pub mod tls;
 pub mod upgrade;
 pub mod watch;
 
@@ -58,6 +60,7 @@ pub use membership::{MemberChange, NewMember};
 pub use service::FlameService;
 pub use sessions::SessionOptions;
 pub use stream::{SessionStream, SubmittedTask, SubmittedTasks, TaskEnd};
+pub use tls::TlsFiles;
 /// For implementations of [`FlameService`].
 pub use tonic::async_trait;
 pub use watch::{TaskUpdates, TaskWatcher};

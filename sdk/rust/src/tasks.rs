@@ -14,6 +14,7 @@ use crate::connection::frontend;
 use crate::fate::{Fate, Trouble};
 use crate::model::Task;
 use crate::repeats::Kind;
+use crate::tls::Misfits;
 use crate::{Connection, FlameError};
 
 impl Connection {
@@ -74,7 +75,7 @@ impl TaskList {
     async fn next(&mut self) -> Result<Option<Task>, FlameError> {
         let deadline = sleep(self.connection.options().deadline);
         tokio::pin!(deadline);
-        let mut backoff = self.connection.backoff();
+        let (mut backoff, mut misfits) = (self.connection.backoff(), Misfits::default());
         loop {
             let (at, fate) = match self.step().await {
                 Ok(None) => return Ok(None),
@@ -92,6 +93,7 @@ impl TaskList {
                 Fate::NotDone(trouble) => trouble,
                 Fate::Lost(why) => Trouble::with(why),
             };
+            let trouble = self.connection.weigh(&mut misfits, at, trouble)?;
             self.stream = None;
             self.connection.leave(at);
             tokio::select! {

@@ -23,6 +23,7 @@ use crate::connection::frontend;
 use crate::fate::{Fate, Trouble};
 use crate::model::Task;
 use crate::retry::Backoff;
+use crate::tls::Misfits;
 use crate::{Connection, FlameError};
 
 /// Most tasks that one watch follows at the same time.
@@ -123,7 +124,7 @@ enum Leave {
 
 impl Watch {
     async fn run(mut self) {
-        let mut backoff = self.connection.backoff();
+        let (mut backoff, mut misfits) = (self.connection.backoff(), Misfits::default());
         let (mut late, mut was_served): (Option<Pin<Box<Sleep>>>, bool) = (None, false);
         loop {
             let leave = self.follow(&mut backoff).await;
@@ -133,7 +134,13 @@ impl Watch {
                     self.fail(error).await;
                     break;
                 }
-                Leave::Broken { at, trouble } => (at, trouble),
+                Leave::Broken { at, trouble } => match self.connection.weigh(&mut misfits, at, trouble) {
+                    Ok(trouble) => (at, trouble),
+                    Err(error) => {
+                        self.fail(error).await;
+                        break;
+                    }
+                },
             };
             if std::mem::take(&mut self.has_heard) {
                 was_served = true;

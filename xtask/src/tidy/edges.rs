@@ -20,6 +20,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("flame-metrics", &["flame-clock"]),
     ("flame-telemetry", &["flame-types", "flame-metrics"]),
     ("flame-listen", &[]),
+    ("flame-tls", &[]),
     ("flame-proto", &["flame-types"]),
     ("flame-storage", &["flame-types", "flame-metrics"]),
     (
@@ -32,6 +33,7 @@ const OURS: &[(&str, &[&str])] = &[
             "flame-metrics",
             "flame-telemetry",
             "flame-listen",
+            "flame-tls",
             "flame-proto",
             "flame-storage",
         ],
@@ -45,12 +47,13 @@ const OURS: &[(&str, &[&str])] = &[
             "flame-metrics",
             "flame-telemetry",
             "flame-listen",
+            "flame-tls",
             "flame-proto",
         ],
     ),
-    ("flame-sdk", &["flame-types", "flame-clock", "flame-proto"]),
+    ("flame-sdk", &["flame-types", "flame-clock", "flame-tls", "flame-proto"]),
     ("flame-ctl", &["flame-sdk", "flame-types", "flame-config"]),
-    ("flame-testkit", &["flame-types", "flame-clock", "flame-config", "flame-proto", "flame-sdk"]),
+    ("flame-testkit", &["flame-types", "flame-clock", "flame-config", "flame-tls", "flame-proto", "flame-sdk"]),
     ("flame-jepsen", &["flame-types", "flame-testkit", "flame-sdk"]),
     ("flame-chaos", &["flame-types", "flame-proto", "flame-testkit", "flame-sdk", "flame-jepsen"]),
     ("flame-conformance", &["flame-types", "flame-testkit", "flame-sdk", "flame-jepsen"]),
@@ -71,6 +74,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("metrics", &["flame-metrics"]),
     ("metrics-exporter-prometheus", &["flame-telemetry"]),
     ("axum", &["flame-coordinator", "flame-worker"]),
+    ("tokio-rustls", &["flame-tls"]),
+    ("rustls-native-certs", &["flame-tls"]),
+    ("rcgen", &["flame-testkit"]),
 ];
 
 /// Dependencies of others that would end the purity of a crate.
