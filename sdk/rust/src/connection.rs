@@ -1,6 +1,6 @@
 //! Channels to the coordinators, and the one loop in which every call is tried.
 //!
-//! **Invariant:** after a lost answer a call is sent again only if doing it twice is the same as once ([`Kind`]).
+//! **Invariant:** after a lost answer a call is sent again only if it is done once all the same ([`Kind`]).
 //! **Invariant:** a call ends within `Options::deadline`; an attempt within `Options::attempt_timeout`.
 
 use std::future::Future;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use flame_proto::ha;
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::v1::frontend_client::FrontendClient;
 use flame_types::limits::MESSAGE_BYTES_MAX;
@@ -17,16 +18,19 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use crate::fate::{Fate, Trouble};
-use crate::key::{IdempotencyKey, Keys};
 use crate::model::Members;
 use crate::places::Places;
-use crate::repeats::{Kind, Outcome};
+use crate::repeats::Kind;
+use crate::request::{Heard, Mark, too_old};
 use crate::retry::Backoff;
 use crate::tls::{self, Misfits, TlsFiles};
 use crate::{Endpoints, FlameError};
 
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// How often a change that comes too late begins anew. Once is enough unless the cluster has very much to do.
+const RENEWED_MAX: u32 = 5;
 
 /// How long things may take.
 #[derive(Clone, Debug)]
@@ -77,11 +81,25 @@ struct Shared {
     /// The leader was found, and no coordinator was left since.
     knows_leader: AtomicBool,
     options: Options,
-    keys: Keys,
+    /// What changes name beside their request ids.
+    heard: Heard,
     /// Encrypts what goes to `https` endpoints.
     tls: Option<flame_tls::Client>,
     /// Whether an attempt that failed is followed by another.
     tries_again: bool,
+}
+
+/// The end of a call without a result.
+struct Failed {
+    error: FlameError,
+    /// Certain: nothing was done, because the coordinators could not tell; with the number that was to be named.
+    number: Option<u64>,
+}
+
+impl Failed {
+    fn because(error: FlameError) -> Self {
+        Self { error, number: None }
+    }
 }
 
 impl std::fmt::Debug for Connection {
@@ -124,8 +142,8 @@ impl Connection {
         let given = endpoints.urls().iter().map(|url| Ok((url.clone(), channel(url, tls.as_ref(), &options)?)));
         let places = Places::new(given.collect::<Result<Vec<_>, FlameError>>()?);
         let current = AtomicUsize::new(0);
-        let (keys, knows_leader) = (Keys::default(), AtomicBool::new(false));
-        let shared = Shared { endpoints, places, current, knows_leader, options, keys, tls, tries_again };
+        let (heard, knows_leader) = (Heard::default(), AtomicBool::new(false));
+        let shared = Shared { endpoints, places, current, knows_leader, options, heard, tls, tries_again };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -139,20 +157,6 @@ impl Connection {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.shared.options
-    }
-
-    /// For a submit, with all its attempts.
-    pub(crate) fn draw_key(&self) -> IdempotencyKey {
-        self.shared.keys.draw()
-    }
-
-    /// Whether doing it once more is certainly the same as having done it once.
-    fn may_repeat(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Read | Kind::Idempotent => true,
-            Kind::Keyed(key) => self.shared.keys.remembered(key),
-            Kind::Once => false,
-        }
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
@@ -204,24 +208,80 @@ impl Connection {
     }
 
     /// Tries a call until it is answered, or must not be tried again, or the deadline is reached.
-    pub(crate) async fn call<T, F, A>(&self, kind: Kind, attempt: A) -> Outcome<T>
+    pub(crate) async fn call<T, F, A>(&self, kind: Kind, attempt: A) -> Result<T, FlameError>
     where
         A: Fn(Channel) -> F,
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let deadline = sleep(self.shared.options.deadline);
         tokio::pin!(deadline);
+        self.try_until(kind, attempt, deadline.as_mut()).await.map_err(|failed| failed.error)
+    }
+
+    /// The same for a change: all attempts carry the mark that they are given, and together they do it once.
+    pub(crate) async fn change<T, F, A>(&self, attempt: A) -> Result<T, FlameError>
+    where
+        A: Fn(Channel, Mark) -> F,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let deadline = sleep(self.shared.options.deadline);
+        tokio::pin!(deadline);
+        let mut seen = match self.shared.heard.number() {
+            Some(seen) => Some(seen),
+            None => self.ask_number(deadline.as_mut()).await?,
+        };
+        let mut left = RENEWED_MAX;
+        loop {
+            let mark = Mark::draw(seen);
+            let kind = if mark.is_known() { Kind::Idempotent } else { Kind::Once };
+            let failed = match self.try_until(kind, |channel| attempt(channel, mark), deadline.as_mut()).await {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed,
+            };
+            // No other attempt may have done it: it begins anew, as another change.
+            match failed.number.filter(|_| left > 0) {
+                Some(number) => {
+                    self.shared.heard.note(number);
+                    seen = Some(number);
+                    left -= 1;
+                }
+                None => return Err(failed.error),
+            }
+        }
+    }
+
+    /// The number to name in the next changes. None: the server knows no request ids.
+    async fn ask_number(&self, deadline: Pin<&mut Sleep>) -> Result<Option<u64>, FlameError> {
+        let ask = |channel| async move { cluster(channel).members(ha::MembersRequest {}).await };
+        match self.try_until(Kind::Read, ask, deadline).await {
+            Ok(ha::MembersReply { next_request: 0, .. }) => Ok(None),
+            Ok(ha::MembersReply { next_request, .. }) => {
+                self.shared.heard.note(next_request);
+                Ok(Some(next_request))
+            }
+            // A published server.
+            Err(Failed { error: FlameError::Unimplemented(_), .. }) => Ok(None),
+            Err(failed) => Err(failed.error),
+        }
+    }
+
+    async fn try_until<T, F, A>(&self, kind: Kind, attempt: A, mut deadline: Pin<&mut Sleep>) -> Result<T, Failed>
+    where
+        A: Fn(Channel) -> F,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut after_lost = false;
         let (mut backoff, mut misfits) = (self.backoff(), Misfits::default());
         loop {
             let (at, channel) = self.channel();
             let fate = match self.attempt(attempt(channel), deadline.as_mut()).await {
-                Ok(value) => return Outcome { result: Ok(value), after_lost },
+                Ok(value) => return Ok(value),
                 Err(fate) => fate,
             };
             let trouble = match fate {
                 Fate::Answered(status) => {
-                    return Outcome { result: Err(FlameError::from_answer(&status)), after_lost };
+                    let number = too_old(&status).filter(|_| !after_lost);
+                    return Err(Failed { error: FlameError::from_answer(&status), number });
                 }
                 Fate::Lost(why) => {
                     after_lost = kind != Kind::Read;
@@ -232,14 +292,14 @@ impl Connection {
             tracing::debug!(endpoint = %self.shared.places.url(at), why = trouble.why, "attempt failed");
             let trouble = match self.weigh(&mut misfits, at, trouble) {
                 Ok(trouble) => trouble,
-                Err(error) if after_lost => return Outcome { result: Err(unknown(&error.to_string())), after_lost },
-                Err(error) => return Outcome { result: Err(error), after_lost },
+                Err(error) if after_lost => return Err(Failed::because(unknown(&error.to_string()))),
+                Err(error) => return Err(Failed::because(error)),
             };
-            if after_lost && !self.may_repeat(kind) {
-                return Outcome { result: Err(unknown(&trouble.why)), after_lost };
+            if after_lost && kind == Kind::Once {
+                return Err(Failed::because(unknown(&trouble.why)));
             }
             if !self.shared.tries_again {
-                return Outcome { result: Err(self.gave_up(&trouble)), after_lost };
+                return Err(Failed::because(self.gave_up(&trouble)));
             }
             self.leave(at);
             let wait = sleep(backoff.wait_after(&trouble));
@@ -249,7 +309,7 @@ impl Connection {
             }
             if deadline.is_elapsed() {
                 let error = if after_lost { unknown(&trouble.why) } else { self.gave_up(&trouble) };
-                return Outcome { result: Err(error), after_lost };
+                return Err(Failed::because(error));
             }
         }
     }
@@ -334,11 +394,11 @@ mod tests {
     /// How often a call is tried whose first answer is lost, and how it ends.
     async fn after_a_lost_answer(connection: &Connection, kind: Kind) -> (u32, Result<(), FlameError>) {
         let tries = Cell::new(0);
-        let outcome = connection.call(kind, |_| {
+        let call = connection.call(kind, |_| {
             tries.set(tries.get() + 1);
             ready(if tries.get() == 1 { Err(Status::deadline_exceeded("late")) } else { Ok(Response::new(())) })
         });
-        let result = outcome.await.of_change();
+        let result = call.await;
         (tries.get(), result)
     }
 
@@ -346,15 +406,15 @@ mod tests {
     async fn what_an_overloaded_node_has_not_done_is_sent_again_whatever_it_is() {
         let endpoints = Endpoints::parse(&["127.0.0.1:1".to_owned()]).unwrap();
         let connection = Connection::open(endpoints, Options::default()).unwrap();
-        for kind in [Kind::Read, Kind::Idempotent, Kind::Keyed(connection.draw_key()), Kind::Once] {
+        for kind in [Kind::Read, Kind::Idempotent, Kind::Once] {
             let tries = Cell::new(0);
             let details = || ErrorDetails::with_retry_info(Some(Duration::from_millis(1)));
             let busy = || Status::with_error_details(Code::ResourceExhausted, "busy", details());
-            let outcome = connection.call(kind, |_| {
+            let call = connection.call(kind, |_| {
                 tries.set(tries.get() + 1);
                 ready(if tries.get() < 3 { Err(busy()) } else { Ok(Response::new(())) })
             });
-            assert_eq!((outcome.await.of_change(), tries.get()), (Ok(()), 3), "{kind:?}");
+            assert_eq!((call.await, tries.get()), (Ok(()), 3), "{kind:?}");
         }
     }
 
@@ -362,16 +422,10 @@ mod tests {
     async fn only_what_may_be_done_twice_is_sent_again_after_a_lost_answer() {
         let endpoints = Endpoints::parse(&["127.0.0.1:1".to_owned()]).unwrap();
         let connection = Connection::open(endpoints, Options::default()).unwrap();
-        let key = connection.draw_key();
-        for kind in [Kind::Read, Kind::Idempotent, Kind::Keyed(key)] {
+        for kind in [Kind::Read, Kind::Idempotent] {
             assert_eq!(after_a_lost_answer(&connection, kind).await, (2, Ok(())), "{kind:?}");
         }
-        while connection.shared.keys.remembered(key) {
-            connection.draw_key();
-        }
-        for kind in [Kind::Once, Kind::Keyed(key)] {
-            let (tries, result) = after_a_lost_answer(&connection, kind).await;
-            assert!(tries == 1 && matches!(result, Err(FlameError::UnknownOutcome(_))), "{kind:?}: {result:?}");
-        }
+        let (tries, result) = after_a_lost_answer(&connection, Kind::Once).await;
+        assert!(tries == 1 && matches!(result, Err(FlameError::UnknownOutcome(_))), "{result:?}");
     }
 }
