@@ -19,7 +19,7 @@ use flame_types::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::options::{Folders, Limits, OWN_PROGRAM, Options, ServiceOptions};
+use crate::options::{Folders, Limits, OWN_PROGRAM, Options, ProxyOptions, ServiceOptions};
 use crate::shim::host::HostError;
 use crate::{Farewell, StartError};
 
@@ -55,9 +55,15 @@ pub struct Flags {
     /// What services print
     #[arg(long, value_name = "DIR")]
     pub log_dir: Option<String>,
-    /// Where services find the cluster as clients (FLAME_ENDPOINT)
+    /// Where the cluster is reached by clients; without a proxy services get it as FLAME_ENDPOINT
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// Where the worker serves the published API to its services, HOST:PORT or off; they get it as FLAME_ENDPOINT
+    #[arg(long, value_name = "ADDRESS")]
+    pub proxy: Option<String>,
+    /// Client address of a coordinator for that proxy, http://HOST:8080; may be given several times
+    #[arg(long = "client-endpoint", value_name = "URL")]
+    pub endpoints: Vec<String>,
     /// Address for metrics over plain HTTP, HOST:PORT or off
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<String>,
@@ -157,6 +163,8 @@ fn load(flags: &Flags, environment: &dyn Environment) -> Result<ClusterFile, Con
         .set("worker.socket_dir", socket_flag.unwrap_or("--socket-dir"), socket_dir)
         .set("worker.log_dir", "--log-dir", flags.log_dir.as_ref())
         .set("cluster.endpoint", "--endpoint", flags.endpoint.as_ref())
+        .set("worker.proxy", "--proxy", flags.proxy.as_ref())
+        .set_list("worker.endpoints", "--client-endpoint", flags.endpoints.clone())
         .set("worker.metrics", "--metrics", flags.metrics.as_ref())
         .set("worker.insecure", "--insecure", flags.insecure.then_some(true));
     ClusterFile::load_with(flags.config.as_deref(), environment, &set)
@@ -192,6 +200,10 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             logs_kept: section.logs_kept,
         },
         metrics: section.metrics.as_ref().map(resolve).transpose()?,
+        proxy: section.proxy.map(|listen| ProxyOptions {
+            listen: listen.to_string(),
+            endpoints: section.endpoints.iter().map(ToString::to_string).collect(),
+        }),
         program: PathBuf::from(OWN_PROGRAM),
     })
 }

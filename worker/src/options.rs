@@ -28,6 +28,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where metrics are served; `None` when nobody may look.
     pub metrics: Option<SocketAddr>,
+    /// The proxy for services; `None` when they get the endpoint of [`ServiceOptions`] itself.
+    pub proxy: Option<ProxyOptions>,
     /// The program that becomes a service: [`OWN_PROGRAM`], unless the worker is embedded in another program.
     pub program: PathBuf,
 }
@@ -52,6 +54,15 @@ pub struct ServiceOptions {
     pub cache_endpoint: Option<String>,
     /// `FLAME_CA_FILE`.
     pub ca_file: Option<PathBuf>,
+}
+
+/// The published API, served to services by the worker itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// Where it listens, `host:port`.
+    pub listen: String,
+    /// Client endpoints of coordinators; it hears of others.
+    pub endpoints: Vec<String>,
 }
 
 /// How long and how much.

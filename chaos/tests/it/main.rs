@@ -15,6 +15,8 @@ mod metrics;
 mod no_quorum;
 mod power_cut;
 mod programs;
+mod proxy;
+mod proxy_in_worker;
 mod published_watch;
 mod refusals;
 mod rescue;

@@ -281,6 +281,16 @@ pub const KEYS: &[Key] = &[
         "Address for /metrics and /livez over plain HTTP, like 127.0.0.1:9181, or off. Every worker on one machine needs one of its own.",
     ),
     works(
+        "worker.proxy",
+        "127.0.0.1:0",
+        "Where the worker serves the published API to its services, which get this address as FLAME_ENDPOINT and so live through the loss of any coordinator; or off: then they get cluster.endpoint itself.",
+    ),
+    works(
+        "worker.endpoints",
+        "",
+        "Client addresses of the coordinators for that proxy, http://host:port; it hears of the others from them and from the leader. Default: cluster.endpoint.",
+    ),
+    works(
         "worker.insecure",
         "false",
         "Allows plaintext traffic to coordinators on other machines, until TLS is served.",

@@ -7,10 +7,10 @@ use std::time::Duration;
 use flame_types::{NodeName, Resources};
 
 use crate::address::{Endpoint, HostPort};
-use crate::cluster::{self, ClusterSection};
+use crate::cluster::{self, CLIENT_PORT, ClusterSection};
 use crate::coordinator::{address_or_off, folder};
 use crate::error::ConfigError;
-use crate::layers::{Layers, Source};
+use crate::layers::{Layers, Setting, Source};
 
 /// Most coordinators a worker is told about: more than any cluster has.
 const COORDINATORS_MAX: usize = 16;
@@ -52,6 +52,10 @@ pub struct WorkerSection {
     pub logs_kept: usize,
     /// Where it serves metrics; `None` when nobody may look.
     pub metrics: Option<HostPort>,
+    /// Where its proxy serves the published API to its services; `None` when they get the endpoint itself.
+    pub proxy: Option<HostPort>,
+    /// Client endpoints of coordinators, for the proxy; it hears of others. At least one.
+    pub endpoints: Vec<Endpoint>,
 }
 
 impl WorkerSection {
@@ -75,16 +79,19 @@ impl WorkerSection {
             drain_timeout: layers.get("worker.drain_timeout").duration()?,
             results_bytes_max: layers.get("worker.results_bytes_max").number(1)?,
             logs_kept: layers.get("worker.logs_kept").number(0)?,
-            metrics: metrics(layers)?,
+            metrics: local_unless_insecure(layers, "worker.metrics", "metrics would be plaintext")?,
+            proxy: local_unless_insecure(layers, "worker.proxy", "whoever reaches it there acts as this worker")?,
+            endpoints: endpoints(layers, cluster)?,
         })
     }
 }
 
-fn metrics(layers: &Layers) -> Result<Option<HostPort>, ConfigError> {
-    match layers.get("worker.metrics").parse_set(address_or_off)? {
+/// An address of this machine only, or of a network that is trusted.
+fn local_unless_insecure(layers: &Layers, key: &str, danger: &str) -> Result<Option<HostPort>, ConfigError> {
+    match layers.get(key).parse_set(address_or_off)? {
         Some(address) if !address.is_loopback() && !layers.get("worker.insecure").flag()? => {
             Err(ConfigError::Conflict(format!(
-                "{address} lies beyond this machine and TLS is not served yet: metrics would be plaintext. \
+                "{key}: {address} lies beyond this machine and TLS is not served yet: {danger}. \
                  Set worker.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
             )))
         }
@@ -92,18 +99,19 @@ fn metrics(layers: &Layers) -> Result<Option<HostPort>, ConfigError> {
     }
 }
 
+fn endpoints(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoint>, ConfigError> {
+    let setting = layers.get("worker.endpoints");
+    let mut endpoints = endpoints_of(&setting, Some(CLIENT_PORT))?;
+    if endpoints.is_empty() {
+        endpoints.push(cluster.endpoint.clone());
+    }
+    beyond_this_machine(layers, "the client endpoint", &endpoints[..setting.items.len()])?;
+    Ok(endpoints)
+}
+
 fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoint>, ConfigError> {
     let setting = layers.get("worker.coordinators");
-    let mut endpoints = Vec::new();
-    for text in &setting.items {
-        let endpoint = Endpoint::parse(text, None).map_err(|why| setting.invalid(format!("has an item that {why}")))?;
-        if endpoint.tls {
-            return Err(
-                setting.refused("TLS is not served yet; write http:// and keep the cluster on a trusted network")
-            );
-        }
-        endpoints.push(endpoint);
-    }
+    let mut endpoints = endpoints_of(&setting, None)?;
     if endpoints.is_empty() {
         let address = cluster.endpoint.address.port_up(1).ok_or_else(|| {
             layers
@@ -112,18 +120,38 @@ fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoin
         })?;
         endpoints.push(Endpoint { tls: false, address });
     }
+    beyond_this_machine(layers, "the coordinator", &endpoints)?;
+    Ok(endpoints)
+}
+
+/// The items of a list of coordinators.
+fn endpoints_of(setting: &Setting, usual_port: Option<u16>) -> Result<Vec<Endpoint>, ConfigError> {
+    let mut endpoints = Vec::new();
+    for text in &setting.items {
+        let endpoint =
+            Endpoint::parse(text, usual_port).map_err(|why| setting.invalid(format!("has an item that {why}")))?;
+        if endpoint.tls {
+            return Err(
+                setting.refused("TLS is not served yet; write http:// and keep the cluster on a trusted network")
+            );
+        }
+        endpoints.push(endpoint);
+    }
     if endpoints.len() > COORDINATORS_MAX {
         return Err(setting.invalid(format!("has {} items, at most {COORDINATORS_MAX} are taken", endpoints.len())));
     }
     if endpoints.iter().collect::<BTreeSet<_>>().len() < endpoints.len() {
         return Err(setting.invalid("names a coordinator twice"));
     }
-    let outside = endpoints.iter().find(|endpoint| !endpoint.address.is_loopback());
-    match outside {
+    Ok(endpoints)
+}
+
+fn beyond_this_machine(layers: &Layers, what: &str, endpoints: &[Endpoint]) -> Result<(), ConfigError> {
+    match endpoints.iter().find(|endpoint| !endpoint.address.is_loopback()) {
         Some(endpoint) if !layers.get("worker.insecure").flag()? => Err(ConfigError::Conflict(format!(
-            "the coordinator {endpoint} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
+            "{what} {endpoint} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
              Set worker.insecure: true (or --insecure) on a trusted network"
         ))),
-        _ => Ok(endpoints),
+        _ => Ok(()),
     }
 }

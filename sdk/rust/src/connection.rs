@@ -17,7 +17,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Response, Status};
 
 use crate::fate::{Fate, Trouble};
-use crate::key::{IdempotencyKey, Keys};
+use crate::key::{IdempotencyKey, KEY_BYTES, Keys};
 use crate::model::Members;
 use crate::places::Places;
 use crate::repeats::{Kind, Outcome};
@@ -43,6 +43,9 @@ pub struct Options {
     pub keep_alive_interval: Duration,
     /// For the answer to a ping; a connection that misses it is given up.
     pub keep_alive_timeout: Duration,
+    /// Whether coordinators that are heard of are turned to even when one endpoint only was given. Without it, who was
+    /// given one coordinator wants that one.
+    pub discovers: bool,
 }
 
 impl Default for Options {
@@ -55,6 +58,7 @@ impl Default for Options {
             patience: Duration::from_secs(600),
             keep_alive_interval: Duration::from_secs(5),
             keep_alive_timeout: Duration::from_secs(5),
+            discovers: false,
         }
     }
 }
@@ -134,6 +138,11 @@ impl Connection {
         self.shared.keys.draw()
     }
 
+    /// For a submit that came with a key of its own.
+    pub(crate) fn adopt_key(&self, bytes: [u8; KEY_BYTES]) -> IdempotencyKey {
+        self.shared.keys.adopt(bytes)
+    }
+
     /// Whether doing it once more is certainly the same as having done it once.
     fn may_repeat(&self, kind: Kind) -> bool {
         match kind {
@@ -160,15 +169,33 @@ impl Connection {
         self.shared.knows_leader.store(false, Ordering::Relaxed);
     }
 
-    /// Who the members are, by the word of one of them: those that are new can be turned to as well. Who was given one
-    /// coordinator only wants that one.
+    /// Whether others than the coordinators that were given may be turned to. Who was given one only wants that one,
+    /// unless it says otherwise.
+    pub(crate) fn may_learn(&self) -> bool {
+        self.shared.options.discovers || self.shared.endpoints.urls().len() > 1
+    }
+
+    /// Who the members are, by the word of one of them: those that are new can be turned to as well.
     pub(crate) fn hear_of(&self, members: &Members) {
-        if self.shared.endpoints.urls().len() < 2 {
-            return;
+        if self.may_learn() {
+            let endpoints = members.members.iter().map(|member| member.client_endpoint.as_str());
+            self.shared.places.hear_of(&self.urls_of(endpoints), |url| self.connect(url));
         }
-        let url = |endpoint: &String| self.shared.endpoints.single(endpoint).ok().map(|one| one.urls()[0].clone());
-        let urls: Vec<String> = members.members.iter().filter_map(|member| url(&member.client_endpoint)).collect();
-        self.shared.places.hear_of(&urls, |url| channel(url, &self.shared.endpoints, &self.shared.options).ok());
+    }
+
+    /// These are coordinators of this cluster too, by the word of somebody who knows for certain: they can be turned to.
+    pub fn learn<T: AsRef<str>>(&self, endpoints: &[T]) {
+        let urls = self.urls_of(endpoints.iter().map(AsRef::as_ref));
+        self.shared.places.learn(&urls, |url| self.connect(url));
+    }
+
+    /// What is no endpoint is left out.
+    fn urls_of<'a>(&self, endpoints: impl Iterator<Item = &'a str>) -> Vec<String> {
+        endpoints.filter_map(|endpoint| Some(self.shared.endpoints.single(endpoint).ok()?.urls()[0].clone())).collect()
+    }
+
+    fn connect(&self, url: &str) -> Option<Channel> {
+        channel(url, &self.shared.endpoints, &self.shared.options).ok()
     }
 
     /// Where a coordinator is among those that can be turned to.
@@ -196,20 +223,33 @@ impl Connection {
         A: Fn(Channel) -> F,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let deadline = sleep(self.shared.options.deadline);
+        let Tried { result, after_lost } = self.tries(kind, self.shared.options.deadline, attempt).await;
+        let result = result.map(Response::into_inner).map_err(|none| match none {
+            NoResult::Refused(status) => FlameError::from_answer(&status),
+            NoResult::GaveUp(error) => error,
+        });
+        Outcome { result, after_lost }
+    }
+
+    /// The same within this time, with the answer of the coordinator as it came.
+    pub(crate) async fn tries<T, F, A>(&self, kind: Kind, within: Duration, attempt: A) -> Tried<T>
+    where
+        A: Fn(Channel) -> F,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let deadline = sleep(within);
         tokio::pin!(deadline);
         let mut after_lost = false;
         let mut backoff = self.backoff();
+        let gave_up = |error, after_lost| Tried { result: Err(NoResult::GaveUp(error)), after_lost };
         loop {
             let (at, channel) = self.channel();
-            let fate = match self.attempt(attempt(channel), deadline.as_mut()).await {
-                Ok(value) => return Outcome { result: Ok(value), after_lost },
+            let fate = match self.attempt(attempt(channel), within, deadline.as_mut()).await {
+                Ok(value) => return Tried { result: Ok(value), after_lost },
                 Err(fate) => fate,
             };
             let trouble = match fate {
-                Fate::Answered(status) => {
-                    return Outcome { result: Err(FlameError::from_answer(&status)), after_lost };
-                }
+                Fate::Answered(status) => return Tried { result: Err(NoResult::Refused(status)), after_lost },
                 Fate::Lost(why) => {
                     after_lost = kind != Kind::Read;
                     Trouble::with(why)
@@ -218,10 +258,10 @@ impl Connection {
             };
             tracing::debug!(endpoint = %self.shared.places.url(at), why = trouble.why, "attempt failed");
             if after_lost && !self.may_repeat(kind) {
-                return Outcome { result: Err(unknown(&trouble.why)), after_lost };
+                return gave_up(unknown(&trouble.why), after_lost);
             }
             if !self.shared.tries_again {
-                return Outcome { result: Err(self.gave_up(&trouble)), after_lost };
+                return gave_up(self.gave_up(&trouble), after_lost);
             }
             self.leave(at);
             let wait = sleep(backoff.wait_after(&trouble));
@@ -231,7 +271,7 @@ impl Connection {
             }
             if deadline.is_elapsed() {
                 let error = if after_lost { unknown(&trouble.why) } else { self.gave_up(&trouble) };
-                return Outcome { result: Err(error), after_lost };
+                return gave_up(error, after_lost);
             }
         }
     }
@@ -239,17 +279,18 @@ impl Connection {
     async fn attempt<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
+        within: Duration,
         deadline: Pin<&mut Sleep>,
-    ) -> Result<T, Fate> {
+    ) -> Result<Response<T>, Fate> {
         let limit = self.shared.options.attempt_timeout;
         tokio::select! {
             answer = timeout(limit, call) => match answer {
-                Ok(Ok(reply)) => Ok(reply.into_inner()),
+                Ok(Ok(reply)) => Ok(reply),
                 Ok(Err(status)) => Err(Fate::of(status)),
                 Err(_) => Err(Fate::Lost(format!("no answer within {} s", limit.as_secs_f64()))),
             },
             () = deadline => {
-                Err(Fate::Lost(format!("no answer within {} s", self.shared.options.deadline.as_secs_f64())))
+                Err(Fate::Lost(format!("no answer within {} s", within.as_secs_f64())))
             }
         }
     }
@@ -262,6 +303,23 @@ impl Connection {
             false => FlameError::Unavailable(format!("no coordinator answered at {endpoints}: {why}")),
         }
     }
+}
+
+/// How all attempts of a call ended.
+#[derive(Debug)]
+pub(crate) struct Tried<T> {
+    pub(crate) result: Result<Response<T>, NoResult>,
+    /// An earlier attempt may have changed something.
+    pub(crate) after_lost: bool,
+}
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub(crate) enum NoResult {
+    /// A coordinator decided against it.
+    Refused(Status),
+    /// No coordinator answered to the purpose.
+    GaveUp(FlameError),
 }
 
 fn unknown(why: &str) -> FlameError {

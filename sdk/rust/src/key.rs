@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::Rng;
 use tonic::Request;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{MetadataMap, MetadataValue};
 
 /// The metadata of CreateTask that carries the key.
 const METADATA: &str = "flame-idempotency-key-bin";
 
 /// Bytes of a key.
-const KEY_BYTES: usize = 16;
+pub(crate) const KEY_BYTES: usize = 16;
 
 /// Submits of this process after which a key counts as forgotten. A coordinator remembers twice as many of each session
 /// (65,536): the other half is for whoever else submits to the same session meanwhile.
@@ -35,8 +35,18 @@ impl IdempotencyKey {
     /// A request that carries the key.
     pub(crate) fn attach<T>(self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request.metadata_mut().insert_bin(METADATA, MetadataValue::from_bytes(&self.bytes));
+        self.put(request.metadata_mut());
         request
+    }
+
+    /// The metadata carries the key.
+    pub(crate) fn put(self, metadata: &mut MetadataMap) {
+        metadata.insert_bin(METADATA, MetadataValue::from_bytes(&self.bytes));
+    }
+
+    /// The bytes of the key that the metadata carries, if there is one that can be taken.
+    pub(crate) fn of(metadata: &MetadataMap) -> Option<[u8; KEY_BYTES]> {
+        metadata.get_bin(METADATA)?.to_bytes().ok()?.as_ref().try_into().ok()
     }
 }
 
@@ -49,7 +59,12 @@ pub(crate) struct Keys {
 impl Keys {
     /// A key that nobody else has.
     pub(crate) fn draw(&self) -> IdempotencyKey {
-        IdempotencyKey { bytes: rand::rng().random(), drawn_after: self.drawn.fetch_add(1, Ordering::Relaxed) }
+        self.adopt(rand::rng().random())
+    }
+
+    /// A key that somebody else has drawn just now.
+    pub(crate) fn adopt(&self, bytes: [u8; KEY_BYTES]) -> IdempotencyKey {
+        IdempotencyKey { bytes, drawn_after: self.drawn.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Whether the coordinators certainly still know a submit with this key, as far as this process can tell.

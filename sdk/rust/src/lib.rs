@@ -16,6 +16,8 @@
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
 //! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`], [`backup`] | the calls, by what they are about |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
+//! | [`forward`] | calls of somebody else, passed on as bytes: what a proxy is made of |
+//! | [`reopen`] | when a stream that broke is opened at another node, and when it is given up |
 //! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
 //! | [`stream`] | many tasks of one session over one stream: the fastest way to submit |
 //! | [`model`] | what the calls answer, as plain values; their JSON is that of `flmctl -o json` |
@@ -32,6 +34,7 @@ pub mod connection;
 pub mod endpoints;
 pub mod error;
 mod fate;
+pub mod forward;
 mod key;
 mod leader;
 pub mod membership;
@@ -39,6 +42,7 @@ pub mod model;
 pub mod nodes;
 pub mod operate;
 mod places;
+pub mod reopen;
 pub mod repeats;
 mod retry;
 pub mod service;
