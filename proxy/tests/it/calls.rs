@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use flame_proto::convert::parse_grpc_timeout;
 use flame_proto::ha::TransferLeaderRequest;
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::v1;
@@ -113,13 +114,29 @@ async fn what_must_not_be_done_twice_is_sent_once() {
 }
 
 #[tokio::test]
-async fn nobody_is_waited_for_longer_than_the_caller_says() {
-    let never = Fake::start(|_| Ok(futures::stream::pending().boxed()));
-    let proxy = Served::start(&[never.address]).await;
-    let mut request = Request::new(get("s"));
-    request.set_timeout(Duration::from_millis(500));
-    let error = proxy.client().await.get_session(request).await.unwrap_err();
-    assert_ne!(error.code(), Code::Ok, "{error}");
+async fn a_coordinator_hears_how_long_the_caller_waits() {
+    let seen = Arc::new(Mutex::new(None));
+    let fake = {
+        let seen = Arc::clone(&seen);
+        Fake::start(move |asked| {
+            *seen.lock().unwrap() = Some(asked.metadata.get("grpc-timeout").unwrap().to_str().unwrap().to_owned());
+            one(&session("s"))
+        })
+    };
+    let proxy = Served::start(&[fake.address]).await;
+    let mut client = proxy.client().await;
+    let mut told = async |timeout: Option<Duration>| {
+        let mut request = Request::new(get("s"));
+        if let Some(timeout) = timeout {
+            request.set_timeout(timeout);
+        }
+        client.get_session(request).await.unwrap();
+        let text: String = seen.lock().unwrap().take().unwrap();
+        parse_grpc_timeout(&text).unwrap()
+    };
+    assert_eq!(told(Some(Duration::from_secs(20))).await, Duration::from_millis(19_900), "time for the way back");
+    assert_eq!(told(None).await, Options::default().attempt_timeout);
+    assert_eq!(told(Some(Duration::from_secs(300))).await, Options::default().attempt_timeout, "then another one");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Watches of many tasks on one stream.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flame_proto::v1;
 use flame_proto::v1::TaskState;
@@ -8,10 +9,11 @@ use flame_proto::v1::TaskState::{Failed, Pending, Running, Succeed};
 use futures::{FutureExt, StreamExt};
 use prost::Message;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::{Code, Status, Streaming};
 
-use crate::fake::{Asked, Fake, Replies, Served, encoded, next, rest, shown, task};
+use crate::fake::{Asked, Fake, LIMIT, Replies, Served, encoded, next, rest, shown, task};
 
 /// A coordinator that shows what it is told to, and writes down what is registered.
 struct Watched {
@@ -40,8 +42,15 @@ impl Watched {
         }
     }
 
-    fn registered(&self) -> Vec<String> {
-        self.registered.lock().unwrap().clone()
+    /// Waits until these tasks were registered, and no others.
+    async fn registered(&self, tasks: &[&str]) {
+        let all = async {
+            while self.registered.lock().unwrap().as_slice() != tasks {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let in_time = timeout(LIMIT, all).await;
+        assert!(in_time.is_ok(), "{:?} instead of {tasks:?}", self.registered.lock().unwrap());
     }
 }
 
@@ -56,7 +65,7 @@ fn serve(
     let registering = async move {
         while let Some(Ok(message)) = asked.requests.next().await {
             let request = v1::WatchTaskRequest::decode(message).unwrap();
-            log.lock().unwrap().push(request.task_id.clone());
+            let task_id = request.task_id.clone();
             let answer = match request.task_id.parse() {
                 Ok(number) => encoded(&task(number, snapshot(number))),
                 Err(_) => {
@@ -65,6 +74,7 @@ fn serve(
                 }
             };
             let _gone = show.send(Ok(answer));
+            log.lock().unwrap().push(task_id);
         }
         futures::future::pending::<()>().await;
     };
@@ -116,7 +126,7 @@ async fn a_watch_of_many_goes_on_elsewhere_with_what_has_not_ended() {
     assert_eq!(client.next().await, (3, Running));
     first.fake.die();
     assert_eq!(client.next().await, (2, Running), "what is new there");
-    assert_eq!(second.registered(), ["2", "3"]);
+    second.registered(&["2", "3"]).await;
     second.show(3, Running);
     second.show(3, Succeed);
     assert_eq!(client.next().await, (3, Succeed), "nothing twice, and nothing back");
@@ -155,7 +165,7 @@ async fn a_stream_that_ends_while_nothing_is_open_harms_nobody() {
     first.fake.die();
     client.register("2", "s").await;
     assert_eq!(client.next().await, (2, Pending));
-    assert_eq!(second.registered(), ["2"]);
+    second.registered(&["2"]).await;
 }
 
 #[tokio::test]
