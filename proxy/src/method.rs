@@ -22,6 +22,7 @@ pub enum Way {
 
 const READ: Way = Way::Call(Repeat::Read);
 const CHANGE: Way = Way::Call(Repeat::Change);
+const SAME: Way = Way::Call(Repeat::Same);
 
 /// Paths, and how they are served.
 pub const METHODS: &[(&str, Way)] = &[
@@ -44,7 +45,7 @@ pub const METHODS: &[(&str, Way)] = &[
     ("/flame.v1.Frontend/GetSession", READ),
     ("/flame.v1.Frontend/ListSession", READ),
     ("/flame.v1.Frontend/ListSessions", READ),
-    ("/flame.v1.Frontend/CreateTask", Way::Call(Repeat::Submit)),
+    ("/flame.v1.Frontend/CreateTask", CHANGE),
     ("/flame.v1.Frontend/GetTask", READ),
     ("/flame.v1.Frontend/ListTask", Way::List),
     ("/flame.v1.Frontend/ListTasks", Way::List),
@@ -58,8 +59,8 @@ pub const METHODS: &[(&str, Way)] = &[
     ("/flame.ha.v1.Cluster/ForceCloseSession", CHANGE),
     // To whoever is furthest, a repeat would hand on a second time.
     ("/flame.ha.v1.Cluster/TransferLeader", Way::Call(Repeat::Never)),
-    ("/flame.ha.v1.Cluster/Upgrade", CHANGE),
-    ("/flame.ha.v1.Membership/Change", CHANGE),
+    ("/flame.ha.v1.Cluster/Upgrade", SAME),
+    ("/flame.ha.v1.Membership/Change", SAME),
     ("/flame.ha.v1.Operate/ListNodeLoads", READ),
     ("/flame.ha.v1.Operate/GetNodeLoad", READ),
     ("/flame.ha.v1.Operate/CordonNode", CHANGE),

@@ -13,6 +13,7 @@ mod lease;
 mod membership;
 mod metrics;
 mod no_quorum;
+mod once;
 mod power_cut;
 mod programs;
 mod proxy;

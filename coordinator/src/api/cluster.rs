@@ -58,6 +58,7 @@ impl Cluster for ClusterService {
             self_: view.self_id.0,
             term: view.term.0,
             changing: view.changing,
+            next_request: self.gateway.next_request().0,
         }))
     }
 
@@ -112,7 +113,7 @@ impl Cluster for ClusterService {
         let message = request.into_inner();
         let task = parse_task_id(&message.task_id).map_err(|error| invalid(&error))?;
         let session = known_id(&message.session_id)?;
-        self.gateway.propose(Command::Cancel { session, task }, call.deadline).await?;
+        call.change(&self.gateway, Command::Cancel { session, task }).await?;
         Ok(Response::new(ha::CancelTaskReply {}))
     }
 
@@ -122,7 +123,7 @@ impl Cluster for ClusterService {
     ) -> Answer<ha::ForceCloseSessionReply> {
         let call = Call::of(request.metadata());
         let id = known_id(&request.into_inner().session_id)?;
-        self.gateway.propose(Command::Close { id, force: true }, call.deadline).await?;
+        call.change(&self.gateway, Command::Close { id, force: true }).await?;
         Ok(Response::new(ha::ForceCloseSessionReply {}))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! UNAVAILABLE means: nothing was done, try again, here or elsewhere. RESOURCE_EXHAUSTED with a retry hint means: this
 //! node has too much to do, nothing was done, try again after that time. DEADLINE_EXCEEDED means: nobody can say whether
-//! it was done. Every other code, and RESOURCE_EXHAUSTED without a hint, means: it was refused and nothing was done.
+//! it was done. ABORTED means, for a change with a request id: it may have been done, and sending it again will not tell.
+//! Every other code, and RESOURCE_EXHAUSTED without a hint, means: it was refused and nothing was done.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use flame_types::ErrorCode;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::call::REQUEST_SEEN_METADATA;
 use crate::drive::gateway::GatewayError;
 
 /// The trailer that the retry policies of gRPC libraries read, in milliseconds.
@@ -31,13 +33,18 @@ pub fn code(class: ErrorCode) -> Code {
         ErrorCode::PermissionDenied => Code::PermissionDenied,
         ErrorCode::Unavailable => Code::Unavailable,
         ErrorCode::Unimplemented => Code::Unimplemented,
+        ErrorCode::Aborted => Code::Aborted,
     }
 }
 
-/// A refusal as a status: published class, published text.
+/// A refusal as a status: published class, published text. One for the age of its request says what to name instead.
 #[must_use]
 pub fn refused(refusal: &Refusal) -> Status {
-    Status::new(code(refusal.code()), refusal.to_string())
+    let mut status = Status::new(code(refusal.code()), refusal.to_string());
+    if let Refusal::RequestForgotten { next } = refusal {
+        status.metadata_mut().insert(REQUEST_SEEN_METADATA, next.0.into());
+    }
+    status
 }
 
 /// A refusal inside a reply, as the three changes of applications answer it.
@@ -105,7 +112,7 @@ impl From<ReadError> for Status {
 
 #[cfg(test)]
 mod tests {
-    use flame_types::{ClientId, Seq};
+    use flame_types::{ClientId, RequestId, RequestNo, Seq};
 
     use super::*;
 
@@ -165,6 +172,18 @@ mod tests {
     fn what_only_a_gateway_meets_is_no_fault_of_the_caller() {
         assert_eq!(refused(&Refusal::SessionExpired(ClientId(1))).code(), Code::FailedPrecondition);
         assert_eq!(refused(&Refusal::Stale(Seq(1))).code(), Code::FailedPrecondition);
+    }
+
+    #[test]
+    fn a_request_that_is_too_old_is_aborted_and_told_the_present_number() {
+        let status = refused(&Refusal::RequestForgotten { next: RequestNo(70_001) });
+        assert_eq!(
+            (status.code(), status.metadata().get(REQUEST_SEEN_METADATA).unwrap().as_bytes()),
+            (Code::Aborted, &b"70001"[..])
+        );
+        let status = refused(&Refusal::RequestReused(RequestId([7; 16])));
+        assert!(status.message().contains("0707"), "{}", status.message());
+        assert_eq!((status.code(), status.metadata().len()), (Code::InvalidArgument, 0));
     }
 
     #[test]

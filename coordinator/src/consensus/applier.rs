@@ -7,6 +7,7 @@
 //! **Invariant:** the thread of Raft never waits for the state: what is in use, may take long, or would have to wait for
 //! the database goes to the thread.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use flame_machine::{Levels, State};
@@ -56,6 +57,7 @@ pub(super) struct Applier {
 pub(super) struct Started {
     pub(super) applier: Applier,
     pub(super) applied: watch::Receiver<LogIndex>,
+    pub(super) next_request: Arc<AtomicU64>,
     pub(super) rows: RowReader,
 }
 
@@ -85,7 +87,7 @@ impl Applier {
         prepare_level(&state, &store)?;
         let rows = store.reader();
         let replica = Replica::new(state, store, backlog, sink, metrics, level, fatal);
-        let applied = replica.watch_applied();
+        let (applied, next_request) = (replica.watch_applied(), replica.next_request());
         let replica = Arc::new(Mutex::new(Some(replica)));
         let (messages, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
         let thread = Thread { replica: replica.clone() };
@@ -93,7 +95,7 @@ impl Applier {
             .name("apply".to_owned())
             .spawn(move || thread.run(inbox))
             .map_err(|source| StartError::Io { what: "cannot start the apply thread", source })?;
-        Ok(Started { applier: Self { messages, replica }, applied, rows })
+        Ok(Started { applier: Self { messages, replica }, applied, next_request, rows })
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Done<T>) -> Message) -> std::io::Result<T> {

@@ -11,8 +11,8 @@ const TASKS_MAX: u64 = 64;
 pub(super) fn is_brief(state: &State, batch: &Batch) -> bool {
     let later = u64::from(batch.cluster_delta_ms);
     let nothing_due = state.next_deadline().is_none_or(|deadline| deadline.0 > state.now().0.saturating_add(later));
-    let tasks = batch.items.iter().map(|item| tasks_added(&item.command)).fold(0, u64::saturating_add);
-    nothing_due && tasks <= TASKS_MAX && batch.items.iter().all(|item| is_small(&item.command))
+    let tasks = batch.items.iter().map(|item| tasks_added(item.command.what())).fold(0, u64::saturating_add);
+    nothing_due && tasks <= TASKS_MAX && batch.items.iter().all(|item| is_small(item.command.what()))
 }
 
 fn tasks_added(command: &Command) -> u64 {
@@ -43,7 +43,7 @@ fn is_small(command: &Command) -> bool {
 mod tests {
     use flame_machine::Item;
     use flame_machine::command::{Inputs, Submit};
-    use flame_types::{ClientId, CoordinatorId, NodeName, Seq, SessionId, TaskOptions};
+    use flame_types::{ClientId, CoordinatorId, NodeName, RequestId, RequestNo, Seq, SessionId, TaskOptions};
 
     use super::*;
 
@@ -63,6 +63,11 @@ mod tests {
         assert!(is_brief(&state, &batch([submit(Inputs::Each(vec![None]))])));
         let done = Command::Complete { node: NodeName::parse("w").expect("a node name"), done: Vec::new() };
         assert!(is_brief(&state, &batch([done, Command::Void])));
+        let once =
+            |command| Command::Once { request: RequestId([1; 16]), seen: RequestNo(1), command: Box::new(command) };
+        assert!(is_brief(&state, &batch([once(submit(Inputs::Each(vec![None])))])));
+        assert!(!is_brief(&state, &batch([once(submit(Inputs::Array { count: TASKS_MAX + 1, input: None }))])));
+        assert!(!is_brief(&state, &batch([once(Command::Drain { node: NodeName::parse("w").expect("a node name") })])));
     }
 
     #[test]

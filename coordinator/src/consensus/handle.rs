@@ -4,6 +4,7 @@
 //! load elsewhere in the process cannot delay heartbeats.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use flame_proto::ha::PeerHeader;
 use flame_proto::ha::bootstrap_server::BootstrapServer;
 use flame_proto::ha::raft_server::RaftServer;
 use flame_storage::{Fatal, LogMeter, MemberNode, RowReader, TypeConfig};
-use flame_types::{CoordinatorId, LogIndex, Term};
+use flame_types::{CoordinatorId, LogIndex, RequestNo, Term};
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
@@ -77,6 +78,7 @@ pub(super) struct Inner {
     pub(super) bootstrap_service: BootstrapService,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) applied: watch::Receiver<LogIndex>,
+    pub(super) next_request: Arc<AtomicU64>,
     pub(super) level: RunningLevel,
     pub(super) log: WatchReceiverOf<TypeConfig, RaftDataMetrics<TypeConfig>>,
     pub(super) meter: LogMeter,
@@ -152,6 +154,12 @@ impl Consensus {
     #[must_use]
     pub fn applied_index(&self) -> watch::Receiver<LogIndex> {
         self.inner.applied.clone()
+    }
+
+    /// The number of the next change that carries a request id, by what was applied here.
+    #[must_use]
+    pub fn next_request(&self) -> RequestNo {
+        RequestNo(self.inner.next_request.load(Ordering::Acquire))
     }
 
     /// The feature level that the cluster runs at, and the gate in front of what a later one brings.

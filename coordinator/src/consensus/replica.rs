@@ -8,6 +8,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flame_machine::{Batch, Command, Ctx, Levels, RowSink, State};
 use flame_storage::{
@@ -36,6 +37,7 @@ pub(super) struct Replica {
     sink: Box<dyn ApplySink>,
     metrics: ApplyMetrics,
     level: RunningLevel,
+    next_request: Arc<AtomicU64>,
     fatal: Fatal,
     last: Option<LogId>,
     membership: StoredMembership,
@@ -76,7 +78,26 @@ impl Replica {
         let (last, membership) = store.applied();
         let (applied, _) = watch::channel(index_of(last.as_ref()));
         level.set(state.level());
-        Self { state, store, backlog, sink, metrics, level, fatal, last, membership, applied, failed: None }
+        let next_request = Arc::new(AtomicU64::new(state.next_request().0));
+        Self {
+            state,
+            store,
+            backlog,
+            sink,
+            metrics,
+            level,
+            next_request,
+            fatal,
+            last,
+            membership,
+            applied,
+            failed: None,
+        }
+    }
+
+    /// The number of the next change that carries a request id, whenever it is looked at.
+    pub(super) fn next_request(&self) -> Arc<AtomicU64> {
+        self.next_request.clone()
     }
 
     /// Follows what is applied and told.
@@ -202,6 +223,7 @@ impl Replica {
             self.membership = membership;
         }
         self.level.set(self.state.level());
+        self.next_request.store(self.state.next_request().0, Ordering::Release);
         for entry in written.applied {
             self.sink.applied(entry);
         }
@@ -227,6 +249,7 @@ impl Replica {
         self.last = last;
         self.membership = membership;
         self.level.set(self.state.level());
+        self.next_request.store(self.state.next_request().0, Ordering::Release);
         self.backlog.settle();
         self.sink.installed(installed);
         self.applied.send_replace(installed);

@@ -113,7 +113,7 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
     check(&options)?;
     let config = raft_config(&options).map_err(|error| StartError::Options(error.to_string()))?;
     let (fatal, level) = (Fatal::new(), RunningLevel::default());
-    let Stores { data, log, state, started: Started { applier, applied, rows }, backlog } =
+    let Stores { data, log, state, started: Started { applier, applied, next_request, rows }, backlog } =
         opened(&options, &fatal, &level, sink).await?;
     let identity = data.identity().clone();
     let gate = Arc::new(gate(&options, &state, &identity, &fatal, &applied, &level));
@@ -167,6 +167,7 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         waiting,
         leadership,
         applied,
+        next_request,
         level,
         fatal,
         runtime,

@@ -22,7 +22,7 @@ use flame_machine::command::Command;
 use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
 use flame_storage::{BackupSource, RowReader};
-use flame_types::{ClientId, CoordinatorId, LogIndex, Seq, SessionKey, Term};
+use flame_types::{ClientId, CoordinatorId, LogIndex, RequestNo, Seq, SessionKey, Term};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
@@ -266,6 +266,12 @@ impl Gateway {
             term: leadership.term,
             changing: self.inner.consensus.is_changing(),
         }
+    }
+
+    /// The number of the next change that carries a request id, by what was applied here.
+    #[must_use]
+    pub fn next_request(&self) -> RequestNo {
+        self.inner.consensus.next_request()
     }
 
     /// The last entry applied here, and every one after it.

@@ -15,8 +15,8 @@ use flame_machine::{ClusterConfig, Ctx, State, digest, view};
 use flame_storage::codec;
 use flame_types::{
     AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, Epoch, ExecutorKey, Generation, HelloNo,
-    Incarnation, LogIndex, NodeName, Payload, Position, Resources, Retention, Retries, Retry, Schema, Seq, SessionId,
-    SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
+    Incarnation, LogIndex, NodeName, Payload, Position, RequestId, RequestNo, Resources, Retention, Retries, Retry,
+    Schema, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
 };
 
 const LEVEL_1: &str = include_str!("../../testdata/frozen/level-1.txt");
@@ -80,6 +80,7 @@ fn the_frozen_history_uses_every_command() {
         "NewGeneration",
         "Trim",
         "DiskShort",
+        "Once",
     ] {
         assert!(shown.contains(command), "{command}");
     }
@@ -123,6 +124,25 @@ pub(crate) fn history() -> Vec<Batch> {
     // Commands that came later stand behind, so that the lines before them stay as they are.
     let late = Command::Register { name: app("late"), spec: Box::default() };
     batches.push(batch((100, vec![Command::DiskShort { on: true }, late])));
+    let once = |id: u8, seen: u64, command: Command| Command::Once {
+        request: RequestId([id; 16]),
+        seen: RequestNo(seen),
+        command: Box::new(command),
+    };
+    let create = || Command::Create { id: session("s-10"), spec: Box::new(SessionSpec::new(app("plain"))) };
+    let input = || Inputs::Each(vec![Some(Payload::from("once"))]);
+    let task = || submit("s-10", input(), TaskOptions::default(), None);
+    let now = (1 << 40) + 1;
+    let repeated = vec![
+        Command::DiskShort { on: false },
+        once(1, now, create()),
+        once(1, now, create()),
+        once(2, now, task()),
+        once(2, now, task()),
+        once(3, now, Command::Suspend { id: session("s-10") }),
+        once(4, 1, Command::Resume { id: session("s-10") }),
+    ];
+    batches.push(batch((101, repeated)));
     batches
 }
 

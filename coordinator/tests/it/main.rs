@@ -5,4 +5,5 @@ mod frozen;
 mod frozen_rows;
 mod operate;
 mod overload;
+mod requests;
 mod served;

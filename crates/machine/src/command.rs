@@ -5,8 +5,8 @@
 
 use flame_types::{
     AppName, AppSpec, ClientId, ClusterMs, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload,
-    Payloads, Position, Resources, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, Token, WallMs,
-    kept_text, limits,
+    Payloads, Position, RequestId, RequestNo, Resources, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo,
+    TaskOptions, Token, WallMs, kept_text, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -139,9 +139,46 @@ pub enum Command {
     /// Whether so many coordinators are short of disk that nothing more may come in: the leader has heard of them. What
     /// frees disk, and the results of what runs, are taken all the same.
     DiskShort { on: bool },
+    /// A change by a user whose client may send it again, through another coordinator, when an answer is lost: it is done
+    /// once. `seen`: the next number of such a change ([`crate::State::next_request`]) as the client knew it before it sent
+    /// this one for the first time; if anything since then is forgotten, it is refused rather than done twice. Only what
+    /// users ask for ([`Command::is_of_users`]).
+    Once { request: RequestId, seen: RequestNo, command: Box<Command> },
     /// Only in the build that tests of upgrades use, and always the last one: it leads to an event. Of level 2.
     #[cfg(feature = "next-level")]
     TestOnly { text: String },
+}
+
+impl Command {
+    /// What is to be done, whether or not it carries a request id.
+    #[must_use]
+    pub fn what(&self) -> &Self {
+        match self {
+            Self::Once { command, .. } => command,
+            other => other,
+        }
+    }
+
+    /// Whether it is a change that users ask for: those may carry a request id.
+    #[must_use]
+    pub fn is_of_users(&self) -> bool {
+        matches!(
+            self,
+            Self::Register { .. }
+                | Self::Update { .. }
+                | Self::Unregister { .. }
+                | Self::Create { .. }
+                | Self::Open { .. }
+                | Self::Close { .. }
+                | Self::Suspend { .. }
+                | Self::Resume { .. }
+                | Self::Delete { .. }
+                | Self::Submit(_)
+                | Self::Cancel { .. }
+                | Self::Cordon { .. }
+                | Self::Drain { .. }
+        )
+    }
 }
 
 /// Finished tasks that leave a session. The leader found them in its rows; the rows of what has ended never change, so
@@ -369,6 +406,7 @@ impl Payloads for Command {
             Self::Open { spec: Some(spec), .. } => spec.visit_payloads(visit),
             Self::Submit(submit) => submit.inputs.visit_payloads(visit),
             Self::Complete { done, .. } => done.visit_payloads(visit),
+            Self::Once { command, .. } => command.visit_payloads(visit),
             _ => {}
         }
     }

@@ -27,6 +27,8 @@ pub struct ClusterConfig {
     /// Most bytes of inputs, outputs and messages of all sessions together, closed ones included. Before the limit is
     /// reached the oldest closed sessions leave; at the limit Submit is refused.
     pub kept_bytes_max: u64,
+    /// Changes with a request id whose answers are remembered, for all clients together; the oldest leave first.
+    pub requests_max: u32,
 }
 
 impl Default for ClusterConfig {
@@ -41,6 +43,7 @@ impl Default for ClusterConfig {
             client_window_max: 4096,
             retention: Retention::CLUSTER,
             kept_bytes_max: 128 << 30,
+            requests_max: 65_536,
         }
     }
 }

@@ -28,6 +28,7 @@ pub fn check(state: &State) -> Result<(), Broken> {
     closed(state)?;
     ids(state)?;
     windows(state)?;
+    requests(state)?;
     memory(state)
 }
 
@@ -321,6 +322,27 @@ pub fn windows(state: &State) -> Result<(), Broken> {
     Ok(())
 }
 
+/// Every remembered request is found by its id, and all are below the next number.
+///
+/// # Errors
+/// Names the request.
+pub fn requests(state: &State) -> Result<(), Broken> {
+    let mut counted = 0;
+    for (number, row) in state.requests.iter() {
+        counted += 1;
+        if state.requests.find(row.id) != Some(row) {
+            return Err(format!("request {number}: its id does not lead to it"));
+        }
+        if number >= state.next_request() {
+            return Err(format!("request {number} is not below the next one"));
+        }
+    }
+    match state.requests.len() {
+        known if known == counted => Ok(()),
+        known => Err(format!("{known} request ids for {counted} requests")),
+    }
+}
+
 /// Memory is a function of the rows.
 ///
 /// # Errors
@@ -358,6 +380,7 @@ pub fn difference(left: &State, right: &State) -> Broken {
         executors,
         nodes,
         clients,
+        requests,
         ids,
         closed_index,
         open_kept_bytes,

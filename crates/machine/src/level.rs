@@ -91,6 +91,7 @@ impl Command {
         match self {
             #[cfg(feature = "next-level")]
             Self::TestOnly { .. } => 2,
+            Self::Once { command, .. } => command.level(),
             _ => FIRST_LEVEL,
         }
     }

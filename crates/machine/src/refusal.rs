@@ -1,6 +1,6 @@
 //! Why a command was refused. Clients and tests match on some of these texts; those are marked *published*.
 
-use flame_types::{ClientId, ErrorCode, ExecutorState, Seq};
+use flame_types::{ClientId, ErrorCode, ExecutorState, RequestId, RequestNo, Seq};
 use serde::{Deserialize, Serialize};
 
 /// A typed refusal. Its text is what the user reads.
@@ -104,6 +104,16 @@ pub enum Refusal {
          delete sessions"
     )]
     DiskShort,
+    /// The same request id with another change.
+    #[error("request id {0} was used for another change; draw a new id for each change")]
+    RequestReused(RequestId),
+    /// The change may have been done and forgotten since: it is not done, lest it be done twice. A client that has sent it
+    /// only this once knows that it was not done, and may send it anew with the number that is named here.
+    #[error(
+        "nobody remembers any more whether this request was done: its first attempt is older than what is remembered; \
+         look before you ask for it again"
+    )]
+    RequestForgotten { next: RequestNo },
 }
 
 impl Refusal {
@@ -124,7 +134,8 @@ impl Refusal {
             | Self::AppDisabled(_)
             | Self::IdempotencyMismatch(_)
             | Self::ExecutorState(_)
-            | Self::SequenceReused(_) => ErrorCode::InvalidArgument,
+            | Self::SequenceReused(_)
+            | Self::RequestReused(_) => ErrorCode::InvalidArgument,
             Self::RunningTasks => ErrorCode::Internal,
             Self::AppInUse { .. }
             | Self::SessionStillOpen(_)
@@ -140,6 +151,7 @@ impl Refusal {
             | Self::OutOfOrder { .. }
             | Self::FeatureLevel(_) => ErrorCode::FailedPrecondition,
             Self::Limit { .. } | Self::RetentionLimit { .. } | Self::DiskShort => ErrorCode::ResourceExhausted,
+            Self::RequestForgotten { .. } => ErrorCode::Aborted,
         }
     }
 }

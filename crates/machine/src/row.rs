@@ -7,14 +7,14 @@
 
 use flame_types::{
     AppName, ClientId, ClusterMs, EventNo, ExecutorKey, Generation, LogIndex, NodeName, Payload, Payloads, Position,
-    RetryCause, Seq, SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
+    RequestNo, RetryCause, Seq, SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::cluster_event::ClusterEventRow;
 use crate::state::{
-    AppRow, AssignmentRow, ClientRow, ClosedRow, ClusterRow, ExecutorRow, NodeRow, PendingTask, RepliesRow,
+    AppRow, AssignmentRow, ClientRow, ClosedRow, ClusterRow, ExecutorRow, NodeRow, PendingTask, RepliesRow, RequestRow,
     SessionEvent, SessionRow, SessionSpecRow,
 };
 
@@ -61,6 +61,8 @@ pub enum Table {
     Attributes = 14,
     /// By session key: events of the session as a whole.
     SessionEvents = 15,
+    /// By number: the answer to a change that carried a request id. In memory, since apply must answer from it; bounded.
+    Request = 16,
     /// By session key and first task: the inputs of one submit.
     Inputs = 32,
     /// By session key and task: a finished task.
@@ -92,6 +94,7 @@ impl Table {
         Table::PendingRange,
         Table::Attributes,
         Table::SessionEvents,
+        Table::Request,
         Table::Inputs,
         Table::Finished,
         Table::Done,
@@ -245,6 +248,12 @@ impl RowKey {
         Self::of(Table::ClusterEvent).number(number.0)
     }
 
+    /// The answer to a change that carried a request id.
+    #[must_use]
+    pub fn request(number: RequestNo) -> Self {
+        Self::of(Table::Request).number(number.0)
+    }
+
     /// The number at a place among the numbers of the key, 0 being the first.
     #[must_use]
     pub fn number_at(&self, place: usize) -> Option<u64> {
@@ -290,6 +299,7 @@ pub enum Row {
     SessionEvents(VecDeque<SessionEvent>),
     CommonData(Payload),
     ClusterEvent(Box<ClusterEventRow>),
+    Request(Box<RequestRow>),
 }
 
 impl Payloads for Row {

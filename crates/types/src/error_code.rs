@@ -23,4 +23,6 @@ pub enum ErrorCode {
     Unavailable,
     /// The service has no such method.
     Unimplemented,
+    /// Whether it was done cannot be told any more: look before trying again.
+    Aborted,
 }

@@ -91,6 +91,28 @@ key! {
     /// Something that happened in the cluster: 1, 2, 3 … without gaps.
     EventNo(u64)
 }
+key! {
+    /// A change that carried a [`RequestId`], numbered in log order. Whoever names the next number before sending a change
+    /// says that the change, if it was ever done, has this number or a later one.
+    RequestNo(u64)
+}
+
+/// The id that a client gives to one change. All attempts to have it made carry the same; no other change ever does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(pub [u8; 16]);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestId({self})")
+    }
+}
 
 impl ClientId {
     /// Commands that need no window because repeating them changes nothing: the leader's own, the workers' reports,

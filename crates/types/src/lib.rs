@@ -33,7 +33,7 @@ pub mod time;
 pub use error_code::ErrorCode;
 pub use ids::{
     AppName, ClientId, CoordinatorId, Epoch, EventNo, ExecutorKey, Generation, HelloNo, Incarnation, LogIndex,
-    NodeName, Position, Seq, SessionId, SessionKey, TaskNo, Term, Token,
+    NodeName, Position, RequestId, RequestNo, Seq, SessionId, SessionKey, TaskNo, Term, Token,
 };
 pub use payload::{Payload, Payloads};
 pub use resources::Resources;

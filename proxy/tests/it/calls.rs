@@ -17,7 +17,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::fake::{Fake, Served, encoded, lost, one, several, task};
+use crate::fake::{Fake, Replies, Served, encoded, lost, one, several, task};
 
 fn session(id: &str) -> v1::Session {
     let metadata = Some(v1::Metadata { id: id.into(), name: id.into() });
@@ -78,28 +78,71 @@ async fn metadata_is_passed_on_with_the_name_of_the_caller() {
     assert!(seen.get("flame-user-agent").unwrap().to_str().unwrap().starts_with("tonic/"), "{seen:?}");
 }
 
-#[tokio::test]
-async fn a_submit_whose_answer_is_lost_is_sent_again_with_one_key() {
-    let keys = Arc::new(Mutex::new(Vec::new()));
-    let start = |losses: u32| {
-        let (keys, left) = (Arc::clone(&keys), AtomicU32::new(losses));
+/// Coordinators that lose so many answers to changes, and write down by which request ids they come.
+struct Losing {
+    ids: Arc<Mutex<Vec<Bytes>>>,
+}
+
+impl Losing {
+    fn new() -> Self {
+        Self { ids: Arc::default() }
+    }
+
+    fn start(&self, losses: u32, then: impl Fn() -> Result<Replies, Status> + Send + Sync + 'static) -> Fake {
+        let (ids, left) = (Arc::clone(&self.ids), AtomicU32::new(losses));
         Fake::start(move |asked| {
-            let key = asked.metadata.get_bin("flame-idempotency-key-bin").unwrap().to_bytes().unwrap();
-            keys.lock().unwrap().push(key);
+            let id = asked.metadata.get_bin("flame-request-id-bin").unwrap().to_bytes().unwrap();
+            ids.lock().unwrap().push(id);
             match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
                 Ok(_) => Err(lost()),
-                Err(_) => one(&task(1, v1::TaskState::Pending)),
+                Err(_) => then(),
             }
         })
-    };
-    let (first, second) = (start(1), start(1));
+    }
+
+    fn ids(&self) -> Vec<Bytes> {
+        self.ids.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_is_sent_again_with_one_id() {
+    let losing = Losing::new();
+    let made = || one(&task(1, v1::TaskState::Pending));
+    let (first, second) = (losing.start(1, made), losing.start(1, made));
     let proxy = Served::start(&[first.address, second.address]).await;
     let mut client = proxy.client().await;
     client.create_task(v1::CreateTaskRequest::default()).await.unwrap();
     client.create_task(v1::CreateTaskRequest::default()).await.unwrap();
-    let keys = keys.lock().unwrap();
-    assert!(keys.len() == 4 && keys[0] == keys[1] && keys[1] == keys[2], "{keys:?}");
-    assert_ne!(keys[2], keys[3], "the next submit");
+    let ids = losing.ids();
+    assert!(ids.len() == 4 && ids[0].len() == 16 && ids[0] == ids[1] && ids[1] == ids[2], "{ids:?}");
+    assert_ne!(ids[2], ids[3], "the next submit");
+}
+
+/// Our own clients draw the ids of their changes themselves, and begin a change anew when it is refused for its age and was
+/// sent once. Sent again on the way, it was not sent once.
+#[tokio::test]
+async fn who_has_an_id_keeps_it_and_hears_the_truth_about_it() {
+    const SEEN: &str = "flame-request-seen";
+    let too_old = || {
+        let mut status = Status::aborted("nobody remembers");
+        status.metadata_mut().insert(SEEN, 9.into());
+        Err(status)
+    };
+    let close = async |losses: u32| {
+        let losing = Losing::new();
+        let coordinator = losing.start(losses, too_old);
+        let proxy = Served::start(&[coordinator.address]).await;
+        let mut request = Request::new(v1::CloseSessionRequest { session_id: "s".into() });
+        request.metadata_mut().insert_bin("flame-request-id-bin", MetadataValue::from_bytes(&[3; 16]));
+        request.metadata_mut().insert(SEEN, 8.into());
+        let refused = proxy.client().await.close_session(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Aborted);
+        assert!(losing.ids().iter().all(|id| id.as_ref() == [3; 16]), "{:?}", losing.ids());
+        (losing.ids().len(), refused.metadata().get(SEEN).is_some())
+    };
+    assert_eq!(close(0).await, (1, true));
+    assert_eq!(close(1).await, (2, false));
 }
 
 #[tokio::test]

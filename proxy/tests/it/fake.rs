@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flame_proto::instance::RawCodec;
-use flame_proto::v1;
 use flame_proto::v1::frontend_client::FrontendClient;
+use flame_proto::{ha, v1};
 use flame_proxy::Proxy;
 use flame_sdk::{Connection, Endpoints, Options};
 use flame_types::limits::MESSAGE_BYTES_MAX;
@@ -29,6 +29,9 @@ use tower::service_fn;
 
 /// Nothing here takes so long, however busy the machine is.
 pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// What changes name beside their request ids.
+pub const NEXT_REQUEST: u64 = 7;
 
 /// What a coordinator is asked.
 pub struct Asked {
@@ -51,7 +54,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// One that answers everything so. Questions about the cluster are not for it.
+    /// One that answers everything so, but questions about the cluster.
     pub fn start(handler: impl Fn(Asked) -> Result<Replies, Status> + Send + Sync + 'static) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -96,7 +99,8 @@ async fn answer(
         let (metadata, _, requests) = request.into_parts();
         let asked = Asked { method: method.clone(), metadata, requests };
         let reply = match asked.method.as_str() {
-            "Members" => Err(Status::unimplemented("members")),
+            // It knows nobody, and what a change has to name.
+            "Members" => one(&ha::MembersReply { next_request: NEXT_REQUEST, ..ha::MembersReply::default() }),
             _ => {
                 log.lock().unwrap().push(asked.method.clone());
                 handler(asked)

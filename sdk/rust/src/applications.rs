@@ -8,7 +8,7 @@ use flame_types::AppState;
 
 use crate::connection::frontend;
 use crate::model::{Application, ApplicationSpec};
-use crate::repeats::{Kind, Outcome};
+use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
 impl Connection {
@@ -18,19 +18,14 @@ impl Connection {
     /// [`FlameError::AlreadyExists`] when there is one of this name; [`FlameError::InvalidArgument`] when the name or
     /// the specification breaks a rule.
     pub async fn register_application(&self, name: &str, spec: ApplicationSpec) -> Result<(), FlameError> {
-        let request = v1::RegisterApplicationRequest { name: name.to_owned(), application: Some(spec.clone().into()) };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let request = v1::RegisterApplicationRequest { name: name.to_owned(), application: Some(spec.into()) };
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).register_application(request).await }
             })
             .await;
-        let outcome = accepted(outcome);
-        match &outcome.result {
-            // An attempt whose answer was lost may have made it: then it looks exactly as asked for.
-            Err(FlameError::AlreadyExists(_)) if outcome.after_lost && self.looks_like(name, spec).await? => Ok(()),
-            _ => outcome.of_change(),
-        }
+        accepted(reply?)
     }
 
     /// Replaces the specification of an application.
@@ -39,21 +34,14 @@ impl Connection {
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] while it has open sessions;
     /// [`FlameError::InvalidArgument`] when the specification breaks a rule.
     pub async fn update_application(&self, name: &str, spec: ApplicationSpec) -> Result<(), FlameError> {
-        let request = v1::UpdateApplicationRequest { name: name.to_owned(), application: Some(spec.clone().into()) };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let request = v1::UpdateApplicationRequest { name: name.to_owned(), application: Some(spec.into()) };
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).update_application(request).await }
             })
             .await;
-        let outcome = accepted(outcome);
-        match &outcome.result {
-            // Sessions may have been opened since the attempt whose answer was lost.
-            Err(FlameError::FailedPrecondition(_)) if outcome.after_lost && self.looks_like(name, spec).await? => {
-                Ok(())
-            }
-            _ => outcome.of_change(),
-        }
+        accepted(reply?)
     }
 
     /// Removes an application.
@@ -62,30 +50,13 @@ impl Connection {
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] while it has open sessions.
     pub async fn unregister_application(&self, name: &str) -> Result<(), FlameError> {
         let request = v1::UnregisterApplicationRequest { name: name.to_owned() };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).unregister_application(request).await }
             })
             .await;
-        let outcome = accepted(outcome);
-        match outcome.result {
-            Err(FlameError::NotFound(_)) if outcome.after_lost => Ok(()),
-            // Had the lost attempt removed it, it would have no sessions.
-            result => result,
-        }
-    }
-
-    /// Whether an application is as an attempt whose answer was lost would have left it. A question that fails leaves
-    /// that open.
-    async fn looks_like(&self, name: &str, spec: ApplicationSpec) -> Result<bool, FlameError> {
-        match self.get_application(name).await {
-            Ok(found) => Ok(found.spec.filled_in() == spec.filled_in()),
-            Err(FlameError::NotFound(_)) => Ok(false),
-            Err(error) => Err(FlameError::UnknownOutcome(format!(
-                "the answer was lost, and what became of {name} cannot be asked: {error}"
-            ))),
-        }
+        accepted(reply?)
     }
 
     /// One application.
@@ -94,13 +65,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn get_application(&self, name: &str) -> Result<Application, FlameError> {
         let request = v1::GetApplicationRequest { name: name.to_owned() };
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| {
                 let request = request.clone();
                 async move { frontend(channel).get_application(request).await }
             })
             .await;
-        outcome.result?.try_into()
+        reply?.try_into()
     }
 
     /// All applications, or those in one state.
@@ -109,17 +80,16 @@ impl Connection {
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn list_applications(&self, state: Option<AppState>) -> Result<Vec<Application>, FlameError> {
         let request = v1::ListApplicationsRequest { state: state.map(AppState::number) };
-        let outcome =
+        let reply =
             self.call(Kind::Read, |channel| async move { frontend(channel).list_applications(request).await }).await;
-        outcome.result?.applications.into_iter().map(Application::try_from).collect()
+        reply?.applications.into_iter().map(Application::try_from).collect()
     }
 }
 
-/// The same, with a refusal inside the reply as an error.
-fn accepted(outcome: Outcome<v1::Result>) -> Outcome<()> {
-    let result = outcome.result.and_then(|reply| match reply.return_code {
+/// A refusal inside the reply as an error.
+fn accepted(reply: v1::Result) -> Result<(), FlameError> {
+    match reply.return_code {
         0.. => Ok(()),
         _ => Err(FlameError::from_refusal(reply.message)),
-    });
-    Outcome { result, after_lost: outcome.after_lost }
+    }
 }

@@ -55,7 +55,7 @@ impl Connection {
         let leader = members.members.iter().find(|member| Some(member.id) == members.leader);
         let Some(leader) = leader else { return Ok(Err("the leader is no member".to_owned())) };
         let node = self.one_try_at(&leader.client_endpoint, ATTEMPT_MAX.min(self.options().deadline))?;
-        match node.call(Kind::Idempotent, ask).await.result {
+        match node.call(Kind::Idempotent, ask).await {
             Ok(reply) if reply.is_elsewhere() => {
                 self.leave(self.channel().0);
                 Ok(Err(format!("coordinator {} does not lead any more", leader.id)))

@@ -53,14 +53,14 @@ impl Connection {
     }
 
     async fn begin_backup(&self, stale: bool) -> Result<BackupDownload, FlameError> {
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| {
                 let mut client = BackupClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
                 async move { client.take(ha::TakeBackupRequest { stale }).await }
             })
             .await;
         let silence_max = self.options().attempt_timeout;
-        let (frames, info) = (outcome.result?, BackupInfo::default());
+        let (frames, info) = (reply?, BackupInfo::default());
         let mut download = BackupDownload { frames, info, silence_max, bytes: 0, crc32c: 0, is_whole: false };
         download.info = download.begun().await?;
         Ok(download)

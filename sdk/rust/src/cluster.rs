@@ -36,9 +36,9 @@ impl Connection {
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn members(&self) -> Result<Members, FlameError> {
-        let outcome =
+        let reply =
             self.call(Kind::Read, |channel| async move { cluster(channel).members(ha::MembersRequest {}).await }).await;
-        let members = outcome.result?.into();
+        let members = reply?.into();
         self.hear_of(&members);
         Ok(members)
     }
@@ -58,10 +58,10 @@ impl Connection {
     /// # Errors
     /// [`FlameError::Unavailable`] when it does not answer.
     pub async fn member_status(&self) -> Result<MemberStatus, FlameError> {
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| async move { cluster(channel).member_status(ha::MemberStatusRequest {}).await })
             .await;
-        Ok(outcome.result?.into())
+        Ok(reply?.into())
     }
 
     /// The digest of the replicated state of the node this connection talks to.
@@ -69,10 +69,10 @@ impl Connection {
     /// # Errors
     /// [`FlameError::Unavailable`] when it does not answer.
     pub async fn state_digest(&self) -> Result<StateDigest, FlameError> {
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| async move { cluster(channel).state_digest(ha::StateDigestRequest {}).await })
             .await;
-        Ok(outcome.result?.into())
+        Ok(reply?.into())
     }
 
     /// Hands leadership to `to`, or to the member that is furthest; returns who leads then. Only the leader can do so:
@@ -111,8 +111,8 @@ impl Connection {
         let request = ha::TransferLeaderRequest { to: to.map_or(0, |id| id.0) };
         // To a named member, asking twice ends as asking once; to anybody, it would hand on a second time.
         let kind = if to.is_some() { Kind::Idempotent } else { Kind::Once };
-        let outcome = self.call(kind, |channel| async move { cluster(channel).transfer_leader(request).await }).await;
-        Ok(CoordinatorId(outcome.result?.leader))
+        let reply = self.call(kind, |channel| async move { cluster(channel).transfer_leader(request).await }).await;
+        Ok(CoordinatorId(reply?.leader))
     }
 
     /// The members, once one of them knows who leads.
@@ -137,24 +137,13 @@ impl Connection {
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] when it has ended already.
     pub async fn cancel_task(&self, session: &str, task: TaskNo) -> Result<(), FlameError> {
         let request = ha::CancelTaskRequest { session_id: session.to_owned(), task_id: task.to_string() };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { cluster(channel).cancel_task(request).await }
             })
             .await;
-        match outcome.result {
-            // The lost attempt may be what ended it; look.
-            Err(FlameError::FailedPrecondition(text)) if outcome.after_lost => {
-                let found = self.get_task(session, task).await?;
-                if found.status.state.is(flame_types::TaskState::Cancelled) {
-                    Ok(())
-                } else {
-                    Err(FlameError::FailedPrecondition(text))
-                }
-            }
-            _ => outcome.of_change().map(|_| ()),
-        }
+        reply.map(|_| ())
     }
 
     /// Ends a session although tasks run: they are cancelled.
@@ -163,13 +152,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn force_close_session(&self, id: &str) -> Result<(), FlameError> {
         let request = ha::ForceCloseSessionRequest { session_id: id.to_owned() };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { cluster(channel).force_close_session(request).await }
             })
             .await;
-        outcome.of_change().map(|_| ())
+        reply.map(|_| ())
     }
 
     async fn ask_each<T, F>(&self, members: &Members, ask: impl Fn(Connection) -> F) -> Vec<MemberReport<T>>

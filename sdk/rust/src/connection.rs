@@ -1,6 +1,6 @@
 //! Channels to the coordinators, and the one loop in which every call is tried.
 //!
-//! **Invariant:** after a lost answer a call is sent again only if doing it twice is the same as once ([`Kind`]).
+//! **Invariant:** after a lost answer a call is sent again only if it is done once all the same ([`Kind`]).
 //! **Invariant:** a call ends within `Options::deadline`; an attempt within `Options::attempt_timeout`.
 
 use std::future::Future;
@@ -9,23 +9,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use flame_proto::ha;
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::v1::frontend_client::FrontendClient;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use tokio::time::{Sleep, sleep, timeout};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 
 use crate::fate::{Fate, Trouble};
-use crate::key::{IdempotencyKey, KEY_BYTES, Keys};
 use crate::model::Members;
 use crate::places::Places;
-use crate::repeats::{Kind, Outcome};
+use crate::repeats::Kind;
+use crate::request::{Heard, Mark, too_old};
 use crate::retry::Backoff;
 use crate::{Endpoints, FlameError};
 
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// How often a change that comes too late begins anew. Once is enough unless the cluster has very much to do.
+const RENEWED_MAX: u32 = 5;
 
 /// How long things may take.
 #[derive(Clone, Debug)]
@@ -77,9 +81,38 @@ struct Shared {
     /// The leader was found, and no coordinator was left since.
     knows_leader: AtomicBool,
     options: Options,
-    keys: Keys,
+    /// What changes name beside their request ids.
+    heard: Heard,
     /// Whether an attempt that failed is followed by another.
     tries_again: bool,
+}
+
+/// The end of a call without a result.
+pub(crate) struct Failed {
+    pub(crate) why: Why,
+    /// Certain: nothing was done, because the coordinators could not tell; with the number that was to be named.
+    pub(crate) number: Option<u64>,
+}
+
+/// Why a call has no result.
+pub(crate) enum Why {
+    /// A coordinator decided against it.
+    Refused(Status),
+    /// No coordinator has answered to the purpose.
+    GaveUp(FlameError),
+}
+
+impl Failed {
+    fn because(error: FlameError) -> Self {
+        Self { why: Why::GaveUp(error), number: None }
+    }
+
+    fn error(self) -> FlameError {
+        match self.why {
+            Why::Refused(status) => FlameError::from_answer(&status),
+            Why::GaveUp(error) => error,
+        }
+    }
 }
 
 impl std::fmt::Debug for Connection {
@@ -116,8 +149,8 @@ impl Connection {
         let given = endpoints.urls().iter().map(|url| Ok((url.clone(), channel(url, &endpoints, &options)?)));
         let places = Places::new(given.collect::<Result<Vec<_>, FlameError>>()?);
         let current = AtomicUsize::new(0);
-        let (keys, knows_leader) = (Keys::default(), AtomicBool::new(false));
-        let shared = Shared { endpoints, places, current, knows_leader, options, keys, tries_again };
+        let (heard, knows_leader) = (Heard::default(), AtomicBool::new(false));
+        let shared = Shared { endpoints, places, current, knows_leader, options, heard, tries_again };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -131,25 +164,6 @@ impl Connection {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.shared.options
-    }
-
-    /// For a submit, with all its attempts.
-    pub(crate) fn draw_key(&self) -> IdempotencyKey {
-        self.shared.keys.draw()
-    }
-
-    /// For a submit that came with a key of its own.
-    pub(crate) fn adopt_key(&self, bytes: [u8; KEY_BYTES]) -> IdempotencyKey {
-        self.shared.keys.adopt(bytes)
-    }
-
-    /// Whether doing it once more is certainly the same as having done it once.
-    fn may_repeat(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Read | Kind::Idempotent => true,
-            Kind::Keyed(key) => self.shared.keys.remembered(key),
-            Kind::Once => false,
-        }
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
@@ -218,38 +232,102 @@ impl Connection {
     }
 
     /// Tries a call until it is answered, or must not be tried again, or the deadline is reached.
-    pub(crate) async fn call<T, F, A>(&self, kind: Kind, attempt: A) -> Outcome<T>
+    pub(crate) async fn call<T, F, A>(&self, kind: Kind, attempt: A) -> Result<T, FlameError>
     where
         A: Fn(Channel) -> F,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let Tried { result, after_lost } = self.tries(kind, self.shared.options.deadline, attempt).await;
-        let result = result.map(Response::into_inner).map_err(|none| match none {
-            NoResult::Refused(status) => FlameError::from_answer(&status),
-            NoResult::GaveUp(error) => error,
-        });
-        Outcome { result, after_lost }
+        let deadline = sleep(self.shared.options.deadline);
+        tokio::pin!(deadline);
+        let answer = self.try_until(kind, attempt, deadline.as_mut()).await;
+        answer.map(Response::into_inner).map_err(Failed::error)
     }
 
-    /// The same within this time, with the answer of the coordinator as it came.
-    pub(crate) async fn tries<T, F, A>(&self, kind: Kind, within: Duration, attempt: A) -> Tried<T>
+    /// The same for a change: all attempts carry the mark that they are given, and together they do it once.
+    pub(crate) async fn change<T, F, A>(&self, attempt: A) -> Result<T, FlameError>
+    where
+        A: Fn(Channel, Mark) -> F,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let deadline = sleep(self.shared.options.deadline);
+        tokio::pin!(deadline);
+        let answer = self.change_until(attempt, deadline.as_mut()).await;
+        answer.map(Response::into_inner).map_err(Failed::error)
+    }
+
+    /// The same with the answer of the coordinator as it came.
+    pub(crate) async fn change_until<T, F, A>(
+        &self,
+        attempt: A,
+        mut deadline: Pin<&mut Sleep>,
+    ) -> Result<Response<T>, Failed>
+    where
+        A: Fn(Channel, Mark) -> F,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut seen = match self.shared.heard.number() {
+            Some(seen) => Some(seen),
+            None => self.ask_number(deadline.as_mut()).await?,
+        };
+        let mut left = RENEWED_MAX;
+        loop {
+            let mark = Mark::draw(seen);
+            let kind = if mark.is_known() { Kind::Idempotent } else { Kind::Once };
+            let failed = match self.try_until(kind, |channel| attempt(channel, mark), deadline.as_mut()).await {
+                Ok(value) => return Ok(value),
+                Err(failed) => failed,
+            };
+            // No other attempt may have done it: it begins anew, as another change.
+            match failed.number.filter(|_| left > 0) {
+                Some(number) => {
+                    self.shared.heard.note(number);
+                    seen = Some(number);
+                    left -= 1;
+                }
+                None => return Err(failed),
+            }
+        }
+    }
+
+    /// The number to name in the next changes. None: the server knows no request ids.
+    async fn ask_number(&self, deadline: Pin<&mut Sleep>) -> Result<Option<u64>, Failed> {
+        let ask = |channel| async move { cluster(channel).members(ha::MembersRequest {}).await };
+        match self.try_until(Kind::Read, ask, deadline).await.map(Response::into_inner) {
+            Ok(ha::MembersReply { next_request: 0, .. }) => Ok(None),
+            Ok(ha::MembersReply { next_request, .. }) => {
+                self.shared.heard.note(next_request);
+                Ok(Some(next_request))
+            }
+            // A published server.
+            Err(Failed { why: Why::Refused(status), .. }) if status.code() == Code::Unimplemented => Ok(None),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// The same as [`Connection::call`] with the answer of the coordinator as it came.
+    pub(crate) async fn try_until<T, F, A>(
+        &self,
+        kind: Kind,
+        attempt: A,
+        mut deadline: Pin<&mut Sleep>,
+    ) -> Result<Response<T>, Failed>
     where
         A: Fn(Channel) -> F,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let deadline = sleep(within);
-        tokio::pin!(deadline);
         let mut after_lost = false;
         let mut backoff = self.backoff();
-        let gave_up = |error, after_lost| Tried { result: Err(NoResult::GaveUp(error)), after_lost };
         loop {
             let (at, channel) = self.channel();
-            let fate = match self.attempt(attempt(channel), within, deadline.as_mut()).await {
-                Ok(value) => return Tried { result: Ok(value), after_lost },
+            let fate = match self.attempt(attempt(channel), deadline.as_mut()).await {
+                Ok(value) => return Ok(value),
                 Err(fate) => fate,
             };
             let trouble = match fate {
-                Fate::Answered(status) => return Tried { result: Err(NoResult::Refused(status)), after_lost },
+                Fate::Answered(status) => {
+                    let number = too_old(&status).filter(|_| !after_lost);
+                    return Err(Failed { why: Why::Refused(status), number });
+                }
                 Fate::Lost(why) => {
                     after_lost = kind != Kind::Read;
                     Trouble::with(why)
@@ -257,11 +335,11 @@ impl Connection {
                 Fate::NotDone(trouble) => trouble,
             };
             tracing::debug!(endpoint = %self.shared.places.url(at), why = trouble.why, "attempt failed");
-            if after_lost && !self.may_repeat(kind) {
-                return gave_up(unknown(&trouble.why), after_lost);
+            if after_lost && kind == Kind::Once {
+                return Err(Failed::because(unknown(&trouble.why)));
             }
             if !self.shared.tries_again {
-                return gave_up(self.gave_up(&trouble), after_lost);
+                return Err(Failed::because(self.gave_up(&trouble)));
             }
             self.leave(at);
             let wait = sleep(backoff.wait_after(&trouble));
@@ -271,7 +349,7 @@ impl Connection {
             }
             if deadline.is_elapsed() {
                 let error = if after_lost { unknown(&trouble.why) } else { self.gave_up(&trouble) };
-                return gave_up(error, after_lost);
+                return Err(Failed::because(error));
             }
         }
     }
@@ -279,7 +357,6 @@ impl Connection {
     async fn attempt<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
-        within: Duration,
         deadline: Pin<&mut Sleep>,
     ) -> Result<Response<T>, Fate> {
         let limit = self.shared.options.attempt_timeout;
@@ -289,9 +366,7 @@ impl Connection {
                 Ok(Err(status)) => Err(Fate::of(status)),
                 Err(_) => Err(Fate::Lost(format!("no answer within {} s", limit.as_secs_f64()))),
             },
-            () = deadline => {
-                Err(Fate::Lost(format!("no answer within {} s", within.as_secs_f64())))
-            }
+            () = deadline => Err(Fate::Lost("no answer in time".to_owned())),
         }
     }
 
@@ -303,23 +378,6 @@ impl Connection {
             false => FlameError::Unavailable(format!("no coordinator answered at {endpoints}: {why}")),
         }
     }
-}
-
-/// How all attempts of a call ended.
-#[derive(Debug)]
-pub(crate) struct Tried<T> {
-    pub(crate) result: Result<Response<T>, NoResult>,
-    /// An earlier attempt may have changed something.
-    pub(crate) after_lost: bool,
-}
-
-/// Why a call has no result.
-#[derive(Debug)]
-pub(crate) enum NoResult {
-    /// A coordinator decided against it.
-    Refused(Status),
-    /// No coordinator answered to the purpose.
-    GaveUp(FlameError),
 }
 
 fn unknown(why: &str) -> FlameError {
@@ -366,7 +424,6 @@ mod tests {
     use std::cell::Cell;
     use std::future::ready;
 
-    use tonic::Code;
     use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;
@@ -374,11 +431,11 @@ mod tests {
     /// How often a call is tried whose first answer is lost, and how it ends.
     async fn after_a_lost_answer(connection: &Connection, kind: Kind) -> (u32, Result<(), FlameError>) {
         let tries = Cell::new(0);
-        let outcome = connection.call(kind, |_| {
+        let call = connection.call(kind, |_| {
             tries.set(tries.get() + 1);
             ready(if tries.get() == 1 { Err(Status::deadline_exceeded("late")) } else { Ok(Response::new(())) })
         });
-        let result = outcome.await.of_change();
+        let result = call.await;
         (tries.get(), result)
     }
 
@@ -386,15 +443,15 @@ mod tests {
     async fn what_an_overloaded_node_has_not_done_is_sent_again_whatever_it_is() {
         let endpoints = Endpoints::parse(&["127.0.0.1:1".to_owned()]).unwrap();
         let connection = Connection::open(endpoints, Options::default()).unwrap();
-        for kind in [Kind::Read, Kind::Idempotent, Kind::Keyed(connection.draw_key()), Kind::Once] {
+        for kind in [Kind::Read, Kind::Idempotent, Kind::Once] {
             let tries = Cell::new(0);
             let details = || ErrorDetails::with_retry_info(Some(Duration::from_millis(1)));
             let busy = || Status::with_error_details(Code::ResourceExhausted, "busy", details());
-            let outcome = connection.call(kind, |_| {
+            let call = connection.call(kind, |_| {
                 tries.set(tries.get() + 1);
                 ready(if tries.get() < 3 { Err(busy()) } else { Ok(Response::new(())) })
             });
-            assert_eq!((outcome.await.of_change(), tries.get()), (Ok(()), 3), "{kind:?}");
+            assert_eq!((call.await, tries.get()), (Ok(()), 3), "{kind:?}");
         }
     }
 
@@ -402,16 +459,10 @@ mod tests {
     async fn only_what_may_be_done_twice_is_sent_again_after_a_lost_answer() {
         let endpoints = Endpoints::parse(&["127.0.0.1:1".to_owned()]).unwrap();
         let connection = Connection::open(endpoints, Options::default()).unwrap();
-        let key = connection.draw_key();
-        for kind in [Kind::Read, Kind::Idempotent, Kind::Keyed(key)] {
+        for kind in [Kind::Read, Kind::Idempotent] {
             assert_eq!(after_a_lost_answer(&connection, kind).await, (2, Ok(())), "{kind:?}");
         }
-        while connection.shared.keys.remembered(key) {
-            connection.draw_key();
-        }
-        for kind in [Kind::Once, Kind::Keyed(key)] {
-            let (tries, result) = after_a_lost_answer(&connection, kind).await;
-            assert!(tries == 1 && matches!(result, Err(FlameError::UnknownOutcome(_))), "{kind:?}: {result:?}");
-        }
+        let (tries, result) = after_a_lost_answer(&connection, Kind::Once).await;
+        assert!(tries == 1 && matches!(result, Err(FlameError::UnknownOutcome(_))), "{result:?}");
     }
 }

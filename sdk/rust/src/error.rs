@@ -90,24 +90,6 @@ impl FlameError {
         Status::new(code, self.to_string())
     }
 
-    /// Whether it promises that nothing was done, because of how things stood when it was given.
-    pub(crate) fn depends_on_state(&self) -> bool {
-        match self {
-            Self::NotFound(_)
-            | Self::AlreadyExists(_)
-            | Self::FailedPrecondition(_)
-            | Self::ResourceExhausted(_)
-            | Self::PermissionDenied(_) => true,
-            // A wrong request is wrong in every attempt; the others promise nothing or speak of all attempts.
-            Self::InvalidArgument(_)
-            | Self::Unavailable(_)
-            | Self::Overloaded(_)
-            | Self::UnknownOutcome(_)
-            | Self::Unimplemented(_)
-            | Self::Internal(_) => false,
-        }
-    }
-
     /// The class of an answer that a server gave. The published protocol uses INVALID_ARGUMENT and INTERNAL for some
     /// refusals that depend on a state; those are told apart by their published texts.
     pub(crate) fn from_answer(status: &Status) -> Self {
@@ -117,7 +99,8 @@ impl FlameError {
             Code::AlreadyExists => Self::AlreadyExists(text),
             Code::InvalidArgument | Code::Internal if is_about_a_state(&text) => Self::FailedPrecondition(text),
             Code::InvalidArgument | Code::OutOfRange => Self::InvalidArgument(text),
-            Code::FailedPrecondition | Code::Aborted => Self::FailedPrecondition(text),
+            Code::FailedPrecondition => Self::FailedPrecondition(text),
+            Code::Aborted => Self::UnknownOutcome(text),
             Code::ResourceExhausted => Self::ResourceExhausted(text),
             Code::PermissionDenied | Code::Unauthenticated => Self::PermissionDenied(text),
             Code::Unavailable => Self::Unavailable(text),
@@ -163,6 +146,7 @@ mod tests {
         assert_eq!(class(Status::invalid_argument("session s is not open")), "failed_precondition");
         assert_eq!(class(Status::invalid_argument("invalid task id")), "invalid_argument");
         assert_eq!(class(Status::internal("disk")), "internal");
+        assert_eq!(class(Status::aborted("nobody remembers")), "unknown_outcome");
     }
 
     #[test]

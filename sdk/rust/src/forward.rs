@@ -15,17 +15,17 @@ use flame_proto::instance::RawCodec;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use futures::Stream;
 use http::uri::PathAndQuery;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::connection::NoResult;
-use crate::key::IdempotencyKey;
+use crate::Connection;
+use crate::connection::{Failed, Why};
 use crate::reopen::{Broken, Left};
-use crate::repeats::{Kind, Outcome};
-use crate::{Connection, FlameError};
+use crate::repeats::Kind;
+use crate::request::{Mark, is_marked, not_anew};
 
 /// A call with one answer.
 #[derive(Clone, Debug)]
@@ -47,10 +47,10 @@ pub struct Call {
 pub enum Repeat {
     /// It changes nothing: always.
     Read,
-    /// It makes a task: with one key in all attempts.
-    Submit,
-    /// Done twice, it leaves what done once would have left.
+    /// It is done once, whatever is sent: all attempts carry one request id.
     Change,
+    /// Done twice, it leaves what done once would have left: always.
+    Same,
     /// Never.
     Never,
 }
@@ -71,22 +71,35 @@ impl Connection {
     /// What the coordinator says, or why none has answered: UNAVAILABLE when nothing was done, DEADLINE_EXCEEDED when
     /// nobody can say.
     pub async fn forward(&self, call: Call) -> Result<Response<Bytes>, Status> {
-        let Call { path, message, mut metadata, repeat, within } = call;
-        let kind = self.kind_of(repeat, &mut metadata);
+        let Call { path, message, metadata, repeat, within } = call;
         let within = within.unwrap_or(self.options().deadline);
-        let attempt = self.options().attempt_timeout.min(within);
-        let tried = self.tries(kind, within, |channel| {
+        let limit = self.options().attempt_timeout.min(within);
+        let deadline = sleep(within);
+        tokio::pin!(deadline);
+        let attempt = |channel, mark: Option<Mark>| {
             let mut request = Request::new(message.clone());
             *request.metadata_mut() = metadata.clone();
+            if let Some(mark) = mark {
+                mark.put(request.metadata_mut());
+            }
             // The coordinator answers what it knows before this client stops listening.
-            request.set_timeout(attempt);
+            request.set_timeout(limit);
             async move { ready(channel).await?.unary(request, PathAndQuery::from_static(path), Codec::default()).await }
-        });
-        let tried = tried.await;
-        tried.result.map_err(|none| match none {
-            NoResult::GaveUp(error) => error.to_status(),
-            NoResult::Refused(status) if tried.after_lost => unless_it_was_done(status),
-            NoResult::Refused(status) => status,
+        };
+        let answer = match repeat {
+            Repeat::Change if !is_marked(&metadata) => {
+                self.change_until(|channel, mark| attempt(channel, Some(mark)), deadline.as_mut()).await
+            }
+            repeat => self.try_until(repeat.kind(), |channel| attempt(channel, None), deadline.as_mut()).await,
+        };
+        answer.map_err(|Failed { why, number }| match why {
+            Why::GaveUp(error) => error.to_status(),
+            Why::Refused(mut status) => {
+                if number.is_none() {
+                    not_anew(&mut status);
+                }
+                status
+            }
         })
     }
 
@@ -117,21 +130,14 @@ impl Connection {
         self.leave(broken.at);
         Status::unavailable(broken.trouble.why)
     }
+}
 
-    fn kind_of(&self, repeat: Repeat, metadata: &mut MetadataMap) -> Kind {
-        match repeat {
-            Repeat::Read => Kind::Read,
-            Repeat::Change => Kind::Idempotent,
-            Repeat::Never => Kind::Once,
-            // One that came with a key keeps it: whoever has drawn it may send it again too.
-            Repeat::Submit => match IdempotencyKey::of(metadata) {
-                Some(bytes) => Kind::Keyed(self.adopt_key(bytes)),
-                None => {
-                    let key = self.draw_key();
-                    key.put(metadata);
-                    Kind::Keyed(key)
-                }
-            },
+impl Repeat {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Read => Kind::Read,
+            Self::Change | Self::Same => Kind::Idempotent,
+            Self::Never => Kind::Once,
         }
     }
 }
@@ -157,47 +163,4 @@ async fn ready(channel: Channel) -> Result<Grpc<Channel>, Status> {
     let mut client = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     client.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
     Ok(client)
-}
-
-/// A refusal of a repeat cannot know what became of the attempt whose answer was lost.
-fn unless_it_was_done(status: Status) -> Status {
-    let refusal = FlameError::from_answer(&status);
-    match (Outcome::<()> { result: Err(refusal), after_lost: true }).of_change() {
-        Err(unknown @ FlameError::UnknownOutcome(_)) => unknown.to_status(),
-        _ => status,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tonic::Code;
-    use tonic::metadata::MetadataValue;
-
-    use super::*;
-    use crate::{Endpoints, Options};
-
-    fn connection() -> Connection {
-        Connection::open(Endpoints::parse(&["127.0.0.1:1"]).unwrap(), Options::default()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_submit_has_one_key_whoever_has_drawn_it() {
-        const KEY: &str = "flame-idempotency-key-bin";
-        let connection = connection();
-        let mut metadata = MetadataMap::new();
-        assert!(matches!(connection.kind_of(Repeat::Submit, &mut metadata), Kind::Keyed(_)));
-        assert_eq!(metadata.get_bin(KEY).unwrap().to_bytes().unwrap().len(), 16);
-        let theirs = MetadataValue::from_bytes(&[7; 16]);
-        let mut metadata = MetadataMap::new();
-        metadata.insert_bin(KEY, theirs.clone());
-        assert!(matches!(connection.kind_of(Repeat::Submit, &mut metadata), Kind::Keyed(_)));
-        assert_eq!(metadata.get_all_bin(KEY).iter().collect::<Vec<_>>(), [&theirs]);
-    }
-
-    #[test]
-    fn a_refusal_of_a_repeat_is_passed_on_only_when_it_holds_for_every_attempt() {
-        assert_eq!(unless_it_was_done(Status::not_found("s")).code(), Code::DeadlineExceeded);
-        assert_eq!(unless_it_was_done(Status::already_exists("s")).code(), Code::DeadlineExceeded);
-        assert_eq!(unless_it_was_done(Status::invalid_argument("invalid task id")).code(), Code::InvalidArgument);
-    }
 }

@@ -3,8 +3,8 @@
 //! A [`Connection`] knows every coordinator of the cluster. Any of them serves any call, so it talks to one and goes to
 //! the next when that one is gone. What it may repeat it repeats; what it must not repeat, it reports.
 //!
-//! **Invariant:** a change that may have been done is never sent again unless doing it twice is the same as once:
-//! the caller gets [`FlameError::UnknownOutcome`] instead ([`repeats`] says why for each call).
+//! **Invariant:** a change that may have been done is sent again only where it is done once all the same: every change
+//! carries a request id. Otherwise the caller gets [`FlameError::UnknownOutcome`] ([`repeats`] says why for each call).
 //! **Invariant:** an error that says "nothing was done" speaks of all attempts, not of the last one.
 //! **Invariant:** every call ends within the deadline of its [`Options`], every watch and stream that nobody serves any
 //! more within their patience; nothing waits for ever.
@@ -35,7 +35,6 @@ pub mod endpoints;
 pub mod error;
 mod fate;
 pub mod forward;
-mod key;
 mod leader;
 pub mod membership;
 pub mod model;
@@ -44,6 +43,7 @@ pub mod operate;
 mod places;
 pub mod reopen;
 pub mod repeats;
+mod request;
 mod retry;
 pub mod service;
 pub mod sessions;

@@ -13,10 +13,10 @@ impl Connection {
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn list_nodes(&self) -> Result<Vec<Node>, FlameError> {
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| async move { frontend(channel).list_nodes(v1::ListNodesRequest {}).await })
             .await;
-        outcome.result?.nodes.into_iter().map(Node::try_from).collect()
+        reply?.nodes.into_iter().map(Node::try_from).collect()
     }
 
     /// One worker.
@@ -25,13 +25,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn get_node(&self, name: &str) -> Result<Node, FlameError> {
         let request = v1::GetNodeRequest { name: name.to_owned() };
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| {
                 let request = request.clone();
                 async move { frontend(channel).get_node(request).await }
             })
             .await;
-        part(outcome.result?.node, "a node", "node")?.try_into()
+        part(reply?.node, "a node", "node")?.try_into()
     }
 
     /// All executors.
@@ -39,11 +39,11 @@ impl Connection {
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn list_executors(&self) -> Result<Vec<Executor>, FlameError> {
-        let outcome =
+        let reply =
             self.call(Kind::Read, |channel| async move {
                 frontend(channel).list_executors(v1::ListExecutorsRequest {}).await
             })
             .await;
-        outcome.result?.executors.into_iter().map(Executor::try_from).collect()
+        reply?.executors.into_iter().map(Executor::try_from).collect()
     }
 }

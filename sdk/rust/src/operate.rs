@@ -16,12 +16,12 @@ impl Connection {
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn list_node_loads(&self) -> Result<Vec<NodeLoad>, FlameError> {
-        let outcome =
+        let reply =
             self.call(Kind::Read, |channel| async move {
                 operate(channel).list_node_loads(ha::ListNodeLoadsRequest {}).await
             })
             .await;
-        Ok(outcome.result?.nodes.into_iter().map(NodeLoad::from).collect())
+        Ok(reply?.nodes.into_iter().map(NodeLoad::from).collect())
     }
 
     /// One worker and what it holds, with its executors.
@@ -30,13 +30,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn get_node_load(&self, name: &str) -> Result<NodeLoad, FlameError> {
         let request = ha::GetNodeLoadRequest { name: name.to_owned() };
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| {
                 let request = request.clone();
                 async move { operate(channel).get_node_load(request).await }
             })
             .await;
-        Ok(outcome.result?.into())
+        Ok(reply?.into())
     }
 
     /// Has a worker take no new executors, or take them again; that ends a drain as well. Returns how it stands then.
@@ -45,13 +45,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn cordon_node(&self, name: &str, on: bool) -> Result<NodeLoad, FlameError> {
         let request = ha::CordonNodeRequest { name: name.to_owned(), on };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { operate(channel).cordon_node(request).await }
             })
             .await;
-        outcome.of_change().map(NodeLoad::from)
+        reply.map(NodeLoad::from)
     }
 
     /// Has a worker take nothing new and give up what it has: what runs may end. Returns how it stands right then; it
@@ -61,13 +61,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn drain_node(&self, name: &str) -> Result<NodeLoad, FlameError> {
         let request = ha::DrainNodeRequest { name: name.to_owned() };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { operate(channel).drain_node(request).await }
             })
             .await;
-        outcome.of_change().map(NodeLoad::from)
+        reply.map(NodeLoad::from)
     }
 
     /// Why a task does not run; of one that runs or has ended, where and how.
@@ -76,13 +76,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn explain_task(&self, session: &str, task: TaskNo) -> Result<TaskExplanation, FlameError> {
         let request = ha::ExplainTaskRequest { session_id: session.to_owned(), task_id: task.to_string() };
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| {
                 let request = request.clone();
                 async move { operate(channel).explain_task(request).await }
             })
             .await;
-        Ok(outcome.result?.into())
+        Ok(reply?.into())
     }
 
     /// What happened in the cluster after the event of this number (0: from the beginning), the newest `last` of it (0: all
@@ -93,9 +93,9 @@ impl Connection {
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn list_cluster_events(&self, after: u64, last: u32) -> Result<ClusterEvents, FlameError> {
         let request = ha::ListClusterEventsRequest { after, last };
-        let outcome =
+        let reply =
             self.call(Kind::Read, |channel| async move { operate(channel).list_cluster_events(request).await }).await;
-        Ok(outcome.result?.into())
+        Ok(reply?.into())
     }
 }
 

@@ -94,24 +94,18 @@ impl Connection {
     ///
     /// # Errors
     /// [`FlameError::AlreadyExists`] when the chosen id is taken; [`FlameError::NotFound`] when there is no such
-    /// application; [`FlameError::UnknownOutcome`] when an answer was lost and the *chosen* id now exists: this call or
-    /// somebody else made it; also when the repeat was refused for another reason.
+    /// application; [`FlameError::UnknownOutcome`] when an answer was lost and none came until the deadline, or it was
+    /// made by an attempt whose answer was lost and has been deleted since.
     pub async fn create_session(&self, options: &SessionOptions) -> Result<Session, FlameError> {
         let id = options.id.clone().unwrap_or_else(|| generate_id(&options.application));
-        let request = v1::CreateSessionRequest { session_id: id.clone(), session: Some(options.specification()?) };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let request = v1::CreateSessionRequest { session_id: id, session: Some(options.specification()?) };
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).create_session(request).await }
             })
             .await;
-        match outcome.result {
-            // Nobody else draws the same id: what exists is what the lost attempt made.
-            Err(FlameError::AlreadyExists(_)) if outcome.after_lost && options.id.is_none() => {
-                self.get_session(&id).await
-            }
-            _ => outcome.of_change()?.try_into(),
-        }
+        reply?.try_into()
     }
 
     /// Finds an open session, or makes it when `options` are given. With options, the found one must have been made
@@ -122,15 +116,14 @@ impl Connection {
     /// other options.
     pub async fn open_session(&self, id: &str, options: Option<&SessionOptions>) -> Result<Session, FlameError> {
         let session = options.map(SessionOptions::specification).transpose()?;
-        let kind = if session.is_some() { Kind::Idempotent } else { Kind::Read };
+        let makes = session.is_some();
         let request = v1::OpenSessionRequest { session_id: id.to_owned(), session };
-        let outcome = self
-            .call(kind, |channel| {
-                let request = request.clone();
-                async move { frontend(channel).open_session(request).await }
-            })
-            .await;
-        outcome.of_change()?.try_into()
+        let open = |channel, request| async move { frontend(channel).open_session(request).await };
+        let reply = match makes {
+            true => self.change(|channel, mark| open(channel, mark.attach(request.clone()))).await,
+            false => self.call(Kind::Read, |channel| open(channel, tonic::Request::new(request.clone()))).await,
+        };
+        reply?.try_into()
     }
 
     /// Ends a session. What waits is cancelled. Closing twice is the same as once.
@@ -140,17 +133,13 @@ impl Connection {
     /// [`Connection::force_close_session`].
     pub async fn close_session(&self, id: &str) -> Result<Session, FlameError> {
         let request = v1::CloseSessionRequest { session_id: id.to_owned() };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).close_session(request).await }
             })
             .await;
-        match outcome.result {
-            // Had the lost attempt closed it, nothing would run.
-            Err(refusal @ FlameError::FailedPrecondition(_)) => Err(refusal),
-            _ => outcome.of_change()?.try_into(),
-        }
+        reply?.try_into()
     }
 
     /// Removes a closed session with its tasks.
@@ -159,17 +148,13 @@ impl Connection {
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] while it is open.
     pub async fn delete_session(&self, id: &str) -> Result<(), FlameError> {
         let request = v1::DeleteSessionRequest { session_id: id.to_owned() };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).delete_session(request).await }
             })
             .await;
-        match outcome.result {
-            Err(FlameError::NotFound(_)) if outcome.after_lost => Ok(()),
-            // Had the lost attempt removed it, it would not be open.
-            result => result.map(|_| ()),
-        }
+        reply.map(|_| ())
     }
 
     /// Lets running tasks finish and starts no others, until the session is resumed.
@@ -178,13 +163,13 @@ impl Connection {
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] when it is closed.
     pub async fn suspend_session(&self, id: &str) -> Result<Session, FlameError> {
         let request = v1::SuspendSessionRequest { session_id: id.to_owned() };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).suspend_session(request).await }
             })
             .await;
-        outcome.of_change()?.try_into()
+        reply?.try_into()
     }
 
     /// Ends a suspension. On an open session it changes nothing.
@@ -193,13 +178,13 @@ impl Connection {
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] when it is closed.
     pub async fn resume_session(&self, id: &str) -> Result<Session, FlameError> {
         let request = v1::ResumeSessionRequest { session_id: id.to_owned() };
-        let outcome = self
-            .call(Kind::Idempotent, |channel| {
-                let request = request.clone();
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).resume_session(request).await }
             })
             .await;
-        outcome.of_change()?.try_into()
+        reply?.try_into()
     }
 
     /// One session.
@@ -208,13 +193,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn get_session(&self, id: &str) -> Result<Session, FlameError> {
         let request = v1::GetSessionRequest { session_id: id.to_owned() };
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| {
                 let request = request.clone();
                 async move { frontend(channel).get_session(request).await }
             })
             .await;
-        outcome.result?.try_into()
+        reply?.try_into()
     }
 
     /// Sessions: all, or those of one application, or those in one state.
@@ -231,13 +216,13 @@ impl Connection {
             state: state.map(SessionState::number),
             ids: Vec::new(),
         };
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| {
                 let request = request.clone();
                 async move { frontend(channel).list_sessions(request).await }
             })
             .await;
-        outcome.result?.sessions.into_iter().map(Session::try_from).collect()
+        reply?.sessions.into_iter().map(Session::try_from).collect()
     }
 }
 

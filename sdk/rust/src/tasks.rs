@@ -17,24 +17,23 @@ use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
 impl Connection {
-    /// Submits one task. However often it has to be sent until an answer arrives, it becomes one task: all attempts
-    /// carry the same key, and the coordinators make one task of a key.
+    /// Submits one task. However often it has to be sent until an answer arrives, it becomes one task. Many tasks go
+    /// faster, and are remembered for longer, over [a stream](crate::stream).
     ///
     /// # Errors
     /// [`FlameError::NotFound`] when there is no such session; [`FlameError::FailedPrecondition`] when it is closed;
-    /// [`FlameError::UnknownOutcome`] when an answer was lost and none came until the deadline, or the session was
-    /// closed meanwhile, or this connection submitted so much meanwhile that the key may be forgotten.
+    /// [`FlameError::UnknownOutcome`] when an answer was lost and none came until the deadline, or so much was changed
+    /// meanwhile that nobody remembers.
     pub async fn create_task(&self, session: &str, input: Option<Bytes>) -> Result<Task, FlameError> {
         let spec = v1::TaskSpec { session_id: session.to_owned(), input, output: None, affinity: Vec::new() };
         let request = v1::CreateTaskRequest { task: Some(spec) };
-        let key = self.draw_key();
-        let outcome = self
-            .call(Kind::Keyed(key), |channel| {
-                let request = key.attach(request.clone());
+        let reply = self
+            .change(|channel, mark| {
+                let request = mark.attach(request.clone());
                 async move { frontend(channel).create_task(request).await }
             })
             .await;
-        outcome.of_change()?.try_into()
+        reply?.try_into()
     }
 
     /// One task, with its events.
@@ -43,13 +42,13 @@ impl Connection {
     /// [`FlameError::NotFound`].
     pub async fn get_task(&self, session: &str, task: TaskNo) -> Result<Task, FlameError> {
         let request = v1::GetTaskRequest { task_id: task.to_string(), session_id: session.to_owned() };
-        let outcome = self
+        let reply = self
             .call(Kind::Read, |channel| {
                 let request = request.clone();
                 async move { frontend(channel).get_task(request).await }
             })
             .await;
-        outcome.result?.try_into()
+        reply?.try_into()
     }
 
     /// The tasks of a session, one after the other, without events. A stream that breaks is opened again elsewhere and

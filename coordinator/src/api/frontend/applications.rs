@@ -32,7 +32,7 @@ pub async fn register(
         Ok(name) => name,
         Err(error) => return Ok(not_done(error.to_string())),
     };
-    answer(gateway.propose(Command::Register { name, spec: Box::new(spec) }, call.deadline).await)
+    answer(call.change(gateway, Command::Register { name, spec: Box::new(spec) }).await)
 }
 
 pub async fn update(
@@ -45,7 +45,7 @@ pub async fn update(
         Ok(name) => name,
         Err(error) => return Ok(not_done(error.to_string())),
     };
-    answer(gateway.propose(Command::Update { name, spec: Box::new(spec) }, call.deadline).await)
+    answer(call.change(gateway, Command::Update { name, spec: Box::new(spec) }).await)
 }
 
 pub async fn unregister(
@@ -57,7 +57,7 @@ pub async fn unregister(
         Ok(name) => name,
         Err(error) => return Ok(not_done(error.to_string())),
     };
-    answer(gateway.propose(Command::Unregister { name }, call.deadline).await)
+    answer(call.change(gateway, Command::Unregister { name }).await)
 }
 
 pub async fn get(gateway: &Gateway, call: Call, message: v1::GetApplicationRequest) -> Result<v1::Application, Status> {
@@ -119,7 +119,10 @@ fn checked_spec(spec: Option<v1::ApplicationSpec>) -> Result<AppSpec, Status> {
 fn answer(done: Result<Reply, GatewayError>) -> Result<v1::Result, Status> {
     match done {
         Ok(_) => Ok(v1::Result { return_code: 0, message: None }),
-        Err(GatewayError::Refused(refusal @ Refusal::InvalidSpec(_))) => Err(refused(&refusal)),
+        // These speak of the request and not of the cluster.
+        Err(GatewayError::Refused(
+            refusal @ (Refusal::InvalidSpec(_) | Refusal::RequestReused(_) | Refusal::RequestForgotten { .. }),
+        )) => Err(refused(&refusal)),
         Err(GatewayError::Refused(refusal)) => Ok(refused_in_band(&refusal)),
         Err(error) => Err(error.into()),
     }
@@ -175,6 +178,8 @@ mod tests {
         assert!(answer(Err(used)).unwrap().message.unwrap().contains("2 open sessions in the application"));
         let wrong = GatewayError::Refused(Refusal::InvalidSpec("no".into()));
         assert_eq!(answer(Err(wrong)).unwrap_err().code(), tonic::Code::InvalidArgument);
+        let old = GatewayError::Refused(Refusal::RequestForgotten { next: flame_types::RequestNo(2) });
+        assert_eq!(answer(Err(old)).unwrap_err().code(), tonic::Code::Aborted);
         assert_eq!(answer(Err(GatewayError::NoLeader)).unwrap_err().code(), tonic::Code::Unavailable);
         assert_eq!(answer(Ok(Reply::Done)).unwrap(), v1::Result { return_code: 0, message: None });
     }

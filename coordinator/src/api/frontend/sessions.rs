@@ -2,6 +2,7 @@
 
 use flame_machine::command::Command;
 use flame_machine::refusal::Refusal;
+use flame_machine::reply::Reply;
 use flame_machine::state::SessionEvent;
 use flame_machine::view::SessionView;
 use flame_proto::{Invalid, v1};
@@ -19,42 +20,52 @@ pub async fn create(gateway: &Gateway, call: Call, message: v1::CreateSessionReq
     let id = new_id(&message.session_id)?;
     let spec = message.session.ok_or_else(|| invalid(&Invalid::SessionSpecMissing))?;
     let spec = Box::new(checked_spec(spec)?);
-    gateway.propose(Command::Create { id: id.clone(), spec }, call.deadline).await?;
-    present(gateway, call, id.as_str()).await
+    let made = call.change(gateway, Command::Create { id: id.clone(), spec }).await?;
+    present_made(gateway, call, &id, &made).await
 }
 
 pub async fn open(gateway: &Gateway, call: Call, message: v1::OpenSessionRequest) -> Result<v1::Session, Status> {
     let id = new_id(&message.session_id)?;
     let spec = message.session.map(checked_spec).transpose()?.map(Box::new);
-    gateway.propose(Command::Open { id: id.clone(), spec }, call.deadline).await?;
-    present(gateway, call, id.as_str()).await
+    let opened = call.change(gateway, Command::Open { id: id.clone(), spec }).await?;
+    present_made(gateway, call, &id, &opened).await
 }
 
 pub async fn close(gateway: &Gateway, call: Call, message: v1::CloseSessionRequest) -> Result<v1::Session, Status> {
     let id = known_id(&message.session_id)?;
-    gateway.propose(Command::Close { id: id.clone(), force: false }, call.deadline).await?;
-    present(gateway, call, id.as_str()).await
+    call.change(gateway, Command::Close { id: id.clone(), force: false }).await?;
+    present_changed(gateway, call, &id).await
 }
 
 pub async fn suspend(gateway: &Gateway, call: Call, message: v1::SuspendSessionRequest) -> Result<v1::Session, Status> {
     let id = known_id(&message.session_id)?;
-    gateway.propose(Command::Suspend { id: id.clone() }, call.deadline).await?;
-    present(gateway, call, id.as_str()).await
+    call.change(gateway, Command::Suspend { id: id.clone() }).await?;
+    present_changed(gateway, call, &id).await
 }
 
 pub async fn resume(gateway: &Gateway, call: Call, message: v1::ResumeSessionRequest) -> Result<v1::Session, Status> {
     let id = known_id(&message.session_id)?;
-    gateway.propose(Command::Resume { id: id.clone() }, call.deadline).await?;
-    present(gateway, call, id.as_str()).await
+    call.change(gateway, Command::Resume { id: id.clone() }).await?;
+    present_changed(gateway, call, &id).await
 }
 
-/// Gives the session as it was: afterwards there is nothing left to show.
+/// Gives the session as it was: afterwards there is nothing left to show. The repeat of a deletion shows its id only.
 pub async fn delete(gateway: &Gateway, call: Call, message: v1::DeleteSessionRequest) -> Result<v1::Session, Status> {
     let id = known_id(&message.session_id)?;
     gateway.barrier(call.deadline).await?;
-    let deleted = present(gateway, call, id.as_str()).await?;
-    gateway.propose(Command::Delete { id }, call.deadline).await?;
-    Ok(deleted)
+    let before = read::session(gateway, id.as_str()).await?;
+    if before.is_none() && !call.may_repeat() {
+        return Err(refused(&Refusal::SessionNotFound(id.to_string())));
+    }
+    call.change(gateway, Command::Delete { id: id.clone() }).await?;
+    let wanted = id.to_string();
+    let still_there = gateway.with_state(move |state| state.find_session(&wanted)).await;
+    let still_there = still_there.map_err(|error| call.made_but(error.into()))?;
+    Ok(match before.filter(|(session, _)| still_there != Some(session.key)) {
+        Some((session, common_data)) => call.dialect.session(shown(session, common_data)),
+        // An earlier attempt has deleted another one.
+        None => v1::Session { metadata: Some(named(&id)), ..v1::Session::default() },
+    })
 }
 
 pub async fn get(gateway: &Gateway, call: Call, message: v1::GetSessionRequest) -> Result<v1::Session, Status> {
@@ -151,6 +162,22 @@ fn clear_events(session: &mut v1::Session) {
     }
 }
 
+/// The session that a change has made or found, as it is here and now. The attempt that made it may lie some time back, and
+/// another session may have its id by now.
+async fn present_made(gateway: &Gateway, call: Call, id: &SessionId, reply: &Reply) -> Result<v1::Session, Status> {
+    let found = read::session(gateway, id.as_str()).await.map_err(|status| call.made_but(status))?;
+    let is_it = |session: &SessionView| matches!(reply, Reply::Session { key, .. } if *key == session.key);
+    let found = found.filter(|(session, _)| is_it(session));
+    let gone = || call.made_but(refused(&Refusal::SessionNotFound(id.to_string())));
+    let (session, common_data) = found.ok_or_else(gone)?;
+    Ok(call.dialect.session(shown(session, common_data)))
+}
+
+/// The session after a change that was made.
+async fn present_changed(gateway: &Gateway, call: Call, id: &SessionId) -> Result<v1::Session, Status> {
+    present(gateway, call, id.as_str()).await.map_err(|status| call.made_but(status))
+}
+
 /// The session as it is here and now. A change that was answered has been applied here.
 async fn present(gateway: &Gateway, call: Call, id: &str) -> Result<v1::Session, Status> {
     let found = read::session(gateway, id).await?;
@@ -182,12 +209,12 @@ fn checked_spec(spec: v1::SessionSpec) -> Result<SessionSpec, Status> {
 
 fn shown(session: SessionView, common_data: Option<Payload>) -> v1::Session {
     let count = |tasks: u64| i32::try_from(tasks).unwrap_or(i32::MAX);
-    let id = session.id.to_string();
+    let metadata = named(&session.id);
     let kept = v1::Kept { tasks: session.kept_tasks(), trimmed: session.trimmed, bytes: session.kept_bytes };
     let mut spec = v1::SessionSpec::from(session.spec);
     spec.common_data = common_data.map(|data| data.0);
     v1::Session {
-        metadata: Some(v1::Metadata { name: id.clone(), id }),
+        metadata: Some(metadata),
         spec: Some(spec),
         status: Some(v1::SessionStatus {
             state: v1::SessionState::from(session.state) as i32,
@@ -202,6 +229,10 @@ fn shown(session: SessionView, common_data: Option<Payload>) -> v1::Session {
             events: session.events.into_iter().map(event).collect(),
         }),
     }
+}
+
+fn named(id: &SessionId) -> v1::Metadata {
+    v1::Metadata { name: id.to_string(), id: id.to_string() }
 }
 
 fn event(event: SessionEvent) -> v1::Event {

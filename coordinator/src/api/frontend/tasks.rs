@@ -53,12 +53,12 @@ pub async fn create(
         options: TaskOptions { affinity: affinity.clone(), ..TaskOptions::default() },
         idempotency_key,
     };
-    let reply = gateway.propose(Command::Submit(Box::new(submit)), call.deadline).await?;
+    let reply = call.change(gateway, Command::Submit(Box::new(submit))).await?;
     let Reply::Submitted { session, first, .. } = reply else {
         return Err(Status::internal("a submit was answered with something else"));
     };
     let created = read::created(gateway, session, first)?;
-    let created = created.ok_or_else(|| refused(&Refusal::SessionNotFound(session_id.clone())))?;
+    let created = created.ok_or_else(|| call.made_but(refused(&Refusal::SessionNotFound(session_id.clone()))))?;
     // As published, the reply shows the task as it was made, whatever has become of it since.
     let task = TaskSnapshot {
         number: first,

@@ -39,14 +39,14 @@ pub async fn get(gateway: &Gateway, call: Call, name: &str) -> Result<ha::NodeLo
 
 pub async fn cordon(gateway: &Gateway, call: Call, name: &str, on: bool) -> Result<ha::NodeLoad, Status> {
     let node = known_name(name)?;
-    gateway.propose(Command::Cordon { node: node.clone(), on }, call.deadline).await?;
-    present(gateway, node).await
+    call.change(gateway, Command::Cordon { node: node.clone(), on }).await?;
+    present(gateway, node).await.map_err(|status| call.made_but(status))
 }
 
 pub async fn drain(gateway: &Gateway, call: Call, name: &str) -> Result<ha::NodeLoad, Status> {
     let node = known_name(name)?;
-    gateway.propose(Command::Drain { node: node.clone() }, call.deadline).await?;
-    present(gateway, node).await
+    call.change(gateway, Command::Drain { node: node.clone() }).await?;
+    present(gateway, node).await.map_err(|status| call.made_but(status))
 }
 
 /// A worker that must be there: a name that breaks the rules is nobody's.

@@ -142,6 +142,7 @@ impl Apply<'_> {
             Command::ExecutorLeft { node, epoch, executor } => self.executor_left(&node, epoch, executor),
             Command::Cordon { node, on } => self.cordon(&node, on),
             Command::Drain { node } => self.drain(&node),
+            Command::Once { request, seen, command } => self.once(request, seen, *command),
             other => self.execute_upkeep(other),
         }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flame_types::{AppName, ClientId, ExecutorKey, LogIndex, NodeName, Position, Seq, SessionId, SessionKey, TaskNo};
+use flame_types::{
+    AppName, ClientId, ExecutorKey, LogIndex, NodeName, Position, RequestNo, Seq, SessionId, SessionKey, TaskNo,
+};
 
 use crate::row::{DoneRow, Row, RowChange, RowKey, RowSink, Table};
 use crate::state::{Client, State};
@@ -29,6 +31,8 @@ pub(crate) struct Changes {
     pub clients: BTreeMap<ClientId, Option<Seq>>,
     /// Replies that are kept no longer.
     pub forgotten: BTreeSet<(ClientId, Seq)>,
+    /// Requests that are remembered since this batch, or no longer.
+    pub requests: BTreeSet<RequestNo>,
     /// Tasks that ended, by session.
     pub done: BTreeMap<SessionKey, DoneRow>,
     /// Bulk rows, and ranges that are removed, in order.
@@ -98,6 +102,10 @@ impl Changes {
             if let Some(replies) = client.window.get(&first) {
                 rows.take(RowChange::Put(RowKey::replies(*id, first), Row::Replies(replies.clone())));
             }
+        }
+        for number in &self.requests {
+            let row = state.requests.get(*number).map(|row| Row::Request(Box::new(row.clone())));
+            rows.take(change(RowKey::request(*number), row));
         }
         for (id, first) in &self.forgotten {
             if self.clients.get(id).copied().flatten().is_some_and(|newest| *first < newest) {

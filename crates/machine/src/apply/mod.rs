@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `batch.rs` | the way of a batch: time, deadlines, commands, rows |
 //! | `dedup.rs` | windows of clients |
+//! | `requests.rs` | changes that carry a request id |
 //! | `changes.rs` | what was touched, and the rows of it |
 //! | `applications.rs`, `sessions.rs`, `close.rs`, `tasks.rs` | commands of users |
 //! | `hello.rs`, `workers.rs`, `results.rs` | commands of workers |
@@ -34,6 +35,7 @@ mod hand_over;
 mod happened;
 mod hello;
 mod leader;
+mod requests;
 mod results;
 mod retention;
 mod sessions;

@@ -174,6 +174,7 @@ fn check_config(config: &ClusterConfig) -> Result<(), Refusal> {
     match config {
         ClusterConfig { kept_bytes_max: 0, .. } => invalid("kept_bytes_max"),
         ClusterConfig { client_window_max: 0, .. } => invalid("client_window_max"),
+        ClusterConfig { requests_max: 0, .. } => invalid("requests_max"),
         ClusterConfig { gang_patience_ms: 0, .. } => invalid("gang_patience_ms"),
         ClusterConfig { avoidance, .. } if avoidance.failures == 0 => invalid("avoidance.failures"),
         ClusterConfig { avoidance, .. } if avoidance.backoff_ms > avoidance.backoff_ms_max => {

@@ -57,7 +57,7 @@ impl RowsDigest {
 pub fn fingerprint(command: &Command) -> u32 {
     let mut hash = Hash128::new();
     feed(&mut hash, command);
-    match command {
+    match command.what() {
         Command::Create { spec, .. } | Command::Open { spec: Some(spec), .. } => {
             payload(&mut hash, spec.common_data.as_ref());
         }

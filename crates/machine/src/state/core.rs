@@ -8,8 +8,8 @@ use flame_types::{
 };
 
 use super::{
-    App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Executor, Node, Rival, Session, Spare, Story,
-    Timers, Turn,
+    App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Executor, Node, Requests, Rival, Session, Spare,
+    Story, Timers, Turn,
 };
 
 /// Everything that is live. Two states with the same rows are equal, field by field.
@@ -31,6 +31,8 @@ pub struct State {
     pub(crate) nodes: BTreeMap<NodeName, Node>,
     /// Registered clients.
     pub(crate) clients: BTreeMap<ClientId, Client>,
+    /// Answers to changes that carried a request id.
+    pub(crate) requests: Requests,
 
     // ── derived ─────────────────────────────────────────────────────────────────────────────────────────────────
     /// Every session id in use, closed ones included.
@@ -163,5 +165,11 @@ impl State {
     #[must_use]
     pub fn clients(&self) -> &BTreeMap<ClientId, Client> {
         &self.clients
+    }
+
+    /// Answers to changes that carried a request id.
+    #[must_use]
+    pub fn requests(&self) -> &Requests {
+        &self.requests
     }
 }

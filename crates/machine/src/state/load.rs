@@ -1,8 +1,8 @@
 //! Rows into memory, and memory into rows.
 
-use flame_types::{ClientId, ExecutorKey, Seq, SessionKey, TaskNo, Token};
+use flame_types::{ClientId, ExecutorKey, RequestNo, Seq, SessionKey, TaskNo, Token};
 
-use super::{App, AssignmentRow, Client, Executor, Node, Session, State, Terms};
+use super::{App, AssignmentRow, Client, Executor, Node, RequestRow, Session, State, Terms};
 use crate::row::{Row, RowKey, Table};
 
 /// Why rows could not be loaded: they were not written by this machine, or not all of them are there.
@@ -67,6 +67,8 @@ impl State {
                 |(first, row): (&Seq, &super::RepliesRow)| (RowKey::replies(*id, *first), Row::Replies(row.clone()));
             rows.extend(client.window.iter().rev().skip(1).map(replies));
         }
+        let request = |(number, row): (_, &RequestRow)| (RowKey::request(number), Row::Request(Box::new(row.clone())));
+        rows.extend(self.requests.iter().map(request));
         rows.sort_by(|(left, _), (right, _)| left.cmp(right));
         rows
     }
@@ -153,6 +155,7 @@ impl State {
                 let client = self.clients.get_mut(&id).ok_or_else(|| missing("replies", id))?;
                 client.window.insert(first, row);
             }
+            (Table::Request, Row::Request(row)) => self.requests.insert(RequestNo(number(key, 0)?), *row),
             _ => return Err(LoadError::WrongTable { key: key.0.clone() }),
         }
         Ok(())

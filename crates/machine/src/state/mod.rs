@@ -12,6 +12,7 @@
 //! | `cluster.rs` | cluster time, counters, configuration |
 //! | `app.rs`, `session.rs`, `executor.rs`, `node.rs`, `client.rs` | one kind of thing each: its row and its derived fields |
 //! | `closed.rs` | closed sessions in the orders in which they leave |
+//! | `requests.rs` | answers to changes that carried a request id |
 //! | `pending.rs` | the pending tasks of a session: ranges and single tasks |
 //! | `assignment.rs` | a task given to an executor, and the story of its attempts |
 //! | `index.rs` | keeps derived fields true after a change |
@@ -32,6 +33,7 @@ mod line;
 mod load;
 mod node;
 mod pending;
+mod requests;
 mod session;
 mod timers;
 
@@ -47,5 +49,6 @@ pub use line::{News, Rival, Spare, Turn};
 pub use load::LoadError;
 pub use node::{Node, NodeRow};
 pub use pending::{Drained, PENDING_ENTRIES_MAX, Pending, PendingTask};
+pub use requests::{RequestRow, Requests};
 pub use session::{ClosedRow, Session, SessionEvent, SessionRow, SessionSpecRow, Terms};
 pub use timers::{Timer, Timers};

@@ -10,8 +10,8 @@ use flame_machine::config::NodeAvoidance;
 use flame_machine::{Batch, ClusterConfig, Command, Item, State};
 use flame_types::{
     AppName, AppSpec, ClientId, ClosedRetention, CoordinatorId, Epoch, ExecutorKey, ExecutorState, HelloNo,
-    Incarnation, LogIndex, NodeName, Payload, Resources, Retention, Retries, Retry, RetryLimits, Seq, SessionId,
-    SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
+    Incarnation, LogIndex, NodeName, Payload, RequestId, RequestNo, Resources, Retention, Retries, Retry, RetryLimits,
+    Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -81,6 +81,7 @@ fn prelude() -> Vec<Batch> {
         avoidance: avoidance(1_501),
         prefetch_max: 2,
         client_window_max: 6,
+        requests_max: 5,
         retention: retention(1),
         ..ClusterConfig::default()
     };
@@ -109,9 +110,10 @@ fn item(world: &World, at: usize, step: Step) -> Item {
         62..=65 | 98..=99 => trim(world, step.which.into(), step.other.into()),
         _ => command(&world.state, step),
     };
+    let from_user = step.kind % 100 < 30;
+    let command = if from_user && step.delta_ms % 3 == 1 { once(&world.state, step, command) } else { command };
     let plain = Item { client: ClientId::NONE, seq: Seq(at as u64), below: Seq(0), command: command.clone() };
     // A worker's and the leader's commands carry no number; some of the users' do not either.
-    let from_user = step.kind % 100 < 30;
     if !from_user || step.other.is_multiple_of(2) {
         return plain;
     }
@@ -124,6 +126,19 @@ fn item(world: &World, at: usize, step: Step) -> Item {
     };
     let below = Seq(client.row.below.0 + u64::from(step.other % 3));
     Item { client: *id, seq, below, command }
+}
+
+/// With a request id: mostly a new one, sometimes one that is remembered, or was; seen lately, or long ago.
+fn once(state: &State, step: Step, command: Command) -> Command {
+    let which = u64::from(step.which);
+    let id = match which % 4 {
+        0 => which % 3,
+        _ => 1_000 + which,
+    };
+    let ago = if which % 5 == 2 { which % 11 } else { 0 };
+    let request = RequestId(u128::from(id).to_be_bytes());
+    let seen = RequestNo(state.next_request().0.saturating_sub(ago));
+    Command::Once { request, seen, command: Box::new(command) }
 }
 
 /// What retention wants, sometimes as it wanted it a moment ago or somewhat more of it.
@@ -204,6 +219,7 @@ fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
                 prefetch_max,
                 gang_patience_ms,
                 client_window_max,
+                requests_max: 1 + (other % 7) as u32,
                 retention: retention(which),
                 kept_bytes_max: if which.is_multiple_of(5) { 3_000 } else { 1 << 40 },
                 ..ClusterConfig::default()

@@ -395,6 +395,7 @@ fn config(state: &State, line: &Line<'_>) -> ClusterConfig {
                 bytes: retention.closed.bytes.or(present.retention.closed.bytes),
             },
         }),
+        requests_max: line.option("requests").unwrap_or(present.requests_max),
         kept_bytes_max: line.option("total-bytes").unwrap_or(present.kept_bytes_max),
         ..present
     }

@@ -1,7 +1,8 @@
 //! Outcomes as text.
 
+use flame_machine::state::RequestRow;
 use flame_machine::{Applied, Command, Effect, Event, Order, Reply, Row, RowChange, Space, Table, schedule, view};
-use flame_types::{SessionKey, TaskNo, Token};
+use flame_types::{RequestNo, SessionKey, TaskNo, Token};
 
 use crate::world::World;
 
@@ -157,6 +158,11 @@ pub fn view(world: &World, words: &[&str]) -> String {
         }
         ["loads"] => view::node_loads(state, None, 100).iter().map(|load| node_load(state, load)).collect(),
         ["behind"] => format!("left behind: {}\n", tokens(&schedule::left_behind(state))),
+        ["requests"] => {
+            let line = |(number, row): (RequestNo, &RequestRow)| format!("{number}: {}\n", reply(&row.reply));
+            let remembered: String = state.requests().iter().map(line).collect();
+            format!("{remembered}next {}\n", state.next_request())
+        }
         ["deadline"] => format!("now {}, next {:?}\n", state.now(), state.next_deadline()),
         ["explain", session] => {
             let key = SessionKey(session.parse().expect("a session key"));

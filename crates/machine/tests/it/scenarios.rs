@@ -1,7 +1,8 @@
 //! Runs the scenario files: each line is a command, and below it stands what came of it.
 //!
 //! Lines that begin with `>` are input, everything below is what it must print. `#` begins a comment. Commands joined by
-//! `;` go into one entry. Besides commands there are `as CLIENT SEQ [below=N] COMMAND` (a numbered command), `tick MS`,
+//! `;` go into one entry. Besides commands there are `as CLIENT SEQ [below=N] COMMAND` (a numbered command), `once ID SEEN
+//! COMMAND` (one with a request id of 16 times that byte; SEEN is a number, or `now` for the next one), `tick MS`,
 //! `leader TERM [COORDINATOR]`, `plan` (propose what the planner says until it rests), `retain` (propose what retention wants until
 //! it rests), `view …` and `restart`.
 //! Every step ends with a check of all invariants and of the rows.
@@ -10,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flame_machine::{Command, Item};
-use flame_types::{ClientId, CoordinatorId, Seq, Term};
+use flame_types::{ClientId, CoordinatorId, RequestId, RequestNo, Seq, Term};
 
 use crate::language::{Line, command};
 use crate::print;
@@ -105,7 +106,7 @@ fn step(world: &mut World, input: &str) -> String {
 
 fn item(world: &World, at: usize, text: &str) -> Item {
     let Some(numbered) = text.strip_prefix("as ") else {
-        let command = command(&world.state, &Line::parse(text));
+        let command = change(world, text);
         return Item { client: ClientId::NONE, seq: Seq(at as u64), below: Seq(0), command };
     };
     let mut words = numbered.splitn(3, ' ');
@@ -117,5 +118,17 @@ fn item(world: &World, at: usize, text: &str) -> Item {
         None => ("0", rest),
     };
     let below = Seq(below.parse().expect("a number"));
-    Item { client, seq, below, command: command(&world.state, &Line::parse(rest)) }
+    Item { client, seq, below, command: change(world, rest) }
+}
+
+fn change(world: &World, text: &str) -> Command {
+    let Some(once) = text.strip_prefix("once ") else { return command(&world.state, &Line::parse(text)) };
+    let mut words = once.splitn(3, ' ');
+    let mut word = || words.next().expect("once ID SEEN COMMAND");
+    let request = RequestId([word().parse().expect("a byte"); 16]);
+    let seen = match word() {
+        "now" => world.state.next_request(),
+        number => RequestNo(number.parse().expect("a number")),
+    };
+    Command::Once { request, seen, command: Box::new(change(world, word())) }
 }

@@ -1,7 +1,6 @@
 //! Applications.
 
 use flame_proto::v1;
-use flame_types::spec::{APP_MAX_INSTANCES_DEFAULT, DELAY_RELEASE_SECONDS_DEFAULT};
 use flame_types::{AppState, Shim};
 use serde::Serialize;
 
@@ -123,21 +122,6 @@ impl Default for ApplicationSpec {
             retry: None,
             task_timeout_ms: None,
         }
-    }
-}
-
-impl ApplicationSpec {
-    /// The same with every published default filled in and its lists in one order: two of them are equal when a server
-    /// would store the same.
-    pub(crate) fn filled_in(mut self) -> Self {
-        self.max_instances.get_or_insert(APP_MAX_INSTANCES_DEFAULT);
-        self.delay_release.get_or_insert(i64::try_from(DELAY_RELEASE_SECONDS_DEFAULT).unwrap_or(i64::MAX));
-        self.working_directory.take_if(|folder| folder.is_empty());
-        self.schema.take_if(|schema| *schema == Schema::default());
-        self.retention.take_if(|retention| *retention == Retention::default());
-        self.retry = self.retry.map(Retries::filled_in).filter(|retry| *retry != Retries::default());
-        self.environments.sort();
-        self
     }
 }
 

@@ -58,15 +58,6 @@ pub struct Attempt {
     pub message: Option<String>,
 }
 
-impl Retries {
-    /// The policy as a server would show it: without causes of which it says nothing.
-    pub(crate) fn filled_in(self) -> Self {
-        let said = |part: Option<Retry>| part.filter(|part| *part != Retry::default());
-        let Self { lost, crashed, refused, failed } = self;
-        Self { lost: said(lost), crashed: said(crashed), refused: said(refused), failed: said(failed) }
-    }
-}
-
 impl From<v1::Retries> for Retries {
     fn from(wire: v1::Retries) -> Self {
         let v1::Retries { lost, crashed, refused, failed } = wire;
@@ -128,11 +119,5 @@ mod tests {
         assert_eq!(Retries::from(v1::Retries::from(retries)), retries);
         let one = Retries { failed: part(7), ..Retries::default() };
         assert_eq!(Retries::from(v1::Retries::from(one)), one);
-    }
-
-    #[test]
-    fn what_says_nothing_is_not_there() {
-        let empty = Retries { lost: Some(Retry::default()), ..Retries::default() };
-        assert_eq!(empty.filled_in(), Retries::default());
     }
 }

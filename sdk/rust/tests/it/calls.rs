@@ -30,37 +30,85 @@ async fn nobody_anywhere_is_unavailable_and_named() {
     assert!(matches!(&error, FlameError::Unavailable(text) if text.contains(&address.to_string())), "{error}");
 }
 
+/// The request ids of the changes that came, in order.
+fn ids(fake: &Fake) -> Vec<Vec<u8>> {
+    fake.script(|script| script.requests.iter().map(|mark| mark.clone().expect("it carries an id").0).collect())
+}
+
 #[tokio::test]
 async fn a_task_is_sent_again_when_the_server_has_done_nothing() {
     let fake = Fake::start(Script { refusals: vec![unavailable(), unavailable()], ..Script::default() }).await;
     connect(&[fake.address]).create_task("s", None).await.unwrap();
     assert_eq!(fake.script(|script| (script.calls, script.tasks)), (3, 1));
-    let keys = fake.script(|script| script.keys.clone());
-    assert!(keys.iter().all(|key| *key == keys[0] && key.len() == 16), "all attempts carry the same key: {keys:?}");
+    let ids = ids(&fake);
+    assert!(ids.iter().all(|id| *id == ids[0] && id.len() == 16), "all attempts carry the same id: {ids:?}");
 }
 
 #[tokio::test]
-async fn a_task_whose_answers_are_lost_is_sent_again_with_its_key_and_made_once() {
+async fn a_change_whose_answers_are_lost_is_sent_again_with_its_id_elsewhere_and_made_once() {
     let fake = Fake::start(Script { lose_answers: 2, ..Script::default() }).await;
-    let connection = connect(&[fake.address]);
+    let other = Fake::beside(&fake).await;
+    let connection = connect(&[fake.address, other.address]);
     let task = connection.create_task("s", None).await.unwrap();
     assert_eq!(task.metadata.id, "1");
     assert_eq!(fake.script(|script| (script.calls, script.tasks)), (3, 1));
+    let ports = fake.script(|script| script.ports.clone());
+    assert_eq!(ports, [fake.address, other.address, fake.address].map(|address| address.port()));
     let next = connection.create_task("s", None).await.unwrap();
     assert_eq!(next.metadata.id, "2");
-    let keys = fake.script(|script| script.keys.clone());
-    assert!(keys[0] == keys[1] && keys[1] == keys[2], "all attempts carry the same key: {keys:?}");
-    assert!(keys.len() == 4 && keys[3] != keys[0], "another submit has another key: {keys:?}");
+    let ids = ids(&fake);
+    assert!(ids[0] == ids[1] && ids[1] == ids[2], "all attempts carry the same id: {ids:?}");
+    assert!(ids.len() == 4 && ids[3] != ids[0], "another change has another id: {ids:?}");
+    let seen: Vec<u64> = fake.script(|script| script.requests.iter().flatten().map(|(_, seen)| *seen).collect());
+    assert_eq!(seen, [1; 4], "what was heard before the first attempt");
+}
+
+#[tokio::test]
+async fn a_change_that_comes_too_late_begins_anew_unless_an_answer_was_lost() {
+    let fake = Fake::start(Script::default()).await;
+    let connection = connect(&[fake.address]);
+    connection.create_task("s", None).await.unwrap();
+    // Others have changed so much that nobody remembers the first one.
+    fake.script(|script| (script.next_request, script.forgotten_below) = (70_000, 5_000));
+    connection.create_task("s", None).await.unwrap();
+    let marks = fake.script(|script| script.requests.clone().into_iter().flatten().collect::<Vec<_>>());
+    assert_eq!(marks.iter().map(|mark| mark.1).collect::<Vec<_>>(), [1, 1, 70_000]);
+    assert_ne!(marks[1].0, marks[2].0, "it is another change");
+    assert_eq!(fake.script(|script| script.tasks), 2);
+
+    fake.script(|script| {
+        script.lose_answers = 1;
+        let mut forgotten = Status::aborted("nobody remembers any more whether this request was done");
+        forgotten.metadata_mut().insert("flame-request-seen", 200_000.into());
+        script.refusals_after_loss = vec![forgotten];
+    });
+    let error = connection.create_task("s", None).await.unwrap_err();
+    assert!(matches!(&error, FlameError::UnknownOutcome(text) if text.contains("nobody remembers")), "{error}");
+    assert_eq!(fake.script(|script| script.tasks), 3, "it was done, and is not sent anew");
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_request_ids_gets_a_change_once() {
+    let fake = Fake::start(Script { next_request: 0, lose_answers: 1, ..Script::default() }).await;
+    let error = connect(&[fake.address]).create_task("s", None).await.unwrap_err();
+    assert!(matches!(error, FlameError::UnknownOutcome(_)), "{error}");
+    assert_eq!(fake.script(|script| (script.calls, script.tasks, script.requests.clone())), (1, 1, vec![None]));
 }
 
 #[tokio::test]
 async fn a_task_goes_on_elsewhere_when_the_connection_breaks_under_it() {
     let (address, connections) = breaker().await;
     let fake = Fake::start(Script::default()).await;
-    let connection = connect(&[address, fake.address]);
+    let connection = connect(&[fake.address, address]);
+    connection.create_task("s", None).await.unwrap();
+    assert_eq!(*connections.lock().unwrap(), 0);
+    // It is sent away, there the connection breaks, and it comes back.
+    fake.script(|script| script.refusals = vec![unavailable()]);
     connection.create_task("s", None).await.unwrap();
     assert_eq!(*connections.lock().unwrap(), 1);
-    assert_eq!(fake.script(|script| (script.calls, script.tasks)), (1, 1));
+    assert_eq!(fake.script(|script| (script.calls, script.tasks)), (3, 2));
+    let ids = ids(&fake);
+    assert!(ids[1] == ids[2] && ids[0] != ids[1], "{ids:?}");
 }
 
 #[tokio::test]
@@ -75,25 +123,17 @@ async fn a_task_whose_answers_are_all_lost_is_an_unknown_outcome() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_a_repeat_does_not_promise_that_nothing_was_done() {
-    let refusals_after_loss = vec![Status::invalid_argument("session s is not open")];
-    let fake = Fake::start(Script { lose_answers: 1, refusals_after_loss, ..Script::default() }).await;
-    let error = connect(&[fake.address]).create_task("s", None).await.unwrap_err();
-    assert!(matches!(&error, FlameError::UnknownOutcome(text) if text.contains("is not open")), "{error}");
-    assert_eq!(fake.script(|script| script.tasks), 1, "the session was closed after the task was made");
-}
-
-#[tokio::test]
-async fn an_update_that_was_done_is_done_although_its_repeat_is_refused() {
-    let in_use = || vec![Status::internal("2 open sessions in the application a; close them first")];
-    let script = Script { lose_answers: 1, refusals_after_loss: in_use(), ..Script::default() };
-    let fake = Fake::start(script).await;
+async fn the_answer_to_a_repeat_is_that_of_the_first_attempt() {
+    let fake = Fake::start(Script { lose_answers: 1, ..Script::default() }).await;
     let connection = connect(&[fake.address]);
     let spec = ApplicationSpec { command: Some("/bin/true".into()), ..ApplicationSpec::default() };
     connection.update_application("a", spec.clone()).await.unwrap();
-    fake.script(|script| script.refusals = in_use());
+    assert_eq!(fake.script(|script| script.calls), 2);
+    fake.script(|script| {
+        script.refusals = vec![Status::internal("2 open sessions in the application a; close them first")]
+    });
     let error = connection.update_application("a", spec).await.unwrap_err();
-    assert!(matches!(error, FlameError::FailedPrecondition(_)), "without a lost answer it is what it says: {error}");
+    assert!(matches!(error, FlameError::FailedPrecondition(_)), "{error}");
 }
 
 #[tokio::test]
@@ -114,11 +154,11 @@ async fn a_session_with_a_drawn_id_is_made_once_although_the_answer_is_lost() {
 }
 
 #[tokio::test]
-async fn a_chosen_id_that_exists_after_a_lost_answer_is_an_unknown_outcome() {
+async fn a_chosen_id_is_taken_once_although_the_answer_is_lost() {
     let fake = Fake::start(Script { lose_answers: 1, ..Script::default() }).await;
     let options = SessionOptions { id: Some("mine".into()), ..SessionOptions::new("app") };
-    let error = connect(&[fake.address]).create_session(&options).await.unwrap_err();
-    assert!(matches!(error, FlameError::UnknownOutcome(_)), "{error}");
+    let session = connect(&[fake.address]).create_session(&options).await.unwrap();
+    assert_eq!((session.metadata.id.as_str(), fake.script(|script| script.calls)), ("mine", 2));
     let error = connect(&[fake.address]).create_session(&options).await.unwrap_err();
     assert!(matches!(error, FlameError::AlreadyExists(_)), "{error}");
 }

@@ -1,5 +1,6 @@
 //! A Frontend that answers from a script: what each test needs of it and nothing else.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -22,7 +23,6 @@ use crate::fake_sessions::{Peer, Streams, sessions};
 type Tasks = Pin<Box<dyn Stream<Item = Result<v1::Task, Status>> + Send>>;
 
 /// What a fake server does and has seen.
-#[derive(Default)]
 pub struct Script {
     /// Answered instead of doing anything, one after the other.
     pub refusals: Vec<Status>,
@@ -34,10 +34,15 @@ pub struct Script {
     pub sessions: HashMap<String, v1::SessionSpec>,
     /// Tasks that were made.
     pub tasks: u64,
-    /// The key of every CreateTask that came, refused ones included.
-    pub keys: Vec<Vec<u8>>,
-    /// The task of every key.
-    pub tasks_by_key: HashMap<Vec<u8>, u64>,
+    /// The number of the next change with a request id, as it is told to whoever asks. 0: none is known.
+    pub next_request: u64,
+    /// Below it, requests are forgotten.
+    pub forgotten_below: u64,
+    /// Request id and number of every change that came, refused ones included, with the port at which it came.
+    pub requests: Vec<Option<(Vec<u8>, u64)>>,
+    pub ports: Vec<u16>,
+    /// What was answered to each id.
+    pub answers: HashMap<Vec<u8>, Box<dyn Any + Send>>,
     /// Applications that exist, by name.
     pub applications: HashMap<String, v1::ApplicationSpec>,
     /// How often anything was asked.
@@ -50,6 +55,44 @@ pub struct Script {
     pub states: HashMap<u64, v1::TaskState>,
     /// Who leads, as this node knows it, and its address.
     pub leader: Option<SocketAddr>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            refusals: Vec::new(),
+            lose_answers: 0,
+            refusals_after_loss: Vec::new(),
+            sessions: HashMap::new(),
+            tasks: 0,
+            next_request: 1,
+            forgotten_below: 0,
+            requests: Vec::new(),
+            ports: Vec::new(),
+            answers: HashMap::new(),
+            applications: HashMap::new(),
+            calls: 0,
+            away: false,
+            watched: Vec::new(),
+            states: HashMap::new(),
+            leader: None,
+        }
+    }
+}
+
+impl Script {
+    /// What a change with this mark is answered, if it has been done or must not be.
+    fn known<T: Clone + 'static>(&self, mark: Option<&(Vec<u8>, u64)>) -> Option<Result<T, Status>> {
+        let (id, seen) = mark?;
+        if let Some(answer) = self.answers.get(id) {
+            return Some(answer.downcast_ref::<Result<T, Status>>().expect("the same change").clone());
+        }
+        (*seen < self.forgotten_below).then(|| {
+            let mut status = Status::aborted("nobody remembers any more whether this request was done");
+            status.metadata_mut().insert("flame-request-seen", self.next_request.into());
+            Err(status)
+        })
+    }
 }
 
 /// A running fake server.
@@ -71,12 +114,20 @@ impl Fake {
         Self::start_with(script, false).await
     }
 
+    /// Another server of the same cluster.
+    pub async fn beside(other: &Fake) -> Self {
+        Self::serve(Arc::clone(&other.script), true).await
+    }
+
     async fn start_with(script: Script, has_streams: bool) -> Self {
+        Self::serve(Arc::new(Mutex::new(script)), has_streams).await
+    }
+
+    async fn serve(script: Arc<Mutex<Script>>, has_streams: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let script = Arc::new(Mutex::new(script));
         let (updates, _) = broadcast::channel(64);
-        let server = Server { script: Arc::clone(&script), updates: updates.clone() };
+        let server = Server { script: Arc::clone(&script), updates: updates.clone(), port: address.port() };
         let (sessions, streams) = sessions();
         let serving = tonic::transport::Server::builder()
             .add_service(FrontendServer::new(server))
@@ -171,6 +222,7 @@ fn session(id: &str, spec: v1::SessionSpec) -> v1::Session {
 struct Server {
     script: Arc<Mutex<Script>>,
     updates: broadcast::Sender<Option<v1::Task>>,
+    port: u16,
 }
 
 impl Server {
@@ -181,6 +233,34 @@ impl Server {
             return Err(Status::unavailable("this node goes away"));
         }
         if script.refusals.is_empty() { Ok(()) } else { Err(script.refusals.remove(0)) }
+    }
+
+    /// Does a change, once for each request id.
+    fn change<M, T: Clone + Send + 'static>(
+        &self,
+        request: Request<M>,
+        make: impl FnOnce(&mut Script, M) -> Result<T, Status>,
+    ) -> Result<Response<T>, Status> {
+        let metadata = request.metadata();
+        let id = metadata.get_bin("flame-request-id-bin").map(|id| id.to_bytes().unwrap().to_vec());
+        let seen = metadata.get("flame-request-seen").map(|seen| seen.to_str().unwrap().parse().unwrap());
+        let mark = id.zip(seen);
+        {
+            let mut script = self.script.lock().unwrap();
+            script.requests.push(mark.clone());
+            script.ports.push(self.port);
+        }
+        self.admit()?;
+        let answer = {
+            let mut script = self.script.lock().unwrap();
+            script.known(mark.as_ref()).unwrap_or_else(|| {
+                let answer = make(&mut script, request.into_inner());
+                script.next_request += 1;
+                mark.map(|(id, _)| script.answers.insert(id, Box::new(answer.clone())));
+                answer
+            })
+        };
+        self.answer(answer?)
     }
 
     /// The answer, or what a client sees when it is lost.
@@ -197,15 +277,19 @@ impl Server {
 }
 
 /// Knows who leads.
-struct Knowing(Arc<Mutex<Script>>);
+pub struct Knowing(pub Arc<Mutex<Script>>);
 
 #[async_trait]
 impl Cluster for Knowing {
     async fn members(&self, _request: Request<ha::MembersRequest>) -> Result<Response<ha::MembersReply>, Status> {
-        let leader = self.0.lock().unwrap().leader;
+        let (leader, next_request) = {
+            let script = self.0.lock().unwrap();
+            (script.leader, script.next_request)
+        };
         let member = |address: SocketAddr| ha::Member { id: 7, client_endpoint: address.to_string(), ..<_>::default() };
         let members = leader.map(member).into_iter().collect();
-        Ok(Response::new(ha::MembersReply { leader: leader.map_or(0, |_| 7), members, ..ha::MembersReply::default() }))
+        let leader = leader.map_or(0, |_| 7);
+        Ok(Response::new(ha::MembersReply { leader, members, next_request, ..ha::MembersReply::default() }))
     }
 
     async fn member_status(
@@ -296,14 +380,14 @@ macro_rules! absent {
                 &self,
                 request: Request<v1::CreateSessionRequest>,
             ) -> Result<Response<v1::Session>, Status> {
-                self.admit()?;
-                let request = request.into_inner();
-                let spec = request.session.unwrap();
-                let before = self.script.lock().unwrap().sessions.insert(request.session_id.clone(), spec.clone());
-                if before.is_some() {
-                    return Err(Status::already_exists(format!("session {}", request.session_id)));
-                }
-                self.answer(session(&request.session_id, spec))
+                self.change(request, |script, request| {
+                    let (id, spec) = (request.session_id, request.session.unwrap());
+                    if script.sessions.contains_key(&id) {
+                        return Err(Status::already_exists(format!("session {id}")));
+                    }
+                    script.sessions.insert(id.clone(), spec.clone());
+                    Ok(session(&id, spec))
+                })
             }
 
             async fn get_session(
@@ -320,24 +404,18 @@ macro_rules! absent {
                 &self,
                 request: Request<v1::DeleteSessionRequest>,
             ) -> Result<Response<v1::Session>, Status> {
-                self.admit()?;
-                let id = request.into_inner().session_id;
-                let spec = self.script.lock().unwrap().sessions.remove(&id);
-                self.answer(session(&id, spec.ok_or_else(|| Status::not_found(id.clone()))?))
+                self.change(request, |script, request| {
+                    let spec = script.sessions.remove(&request.session_id);
+                    let spec = spec.ok_or_else(|| Status::not_found(request.session_id.clone()))?;
+                    Ok(session(&request.session_id, spec))
+                })
             }
 
             async fn create_task(&self, request: Request<v1::CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
-                let key = request.metadata().get_bin("flame-idempotency-key-bin").unwrap().to_bytes().unwrap().to_vec();
-                self.script.lock().unwrap().keys.push(key.clone());
-                self.admit()?;
-                let number = {
-                    let mut script = self.script.lock().unwrap();
-                    let next = script.tasks + 1;
-                    let number = *script.tasks_by_key.entry(key).or_insert(next);
-                    script.tasks = script.tasks.max(number);
-                    number
-                };
-                self.answer(task(number, v1::TaskState::Pending))
+                self.change(request, |script, _| {
+                    script.tasks += 1;
+                    Ok(task(script.tasks, v1::TaskState::Pending))
+                })
             }
 
             async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Result<Response<v1::Task>, Status> {
@@ -351,10 +429,10 @@ macro_rules! absent {
                 &self,
                 request: Request<v1::UpdateApplicationRequest>,
             ) -> Result<Response<v1::Result>, Status> {
-                self.admit()?;
-                let request = request.into_inner();
-                self.script.lock().unwrap().applications.insert(request.name, request.application.unwrap());
-                self.answer(v1::Result { return_code: 0, message: None })
+                self.change(request, |script, request| {
+                    script.applications.insert(request.name, request.application.unwrap());
+                    Ok(v1::Result { return_code: 0, message: None })
+                })
             }
 
             async fn get_application(

@@ -1,8 +1,9 @@
-//! Orders of operators are sent again when their answers are lost; a refusal of a repeat is not believed.
+//! Orders of operators are sent again when their answers are lost, with the same request id.
 
 use std::sync::{Arc, Mutex};
 
 use flame_proto::ha;
+use flame_proto::ha::cluster_server::ClusterServer;
 use flame_proto::ha::operate_server::{Operate, OperateServer};
 use flame_sdk::FlameError;
 use flame_sdk::types::{NodeState, Resources};
@@ -10,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::fake::connect;
+use crate::fake::{Knowing, connect};
 
 /// What a fake server answers, one after the other; then it does what it is asked.
 type Script = Arc<Mutex<Vec<Status>>>;
@@ -19,11 +20,17 @@ type Script = Arc<Mutex<Vec<Status>>>;
 struct Server {
     script: Script,
     orders: Arc<Mutex<Vec<String>>>,
+    ids: Ids,
 }
 
+/// The request ids of the orders.
+type Ids = Arc<Mutex<Vec<Option<bytes::Bytes>>>>;
+
 impl Server {
-    fn order(&self, order: String) -> Result<Response<ha::NodeLoad>, Status> {
+    fn order<T>(&self, request: &Request<T>, order: String) -> Result<Response<ha::NodeLoad>, Status> {
         self.orders.lock().unwrap().push(order);
+        let id = request.metadata().get_bin("flame-request-id-bin").map(|id| id.to_bytes().unwrap());
+        self.ids.lock().unwrap().push(id);
         let mut script = self.script.lock().unwrap();
         if script.is_empty() { Ok(Response::new(load())) } else { Err(script.remove(0)) }
     }
@@ -49,16 +56,16 @@ impl Operate for Server {
     }
 
     async fn get_node_load(&self, request: Request<ha::GetNodeLoadRequest>) -> Result<Response<ha::NodeLoad>, Status> {
-        self.order(format!("get {}", request.into_inner().name))
+        self.order(&request, format!("get {}", request.get_ref().name))
     }
 
     async fn cordon_node(&self, request: Request<ha::CordonNodeRequest>) -> Result<Response<ha::NodeLoad>, Status> {
-        let ha::CordonNodeRequest { name, on } = request.into_inner();
-        self.order(format!("cordon {name} {on}"))
+        let ha::CordonNodeRequest { name, on } = request.get_ref();
+        self.order(&request, format!("cordon {name} {on}"))
     }
 
     async fn drain_node(&self, request: Request<ha::DrainNodeRequest>) -> Result<Response<ha::NodeLoad>, Status> {
-        self.order(format!("drain {}", request.into_inner().name))
+        self.order(&request, format!("drain {}", request.get_ref().name))
     }
 
     async fn explain_task(
@@ -79,14 +86,17 @@ impl Operate for Server {
 }
 
 /// A client of a server with this script, and the orders that come.
-async fn client(script: Vec<Status>) -> (flame_sdk::Connection, Arc<Mutex<Vec<String>>>) {
+async fn client(script: Vec<Status>) -> (flame_sdk::Connection, Arc<Mutex<Vec<String>>>, Ids) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let orders = Arc::new(Mutex::new(Vec::new()));
-    let server = Server { script: Arc::new(Mutex::new(script)), orders: orders.clone() };
-    let serving = tonic::transport::Server::builder().add_service(OperateServer::new(server));
+    let ids = Ids::default();
+    let server = Server { script: Arc::new(Mutex::new(script)), orders: orders.clone(), ids: ids.clone() };
+    let serving = tonic::transport::Server::builder()
+        .add_service(OperateServer::new(server))
+        .add_service(ClusterServer::new(Knowing(Arc::default())));
     tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
-    (connect(&[address]), orders)
+    (connect(&[address]), orders, ids)
 }
 
 fn lost() -> Status {
@@ -95,29 +105,35 @@ fn lost() -> Status {
 
 #[tokio::test]
 async fn an_order_whose_answer_is_lost_is_given_again() {
-    let (connection, orders) = client(vec![lost(), Status::unavailable("no leader")]).await;
+    let (connection, orders, ids) = client(vec![lost(), Status::unavailable("no leader")]).await;
     let load = connection.drain_node("w1").await.unwrap();
     assert_eq!(load.allocated, Resources { cpu: 2, memory: 1, gpu: 0 });
     assert!(load.cordoned && load.state.is(NodeState::Ready));
     assert_eq!(*orders.lock().unwrap(), ["drain w1"; 3]);
+    let given = ids.lock().unwrap().clone();
+    assert!(given[0].is_some() && given.iter().all(|id| *id == given[0]), "{given:?}");
     connection.cordon_node("w1", false).await.unwrap();
     assert_eq!(orders.lock().unwrap().last().unwrap(), "cordon w1 false");
+    assert_ne!(ids.lock().unwrap().last().unwrap(), &given[0]);
 }
 
 #[tokio::test]
-async fn a_refusal_says_that_nothing_was_done_unless_an_answer_was_lost() {
+async fn a_refusal_says_that_nothing_was_done() {
     let not_found = || Status::not_found("node w1 not found");
-    let (connection, _) = client(vec![not_found()]).await;
-    let error = connection.cordon_node("w1", true).await.unwrap_err();
-    assert_eq!(error, FlameError::NotFound("node w1 not found".into()));
-    let (connection, _) = client(vec![lost(), not_found()]).await;
-    let error = connection.cordon_node("w1", true).await.unwrap_err();
-    assert!(matches!(error, FlameError::UnknownOutcome(_)), "{error:?}");
+    for script in [vec![not_found()], vec![lost(), not_found()]] {
+        let (connection, ..) = client(script).await;
+        let error = connection.cordon_node("w1", true).await.unwrap_err();
+        assert_eq!(
+            error,
+            FlameError::NotFound("node w1 not found".into()),
+            "also of the attempt whose answer was lost"
+        );
+    }
 }
 
 #[tokio::test]
 async fn what_is_read_is_what_was_said() {
-    let (connection, _) = client(Vec::new()).await;
+    let (connection, ..) = client(Vec::new()).await;
     let nodes = connection.list_node_loads().await.unwrap();
     assert_eq!(nodes, [connection.get_node_load("w1").await.unwrap()]);
     let events = connection.list_cluster_events(41, 0).await.unwrap();

@@ -33,8 +33,8 @@ async fn a_call_comes_back_until_there_is_room() {
     let fake = Fake::start(Script { refusals: busy_for_a_while(), ..Script::default() }).await;
     connect(&[fake.address]).create_task("s", None).await.unwrap();
     assert_eq!(fake.script(|script| (script.calls, script.tasks)), (3, 1));
-    let keys = fake.script(|script| script.keys.clone());
-    assert!(keys.iter().all(|key| *key == keys[0]), "it is the same submit: {keys:?}");
+    let requests = fake.script(|script| script.requests.clone());
+    assert!(requests.iter().all(|mark| mark.is_some() && *mark == requests[0]), "it is the same submit: {requests:?}");
 }
 
 #[tokio::test]

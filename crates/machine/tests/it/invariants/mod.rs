@@ -14,6 +14,7 @@ mod reachable;
 mod refused;
 mod repeated;
 mod replay;
+mod requests;
 mod retries;
 mod time;
 mod tokens;
