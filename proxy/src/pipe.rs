@@ -3,6 +3,8 @@
 //! Their clients resume them by themselves, since only they know what was answered. So when the coordinator is gone the
 //! stream ends with UNAVAILABLE, and the next one is opened at another coordinator.
 
+use std::future::ready;
+
 use bytes::Bytes;
 use flame_sdk::Connection;
 use flame_sdk::forward::Following;
@@ -20,7 +22,7 @@ pub(crate) async fn pipe(
     requests: Streaming<Bytes>,
 ) -> Result<Replies, Status> {
     // A client that breaks off is noticed by its half of the replies.
-    let requests = requests.map_while(|request| std::future::ready(request.ok()));
+    let requests = requests.take_while(|request| ready(request.is_ok())).filter_map(|request| ready(request.ok()));
     let following = connection.follow(path, metadata, requests).await.map_err(|left| status(connection, left))?;
     let replies = stream::try_unfold((connection.clone(), following), next);
     Ok(replies.boxed())

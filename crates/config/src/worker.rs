@@ -87,7 +87,7 @@ impl WorkerSection {
 }
 
 /// An address of this machine only, or of a network that is trusted.
-fn local_unless_insecure(layers: &Layers, key: &str, danger: &str) -> Result<Option<HostPort>, ConfigError> {
+fn local_unless_insecure(layers: &Layers, key: &'static str, danger: &str) -> Result<Option<HostPort>, ConfigError> {
     match layers.get(key).parse_set(address_or_off)? {
         Some(address) if !address.is_loopback() && !layers.get("worker.insecure").flag()? => {
             Err(ConfigError::Conflict(format!(
