@@ -15,6 +15,7 @@
 //! | [`scenarios`] | one cause of trouble each, and a verdict |
 //! | [`run`] | cluster, session, load, evidence |
 //! | [`service`] | the service that writes down what it runs |
+//! | [`nested`] | the service that is a client itself |
 //! | [`disks`] | disks whose power can be cut |
 //! | [`net`] | hosts that can be cut off |
 //! | [`tracer`] | syncs that fail |
@@ -22,6 +23,7 @@
 
 pub mod demo;
 pub mod disks;
+pub mod nested;
 pub mod net;
 pub mod probe;
 pub mod run;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use flame_chaos::disks::Journal;
 use flame_chaos::scenarios::command::Scenario;
-use flame_chaos::{demo, service};
+use flame_chaos::{demo, nested, service};
 use flame_testkit::leftovers;
 
 /// As a shell has it: 128 and the number of the signal.
@@ -40,6 +40,9 @@ enum Command {
     /// Runs tasks for a worker; started by workers only.
     #[command(hide = true)]
     Service,
+    /// Runs tasks that run tasks themselves; started by workers only.
+    #[command(hide = true)]
+    Nested,
 }
 
 #[tokio::main]
@@ -50,6 +53,7 @@ async fn main() -> ExitCode {
         Command::Scenario(scenario) => play(scenario, output).await,
         Command::Clean => clean().map(code),
         Command::Service => service::run().await.map(|()| 0),
+        Command::Nested => nested::run().await.map(|()| 0),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

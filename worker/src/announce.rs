@@ -6,11 +6,14 @@ use std::net::SocketAddr;
 use flame_types::NodeName;
 use serde_json::{Value, json};
 
-/// The worker has started: leftovers are gone, the leader is being looked for. Metrics are served there, if anywhere.
-pub(crate) fn ready(name: &NodeName, metrics: Option<SocketAddr>) {
+/// The worker has started: leftovers are gone, the leader is being looked for. Metrics are served there, if anywhere, and
+/// services reach the cluster there, unless they are given an endpoint of the cluster itself.
+pub(crate) fn ready(name: &NodeName, metrics: Option<SocketAddr>, proxy: Option<SocketAddr>) {
     let mut line = json!({ "event": "ready", "name": name.as_str() });
-    if let Some(address) = metrics {
-        line["metrics"] = address.to_string().into();
+    for (key, address) in [("metrics", metrics), ("proxy", proxy)] {
+        if let Some(address) = address {
+            line[key] = address.to_string().into();
+        }
     }
     say(&line);
 }

@@ -17,12 +17,13 @@ use flame_clock::SystemClock;
 use flame_config::{
     ClusterFile, ConfigError, Environment, HostPort, NamedFile, ProcessEnvironment, TlsSection, WorkerSection,
 };
+use flame_proxy::TlsFiles;
 use flame_tls::{ClientFiles, File, Refusal};
 use flame_types::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::options::{Folders, Limits, OWN_PROGRAM, Options, ServiceOptions};
+use crate::options::{Folders, Limits, OWN_PROGRAM, Options, ProxyOptions, ServiceOptions};
 use crate::shim::host::HostError;
 use crate::{Farewell, StartError};
 
@@ -58,9 +59,15 @@ pub struct Flags {
     /// What services print
     #[arg(long, value_name = "DIR")]
     pub log_dir: Option<String>,
-    /// Where services find the cluster as clients (FLAME_ENDPOINT)
+    /// Where the cluster is reached by clients; without a proxy services get it as FLAME_ENDPOINT
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// Where the worker serves the published API to its services, HOST:PORT or off; they get it as FLAME_ENDPOINT
+    #[arg(long, value_name = "ADDRESS")]
+    pub proxy: Option<String>,
+    /// Client address of a coordinator for that proxy, http://HOST:8080; may be given several times
+    #[arg(long = "client-endpoint", value_name = "URL")]
+    pub endpoints: Vec<String>,
     /// Address for metrics over plain HTTP, HOST:PORT or off
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<String>,
@@ -163,6 +170,8 @@ fn load(flags: &Flags, environment: &dyn Environment) -> Result<ClusterFile, Con
         .set("worker.socket_dir", socket_flag.unwrap_or("--socket-dir"), socket_dir)
         .set("worker.log_dir", "--log-dir", flags.log_dir.as_ref())
         .set("cluster.endpoint", "--endpoint", flags.endpoint.as_ref())
+        .set("worker.proxy", "--proxy", flags.proxy.as_ref())
+        .set_list("worker.endpoints", "--client-endpoint", flags.endpoints.clone())
         .set("worker.metrics", "--metrics", flags.metrics.as_ref())
         .set("worker.insecure", "--insecure", flags.insecure.then_some(true));
     ClusterFile::load_with(flags.config.as_deref(), environment, &set)
@@ -180,6 +189,14 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
         true => Some(certificates(&section.tls)?.load()?),
         false => None,
     };
+    let proxy = section.proxy.as_ref().map(|listen| ProxyOptions {
+        listen: listen.to_string(),
+        endpoints: section.endpoints.iter().map(ToString::to_string).collect(),
+        tls: match section.endpoints.iter().any(|endpoint| endpoint.tls) {
+            true => client_files(&section.tls),
+            false => TlsFiles::default(),
+        },
+    });
     // Services have working directories of their own.
     let ca_file = section.tls.ca_file.filter(|_| section.cluster.endpoint.tls);
     let ca_file = ca_file.map(|file| std::path::absolute(file.path)).transpose()?;
@@ -206,6 +223,7 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
         },
         metrics: section.metrics.as_ref().map(resolve).transpose()?,
         tls,
+        proxy,
         program: PathBuf::from(OWN_PROGRAM),
     })
 }
@@ -215,6 +233,16 @@ fn certificates(section: &TlsSection) -> Result<ClientFiles, Refusal> {
     let TlsSection { cert_file, key_file, ca_file, client_ca_file: _ } = section;
     let names = ("worker.tls.cert_file", "worker.tls.key_file");
     ClientFiles::of(file(ca_file), file(cert_file), file(key_file), names)
+}
+
+/// The same files for a client of the cluster.
+fn client_files(section: &TlsSection) -> TlsFiles {
+    let path = |file: &Option<NamedFile>| file.as_ref().map(|file| file.path.clone());
+    TlsFiles {
+        ca_file: path(&section.ca_file),
+        cert_file: path(&section.cert_file),
+        key_file: path(&section.key_file),
+    }
 }
 
 /// The first address of a host name.

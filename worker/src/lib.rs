@@ -26,6 +26,7 @@
 //! | [`announce`] | what it says on standard output |
 //! | [`metrics`] | names and handles of what is measured |
 //! | [`web`] | the page that shows them |
+//! | [`proxy`] | the published API for services |
 
 pub(crate) mod agent;
 pub(crate) mod announce;
@@ -36,6 +37,7 @@ pub(crate) mod gate;
 pub(crate) mod instance;
 pub mod metrics;
 pub mod options;
+pub(crate) mod proxy;
 pub(crate) mod resources;
 pub mod shim;
 pub(crate) mod web;

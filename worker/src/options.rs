@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_proxy::TlsFiles;
 use flame_types::{NodeName, Resources};
 
 /// Where a worker finds its own program: the running one, even when the file was replaced by an upgrade.
@@ -30,6 +31,8 @@ pub struct Options {
     pub metrics: Option<SocketAddr>,
     /// What encrypts connections to coordinators; needed where one of them is `https`.
     pub tls: Option<flame_tls::Client>,
+    /// The proxy for services; `None` when they get the endpoint of [`ServiceOptions`] itself.
+    pub proxy: Option<ProxyOptions>,
     /// The program that becomes a service: [`OWN_PROGRAM`], unless the worker is embedded in another program.
     pub program: PathBuf,
 }
@@ -54,6 +57,17 @@ pub struct ServiceOptions {
     pub cache_endpoint: Option<String>,
     /// `FLAME_CA_FILE`.
     pub ca_file: Option<PathBuf>,
+}
+
+/// The published API, served to services by the worker itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// Where it listens, `host:port`.
+    pub listen: String,
+    /// Client endpoints of coordinators; it hears of others.
+    pub endpoints: Vec<String>,
+    /// Certificates, where those are encrypted.
+    pub tls: TlsFiles,
 }
 
 /// How long and how much.

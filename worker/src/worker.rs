@@ -8,6 +8,7 @@ use std::sync::Arc;
 use flame_clock::SharedClock;
 use flame_metrics::Registrar;
 use flame_proto::ha;
+use flame_proxy::OwnThread;
 use flame_telemetry::Exporter;
 use flame_types::Incarnation;
 use tokio::net::TcpListener;
@@ -20,7 +21,7 @@ use crate::gate::{Gate, Lease};
 use crate::metrics::{self, WorkerMetrics};
 use crate::options::Options;
 use crate::shim::host::{Host, HostError};
-use crate::{announce, resources, web};
+use crate::{announce, proxy, resources, web};
 
 /// Where Linux says which boot this is.
 const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
@@ -64,9 +65,14 @@ pub enum StartError {
 ///
 /// # Errors
 /// [`StartError`] when it does not even start.
-pub async fn run(options: Options, clock: SharedClock, stop: oneshot::Receiver<()>) -> Result<Farewell, StartError> {
+pub async fn run(
+    mut options: Options,
+    clock: SharedClock,
+    stop: oneshot::Receiver<()>,
+) -> Result<Farewell, StartError> {
     check(&options)?;
     let boot_id = fs::read_to_string(BOOT_ID_FILE).map_err(StartError::BootId)?.trim().to_owned();
+    let proxy = proxy::start(&mut options);
     let host = Arc::new(Host::open(&options, boot_id.clone()).await?);
     let identity = identify(&options, &clock, boot_id)?;
     tracing::info!(node = %identity.node, capacity = %identity.capacity, "worker started");
@@ -75,14 +81,15 @@ pub async fn run(options: Options, clock: SharedClock, stop: oneshot::Receiver<(
         None => None,
     };
     let address = watchers.as_ref().and_then(|listener| listener.local_addr().ok());
-    announce::ready(&identity.node, address);
+    announce::ready(&identity.node, address, proxy.as_ref().map(OwnThread::address));
     let (metrics, served) = metrics_of(watchers);
 
     let held = Held::new(options.limits.results_bytes_max);
     let (reports, inbox) = mpsc::channel(REPORTS_AHEAD);
     let lease = Lease::new();
     let parts = Parts { host, clock, reports, gate: Gate::new(held.gate(), &lease) };
-    let farewell = Agent::new(&options, identity, held, lease, parts, inbox, metrics).run(stop).await;
+    let agent = Agent::new(&options, identity, held, lease, parts, inbox, metrics).with_proxy(proxy);
+    let farewell = agent.run(stop).await;
     if let Some(served) = served {
         served.abort();
     }

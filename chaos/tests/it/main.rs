@@ -16,6 +16,8 @@ mod no_quorum;
 mod once;
 mod power_cut;
 mod programs;
+mod proxy;
+mod proxy_in_worker;
 mod published_watch;
 mod quickstart;
 mod refusals;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use flame_machine::command::Command;
 use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
+use flame_proto::convert::parse_grpc_timeout;
 use flame_types::{RequestId, RequestNo};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
@@ -122,27 +123,8 @@ impl Request {
 
 /// How long the call may take on this side.
 fn time_allowed(metadata: &MetadataMap) -> Duration {
-    let limit = metadata.get("grpc-timeout").and_then(|value| parse_timeout(value.to_str().ok()?));
+    let limit = metadata.get("grpc-timeout").and_then(|value| parse_grpc_timeout(value.to_str().ok()?));
     limit.map_or(DEADLINE_DEFAULT, |limit| limit.saturating_sub(WAY_BACK.min(limit / 10))).min(DEADLINE_MAX)
-}
-
-/// Reads a `grpc-timeout`: up to eight digits and a unit.
-fn parse_timeout(text: &str) -> Option<Duration> {
-    const DIGITS_MAX: usize = 8;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > DIGITS_MAX || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let amount: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(amount * 3600)),
-        "M" => Some(Duration::from_secs(amount * 60)),
-        "S" => Some(Duration::from_secs(amount)),
-        "m" => Some(Duration::from_millis(amount)),
-        "u" => Some(Duration::from_micros(amount)),
-        "n" => Some(Duration::from_nanos(amount)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -150,16 +132,6 @@ mod tests {
     use tonic::metadata::MetadataValue;
 
     use super::*;
-
-    #[test]
-    fn timeouts_are_read_as_the_protocol_writes_them() {
-        assert_eq!(parse_timeout("5S"), Some(Duration::from_secs(5)));
-        assert_eq!(parse_timeout("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(parse_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
-        for bad in ["", "S", "5", "5s", "-5S", "123456789S", "5é"] {
-            assert_eq!(parse_timeout(bad), None, "{bad}");
-        }
-    }
 
     fn metadata(agent: Option<&'static str>, id: Option<&[u8]>, seen: Option<&'static str>) -> MetadataMap {
         let mut metadata = MetadataMap::new();

@@ -258,6 +258,11 @@ impl Hub {
         self.inner.consensus.members().into_iter().map(|(_, node, _)| url(node)).collect()
     }
 
+    /// `http://host:port` of all coordinators' client listeners.
+    fn client_endpoints(&self) -> Vec<String> {
+        self.inner.consensus.members().into_iter().map(|(_, node, _)| format!("http://{}", node.client)).collect()
+    }
+
     /// The leader's worker endpoint; empty when nobody is known to lead.
     fn leader_endpoint(&self) -> String {
         let leader = self.inner.consensus.leadership().borrow().leader;

@@ -8,7 +8,7 @@ use crate::layers::Layers;
 use crate::tls::TlsSection;
 
 /// Port of a client endpoint that names none (published).
-const CLIENT_PORT: u16 = 8080;
+pub(crate) const CLIENT_PORT: u16 = 8080;
 
 /// Longest name of a cluster, in bytes.
 const CLUSTER_NAME_BYTES_MAX: usize = 253;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use flame_types::{NodeName, Resources};
 
 use crate::address::{Endpoint, HostPort};
-use crate::cluster::{self, ClusterSection};
+use crate::cluster::{self, CLIENT_PORT, ClusterSection};
 use crate::coordinator::{address_or_off, folder};
 use crate::error::ConfigError;
-use crate::layers::{Layers, Source};
+use crate::layers::{Layers, Setting, Source};
 use crate::tls::TlsSection;
 
 /// Most coordinators a worker is told about: more than any cluster has.
@@ -55,6 +55,10 @@ pub struct WorkerSection {
     pub metrics: Option<HostPort>,
     /// The certificate that it shows, and whom it trusts.
     pub tls: TlsSection,
+    /// Where its proxy serves the published API to its services; `None` when they get the endpoint itself.
+    pub proxy: Option<HostPort>,
+    /// Client endpoints of coordinators, for the proxy; it hears of others. At least one.
+    pub endpoints: Vec<Endpoint>,
 }
 
 impl WorkerSection {
@@ -78,17 +82,20 @@ impl WorkerSection {
             drain_timeout: layers.get("worker.drain_timeout").duration()?,
             results_bytes_max: layers.get("worker.results_bytes_max").number(1)?,
             logs_kept: layers.get("worker.logs_kept").number(0)?,
-            metrics: metrics(layers)?,
+            metrics: local_unless_insecure(layers, "worker.metrics", "metrics are always plaintext")?,
             tls: TlsSection::of_worker(layers, &cluster.tls)?,
+            proxy: local_unless_insecure(layers, "worker.proxy", "whoever reaches it there acts as this worker")?,
+            endpoints: endpoints(layers, cluster)?,
         })
     }
 }
 
-fn metrics(layers: &Layers) -> Result<Option<HostPort>, ConfigError> {
-    match layers.get("worker.metrics").parse_set(address_or_off)? {
+/// An address of this machine only, or of a network that is trusted.
+fn local_unless_insecure(layers: &Layers, key: &'static str, danger: &str) -> Result<Option<HostPort>, ConfigError> {
+    match layers.get(key).parse_set(address_or_off)? {
         Some(address) if !address.is_loopback() && !layers.get("worker.insecure").flag()? => {
             Err(ConfigError::Conflict(format!(
-                "{address} lies beyond this machine and metrics are always plaintext. \
+                "{key}: {address} lies beyond this machine, and {danger}. \
                  Set worker.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
             )))
         }
@@ -96,13 +103,19 @@ fn metrics(layers: &Layers) -> Result<Option<HostPort>, ConfigError> {
     }
 }
 
+fn endpoints(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoint>, ConfigError> {
+    let setting = layers.get("worker.endpoints");
+    let mut endpoints = endpoints_of(&setting, Some(CLIENT_PORT))?;
+    if endpoints.is_empty() {
+        endpoints.push(cluster.endpoint.clone());
+    }
+    beyond_this_machine(layers, "the client endpoint", &endpoints[..setting.items.len()])?;
+    Ok(endpoints)
+}
+
 fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoint>, ConfigError> {
     let setting = layers.get("worker.coordinators");
-    let mut endpoints = Vec::new();
-    for text in &setting.items {
-        let endpoint = Endpoint::parse(text, None).map_err(|why| setting.invalid(format!("has an item that {why}")))?;
-        endpoints.push(endpoint);
-    }
+    let mut endpoints = endpoints_of(&setting, None)?;
     if endpoints.is_empty() {
         let address = cluster.endpoint.address.port_up(1).ok_or_else(|| {
             layers
@@ -111,18 +124,33 @@ fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoin
         })?;
         endpoints.push(Endpoint { tls: cluster.endpoint.tls, address });
     }
+    beyond_this_machine(layers, "the coordinator", &endpoints)?;
+    Ok(endpoints)
+}
+
+/// The items of a list of coordinators.
+fn endpoints_of(setting: &Setting, usual_port: Option<u16>) -> Result<Vec<Endpoint>, ConfigError> {
+    let mut endpoints = Vec::new();
+    for text in &setting.items {
+        let endpoint =
+            Endpoint::parse(text, usual_port).map_err(|why| setting.invalid(format!("has an item that {why}")))?;
+        endpoints.push(endpoint);
+    }
     if endpoints.len() > COORDINATORS_MAX {
         return Err(setting.invalid(format!("has {} items, at most {COORDINATORS_MAX} are taken", endpoints.len())));
     }
     if endpoints.iter().collect::<BTreeSet<_>>().len() < endpoints.len() {
         return Err(setting.invalid("names a coordinator twice"));
     }
-    let outside = endpoints.iter().find(|endpoint| !endpoint.tls && !endpoint.address.is_loopback());
-    match outside {
+    Ok(endpoints)
+}
+
+fn beyond_this_machine(layers: &Layers, what: &str, endpoints: &[Endpoint]) -> Result<(), ConfigError> {
+    match endpoints.iter().find(|endpoint| !endpoint.tls && !endpoint.address.is_loopback()) {
         Some(endpoint) if !layers.get("worker.insecure").flag()? => Err(ConfigError::Conflict(format!(
-            "the coordinator {endpoint} lies beyond this machine and traffic would be plaintext. Write https:// \
+            "{what} {endpoint} lies beyond this machine and traffic would be plaintext. Write https:// \
              (docs/operate/tls.md), or set worker.insecure: true (or --insecure) on a trusted network"
         ))),
-        _ => Ok(endpoints),
+        _ => Ok(()),
     }
 }

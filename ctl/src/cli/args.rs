@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use flame_sdk::TlsFiles;
 
 use super::{
-    cancel, close, cluster, completion, create, delete, explain_error, list, node, register, suspend, task, unregister,
-    update, view,
+    cancel, close, cluster, completion, create, delete, explain_error, list, node, proxy, register, suspend, task,
+    unregister, update, view,
 };
 use crate::dev;
 use crate::output::Color;
@@ -111,6 +111,8 @@ pub enum Command {
     Node(node::NodeArgs),
     /// Ask about one task
     Task(task::TaskArgs),
+    /// Serve the published API on this machine, so that any client lives through the loss of any coordinator
+    Proxy(proxy::ProxyArgs),
     /// Run a whole cluster on this machine
     Dev(dev::DevArgs),
     /// Say what an exit code means and what to do
@@ -129,6 +131,7 @@ impl Command {
             Self::Cluster(args) => args.format(),
             Self::Node(args) => args.format(),
             Self::Task(args) => args.format(),
+            Self::Proxy(args) => args.output.format,
             Self::Dev(args) => args.format(),
             Self::ExplainError(args) => args.output.format,
             _ => Format::Table,

@@ -27,6 +27,14 @@ impl Context {
     /// # Errors
     /// Says which flag, variable or file is wrong.
     pub fn open(global: &GlobalArgs) -> Result<Self, Failure> {
+        Self::open_with(global, |options| options)
+    }
+
+    /// The same with other options than those of most commands.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn open_with(global: &GlobalArgs, change: impl FnOnce(Options) -> Options) -> Result<Self, Failure> {
         let environment = Environment::of_process();
         let endpoints = Endpoints::discover(&global.endpoint, global.config.as_deref(), &environment)?;
         let default = Options::default();
@@ -35,7 +43,7 @@ impl Context {
             (default.attempt_timeout.min(deadline), global.timeout.unwrap_or(default.patience));
         let tls = global.tls.clone().into();
         let options = Options { deadline, attempt_timeout, patience, tls, ..default };
-        let connection = Connection::open(endpoints, options)?;
+        let connection = Connection::open(endpoints, change(options))?;
         Ok(Self { connection, color: global.color.applies_to_stdout(), patience: global.timeout })
     }
 

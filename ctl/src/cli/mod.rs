@@ -16,6 +16,7 @@ mod explain_error;
 mod list;
 mod membership;
 mod node;
+mod proxy;
 mod register;
 mod rescue;
 mod retention;

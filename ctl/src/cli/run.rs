@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Cli, Command, Context, GlobalArgs, cancel, close, cluster, completion, create, delete, explain_error, list, node,
-    register, suspend, task, unregister, update, view,
+    proxy, register, suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::exit::{Exit, Failure};
@@ -34,6 +34,8 @@ pub async fn main() -> ExitCode {
     let result = match command {
         // It handles Ctrl-C itself: its daemons must end first.
         Command::Dev(args) => dev::run(args, &cli.global).await,
+        // So does it: that is its proper end.
+        Command::Proxy(args) => proxy::run(&args, &cli.global).await,
         command => interruptible(dispatch(command, &cli.global)).await,
     };
     finish(result, format)
@@ -48,6 +50,7 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
     match command {
         Command::Completion(args) => return completion::run(&args),
         Command::Dev(args) => return dev::run(args, global).await,
+        Command::Proxy(args) => return proxy::run(&args, global).await,
         Command::ExplainError(args) => return explain_error::run(args, global),
         _ => {}
     }
@@ -67,7 +70,7 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
         Command::Cluster(args) => cluster::run(&context, &args).await,
         Command::Node(args) => node::run(&context, &args).await,
         Command::Task(args) => task::run(&context, &args).await,
-        Command::Completion(_) | Command::Dev(_) | Command::ExplainError(_) => Ok(()),
+        Command::Completion(_) | Command::Dev(_) | Command::ExplainError(_) | Command::Proxy(_) => Ok(()),
     }
 }
 
@@ -170,6 +173,9 @@ mod tests {
             "node drain w1 --timeout 5m",
             "task explain s/7",
             "task explain s/7 -o json",
+            "proxy",
+            "proxy --listen 127.0.0.1:8080 -o json",
+            "proxy --listen 0.0.0.0:8080 --insecure --endpoint a:1 --endpoint b:2",
             "dev",
             "dev --nodes 5 --workers 2 --data d --detach",
             "dev kill leader",

@@ -15,6 +15,7 @@ mod levels;
 mod membership;
 mod node_loads;
 mod nodes;
+mod proxy;
 mod sessions;
 mod tasks;
 
@@ -32,6 +33,7 @@ pub use levels::{LevelView, Says, levels_text};
 pub use membership::{MembershipStep, MembershipSteps, plan_text};
 pub use node_loads::{NodeLoadView, NodeLoads};
 pub use nodes::{NodeView, Nodes};
+pub use proxy::ProxyView;
 pub use sessions::{SessionRow, SessionView, Sessions};
 pub use tasks::{TaskRow, TaskTable, TaskView};
 

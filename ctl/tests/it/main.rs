@@ -5,5 +5,6 @@ mod documentation;
 mod golden;
 mod help;
 mod processes;
+mod proxy;
 mod samples;
 mod screens;

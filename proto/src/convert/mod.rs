@@ -12,6 +12,8 @@ mod retry;
 mod session;
 mod states;
 mod task_id;
+mod timeout;
 
 pub use invalid::Invalid;
 pub use task_id::parse_task_id;
+pub use timeout::parse_grpc_timeout;

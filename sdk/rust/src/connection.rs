@@ -15,7 +15,7 @@ use flame_proto::v1::frontend_client::FrontendClient;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use tokio::time::{Sleep, sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 
 use crate::fate::{Fate, Trouble};
 use crate::model::Members;
@@ -50,6 +50,9 @@ pub struct Options {
     pub keep_alive_timeout: Duration,
     /// Certificates, before those that the endpoints were found with.
     pub tls: TlsFiles,
+    /// Whether coordinators that are heard of are turned to even when one endpoint only was given. Without it, who was
+    /// given one coordinator wants that one.
+    pub discovers: bool,
 }
 
 impl Default for Options {
@@ -63,6 +66,7 @@ impl Default for Options {
             keep_alive_interval: Duration::from_secs(5),
             keep_alive_timeout: Duration::from_secs(5),
             tls: TlsFiles::default(),
+            discovers: false,
         }
     }
 }
@@ -90,15 +94,30 @@ struct Shared {
 }
 
 /// The end of a call without a result.
-struct Failed {
-    error: FlameError,
+pub(crate) struct Failed {
+    pub(crate) why: Why,
     /// Certain: nothing was done, because the coordinators could not tell; with the number that was to be named.
-    number: Option<u64>,
+    pub(crate) number: Option<u64>,
+}
+
+/// Why a call has no result.
+pub(crate) enum Why {
+    /// A coordinator decided against it.
+    Refused(Status),
+    /// No coordinator has answered to the purpose.
+    GaveUp(FlameError),
 }
 
 impl Failed {
     fn because(error: FlameError) -> Self {
-        Self { error, number: None }
+        Self { why: Why::GaveUp(error), number: None }
+    }
+
+    fn error(self) -> FlameError {
+        match self.why {
+            Why::Refused(status) => FlameError::from_answer(&status),
+            Why::GaveUp(error) => error,
+        }
     }
 }
 
@@ -176,16 +195,33 @@ impl Connection {
         self.shared.knows_leader.store(false, Ordering::Relaxed);
     }
 
-    /// Who the members are, by the word of one of them: those that are new can be turned to as well. Who was given one
-    /// coordinator only wants that one.
+    /// Whether others than the coordinators that were given may be turned to. Who was given one only wants that one,
+    /// unless it says otherwise.
+    pub(crate) fn may_learn(&self) -> bool {
+        self.shared.options.discovers || self.shared.endpoints.urls().len() > 1
+    }
+
+    /// Who the members are, by the word of one of them: those that are new can be turned to as well.
     pub(crate) fn hear_of(&self, members: &Members) {
-        if self.shared.endpoints.urls().len() < 2 {
-            return;
+        if self.may_learn() {
+            let endpoints = members.members.iter().map(|member| member.client_endpoint.as_str());
+            self.shared.places.hear_of(&self.urls_of(endpoints), |url| self.connect(url));
         }
-        let url = |endpoint: &String| self.shared.endpoints.single(endpoint).ok().map(|one| one.urls()[0].clone());
-        let urls: Vec<String> = members.members.iter().filter_map(|member| url(&member.client_endpoint)).collect();
-        let tls = self.shared.tls.as_ref();
-        self.shared.places.hear_of(&urls, |url| channel(url, tls, &self.shared.options).ok());
+    }
+
+    /// These are coordinators of this cluster too, by the word of somebody who knows for certain: they can be turned to.
+    pub fn learn<T: AsRef<str>>(&self, endpoints: &[T]) {
+        let urls = self.urls_of(endpoints.iter().map(AsRef::as_ref));
+        self.shared.places.learn(&urls, |url| self.connect(url));
+    }
+
+    /// What is no endpoint is left out.
+    fn urls_of<'a>(&self, endpoints: impl Iterator<Item = &'a str>) -> Vec<String> {
+        endpoints.filter_map(|endpoint| Some(self.shared.endpoints.single(endpoint).ok()?.urls()[0].clone())).collect()
+    }
+
+    fn connect(&self, url: &str) -> Option<Channel> {
+        channel(url, self.shared.tls.as_ref(), &self.shared.options).ok()
     }
 
     /// Where a coordinator is among those that can be turned to.
@@ -215,7 +251,8 @@ impl Connection {
     {
         let deadline = sleep(self.shared.options.deadline);
         tokio::pin!(deadline);
-        self.try_until(kind, attempt, deadline.as_mut()).await.map_err(|failed| failed.error)
+        let answer = self.try_until(kind, attempt, deadline.as_mut()).await;
+        answer.map(Response::into_inner).map_err(Failed::error)
     }
 
     /// The same for a change: all attempts carry the mark that they are given, and together they do it once.
@@ -226,6 +263,20 @@ impl Connection {
     {
         let deadline = sleep(self.shared.options.deadline);
         tokio::pin!(deadline);
+        let answer = self.change_until(attempt, deadline.as_mut()).await;
+        answer.map(Response::into_inner).map_err(Failed::error)
+    }
+
+    /// The same with the answer of the coordinator as it came.
+    pub(crate) async fn change_until<T, F, A>(
+        &self,
+        attempt: A,
+        mut deadline: Pin<&mut Sleep>,
+    ) -> Result<Response<T>, Failed>
+    where
+        A: Fn(Channel, Mark) -> F,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut seen = match self.shared.heard.number() {
             Some(seen) => Some(seen),
             None => self.ask_number(deadline.as_mut()).await?,
@@ -245,27 +296,33 @@ impl Connection {
                     seen = Some(number);
                     left -= 1;
                 }
-                None => return Err(failed.error),
+                None => return Err(failed),
             }
         }
     }
 
     /// The number to name in the next changes. None: the server knows no request ids.
-    async fn ask_number(&self, deadline: Pin<&mut Sleep>) -> Result<Option<u64>, FlameError> {
+    async fn ask_number(&self, deadline: Pin<&mut Sleep>) -> Result<Option<u64>, Failed> {
         let ask = |channel| async move { cluster(channel).members(ha::MembersRequest {}).await };
-        match self.try_until(Kind::Read, ask, deadline).await {
+        match self.try_until(Kind::Read, ask, deadline).await.map(Response::into_inner) {
             Ok(ha::MembersReply { next_request: 0, .. }) => Ok(None),
             Ok(ha::MembersReply { next_request, .. }) => {
                 self.shared.heard.note(next_request);
                 Ok(Some(next_request))
             }
             // A published server.
-            Err(Failed { error: FlameError::Unimplemented(_), .. }) => Ok(None),
-            Err(failed) => Err(failed.error),
+            Err(Failed { why: Why::Refused(status), .. }) if status.code() == Code::Unimplemented => Ok(None),
+            Err(failed) => Err(failed),
         }
     }
 
-    async fn try_until<T, F, A>(&self, kind: Kind, attempt: A, mut deadline: Pin<&mut Sleep>) -> Result<T, Failed>
+    /// The same as [`Connection::call`] with the answer of the coordinator as it came.
+    pub(crate) async fn try_until<T, F, A>(
+        &self,
+        kind: Kind,
+        attempt: A,
+        mut deadline: Pin<&mut Sleep>,
+    ) -> Result<Response<T>, Failed>
     where
         A: Fn(Channel) -> F,
         F: Future<Output = Result<Response<T>, Status>>,
@@ -281,7 +338,7 @@ impl Connection {
             let trouble = match fate {
                 Fate::Answered(status) => {
                     let number = too_old(&status).filter(|_| !after_lost);
-                    return Err(Failed { error: FlameError::from_answer(&status), number });
+                    return Err(Failed { why: Why::Refused(status), number });
                 }
                 Fate::Lost(why) => {
                     after_lost = kind != Kind::Read;
@@ -318,17 +375,15 @@ impl Connection {
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
         deadline: Pin<&mut Sleep>,
-    ) -> Result<T, Fate> {
+    ) -> Result<Response<T>, Fate> {
         let limit = self.shared.options.attempt_timeout;
         tokio::select! {
             answer = timeout(limit, call) => match answer {
-                Ok(Ok(reply)) => Ok(reply.into_inner()),
+                Ok(Ok(reply)) => Ok(reply),
                 Ok(Err(status)) => Err(Fate::of(status)),
                 Err(_) => Err(Fate::Lost(format!("no answer within {} s", limit.as_secs_f64()))),
             },
-            () = deadline => {
-                Err(Fate::Lost(format!("no answer within {} s", self.shared.options.deadline.as_secs_f64())))
-            }
+            () = deadline => Err(Fate::Lost("no answer in time".to_owned())),
         }
     }
 
@@ -386,7 +441,6 @@ mod tests {
     use std::cell::Cell;
     use std::future::ready;
 
-    use tonic::Code;
     use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;

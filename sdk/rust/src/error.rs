@@ -2,7 +2,13 @@
 //!
 //! **Invariant:** the text of the server is kept: published clients and people match on it.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// When somebody should come back who is told that the coordinators have too much to do.
+const OVERLOADED_WAIT: Duration = Duration::from_secs(1);
 
 /// Why a call did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +72,29 @@ impl FlameError {
         }
     }
 
+    /// The status that says the same to somebody else, with the codes as the coordinators use them: UNAVAILABLE when
+    /// nothing was done, DEADLINE_EXCEEDED when nobody can say.
+    #[must_use]
+    pub fn to_status(&self) -> Status {
+        let code = match self {
+            Self::NotFound(_) => Code::NotFound,
+            Self::AlreadyExists(_) => Code::AlreadyExists,
+            Self::InvalidArgument(_) => Code::InvalidArgument,
+            Self::FailedPrecondition(_) => Code::FailedPrecondition,
+            Self::ResourceExhausted(_) => Code::ResourceExhausted,
+            Self::PermissionDenied(_) => Code::PermissionDenied,
+            Self::Unavailable(_) => Code::Unavailable,
+            Self::Overloaded(text) => {
+                let details = ErrorDetails::with_retry_info(Some(OVERLOADED_WAIT));
+                return Status::with_error_details(Code::ResourceExhausted, text.clone(), details);
+            }
+            Self::UnknownOutcome(_) => Code::DeadlineExceeded,
+            Self::Unimplemented(_) => Code::Unimplemented,
+            Self::Internal(_) => Code::Internal,
+        };
+        Status::new(code, self.to_string())
+    }
+
     /// The class of an answer that a server gave. The published protocol uses INVALID_ARGUMENT and INTERNAL for some
     /// refusals that depend on a state; those are told apart by their published texts.
     pub(crate) fn from_answer(status: &Status) -> Self {
@@ -123,6 +152,20 @@ mod tests {
         assert_eq!(class(Status::invalid_argument("invalid task id")), "invalid_argument");
         assert_eq!(class(Status::internal("disk")), "internal");
         assert_eq!(class(Status::aborted("nobody remembers")), "unknown_outcome");
+    }
+
+    #[test]
+    fn a_status_says_what_the_error_says() {
+        use crate::fate::Fate;
+        let text = || "x".to_owned();
+        for error in [FlameError::NotFound(text()), FlameError::ResourceExhausted(text()), FlameError::Internal(text())]
+        {
+            assert_eq!(FlameError::from_answer(&error.to_status()), error);
+        }
+        let fate = |error: FlameError| Fate::of(error.to_status());
+        assert!(matches!(fate(FlameError::Unavailable(text())), Fate::NotDone(_)));
+        assert!(matches!(fate(FlameError::Overloaded(text())), Fate::NotDone(_)), "try again later");
+        assert!(matches!(fate(FlameError::UnknownOutcome(text())), Fate::Lost(_)));
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl Connection {
     /// Makes the leader the coordinator of this client. It is looked for until it was found, and again after a coordinator
     /// was left. Without an answer, or with a leader that cannot be turned to, everything stays as it is.
     pub(crate) async fn turn_to_leader(&self) {
-        if self.endpoints().urls().len() < 2 || self.knows_leader() {
+        if !self.may_learn() || self.knows_leader() {
             return;
         }
         let (at, channel) = self.channel();

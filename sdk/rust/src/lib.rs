@@ -17,6 +17,8 @@
 //! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`], [`backup`] | the calls, by what they are about |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`tls`] | certificates: their files, and what becomes of a call when they do not fit |
+//! | [`forward`] | calls of somebody else, passed on as bytes: what a proxy is made of |
+//! | [`reopen`] | when a stream that broke is opened at another node, and when it is given up |
 //! | [`watch`] | states of many tasks over one stream that outlives the node it began on |
 //! | [`stream`] | many tasks of one session over one stream: the fastest way to submit |
 //! | [`model`] | what the calls answer, as plain values; their JSON is that of `flmctl -o json` |
@@ -33,12 +35,14 @@ pub mod connection;
 pub mod endpoints;
 pub mod error;
 mod fate;
+pub mod forward;
 mod leader;
 pub mod membership;
 pub mod model;
 pub mod nodes;
 pub mod operate;
 mod places;
+pub mod reopen;
 pub mod repeats;
 mod request;
 mod retry;

@@ -4,7 +4,8 @@
 //! answer, and are passed over.
 //!
 //! **Invariant:** a place keeps its number: what is new is added behind what is there.
-//! **Invariant:** who reaches a cluster by other addresses than its own (a proxy, one name for all) learns none of those.
+//! **Invariant:** who reaches a cluster by other addresses than its own (a proxy, one name for all) learns none of those,
+//! unless somebody says for certain that they lead there.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
@@ -58,14 +59,14 @@ impl Places {
 
     /// These are all members, by the word of one of them.
     pub(crate) fn hear_of(&self, members: &[String], connect: impl Fn(&str) -> Option<Channel>) {
-        let news: Vec<&String> = {
-            let known = self.read();
-            let is_known = |url: &&String| known.iter().any(|place| place.url == **url);
-            if !members.iter().any(|url| is_known(&url)) {
-                return;
-            }
-            members.iter().filter(|url| !is_known(url)).collect()
-        };
+        if members.iter().any(|url| self.position(url).is_some()) {
+            self.learn(members, connect);
+        }
+    }
+
+    /// These are members, whatever they are called here.
+    pub(crate) fn learn(&self, members: &[String], connect: impl Fn(&str) -> Option<Channel>) {
+        let news: Vec<&String> = members.iter().filter(|url| self.position(url).is_none()).collect();
         if news.is_empty() {
             return;
         }
@@ -110,8 +111,12 @@ mod tests {
     async fn who_comes_by_another_address_learns_nothing() {
         let proxy = "http://proxy:1".to_owned();
         let places = Places::new([(proxy.clone(), connect(&proxy).unwrap())]);
-        places.hear_of(&["http://a:1".to_owned(), "http://b:1".to_owned()], connect);
-        assert_eq!(urls(&places), [proxy]);
+        let members = ["http://a:1".to_owned(), "http://b:1".to_owned()];
+        places.hear_of(&members, connect);
+        assert_eq!(urls(&places), [proxy.clone()]);
+        places.learn(&members, connect);
+        let [a, b] = members;
+        assert_eq!(urls(&places), [proxy, a, b], "it is told by somebody who knows");
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use tokio::time::Instant;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Request, Status};
 
 /// Metadata of a change: its id.
@@ -49,12 +49,28 @@ impl Mark {
     /// A request that carries it.
     pub(crate) fn attach<T>(self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        if let Some((id, seen)) = self.0 {
-            request.metadata_mut().insert_bin(ID_METADATA, MetadataValue::from_bytes(&id));
-            request.metadata_mut().insert(SEEN_METADATA, seen.into());
-        }
+        self.put(request.metadata_mut());
         request
     }
+
+    /// The metadata carries it.
+    pub(crate) fn put(self, metadata: &mut MetadataMap) {
+        if let Some((id, seen)) = self.0 {
+            metadata.insert_bin(ID_METADATA, MetadataValue::from_bytes(&id));
+            metadata.insert(SEEN_METADATA, seen.into());
+        }
+    }
+}
+
+/// Whether the metadata carries a mark already: who sends the change has drawn it, and knows what to do with a refusal.
+pub(crate) fn is_marked(metadata: &MetadataMap) -> bool {
+    metadata.contains_key(ID_METADATA)
+}
+
+/// A refusal for its age, to somebody who has sent the change once, of which there was another attempt meanwhile: it may
+/// have been done, and must not begin anew.
+pub(crate) fn not_anew(refusal: &mut Status) {
+    refusal.metadata_mut().remove(SEEN_METADATA);
 }
 
 /// The number to begin anew with, if a coordinator has refused a change for its age.

@@ -15,15 +15,13 @@ use flame_proto::v1;
 use flame_types::TaskNo;
 use futures::Stream;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::connection::frontend;
-use crate::fate::{Fate, Trouble};
 use crate::model::Task;
-use crate::retry::Backoff;
-use crate::tls::Misfits;
+use crate::reopen::{Broken, Left, Reopening};
 use crate::{Connection, FlameError};
 
 /// Most tasks that one watch follows at the same time.
@@ -81,7 +79,6 @@ impl Connection {
             room: Arc::clone(&room),
             open: BTreeSet::new(),
             more_to_come: true,
-            has_heard: false,
         };
         tokio::spawn(watch.run());
         (TaskWatcher { registrations, room }, TaskUpdates { updates: outgoing })
@@ -99,8 +96,6 @@ struct Watch {
     open: BTreeSet<TaskNo>,
     /// Whether a [`TaskWatcher`] is left.
     more_to_come: bool,
-    /// Whether a coordinator has said something since the last failure.
-    has_heard: bool,
 }
 
 /// A stream to one coordinator.
@@ -116,51 +111,26 @@ struct Link {
 enum Leave {
     /// The watch is over: all is told, or nobody listens.
     Done,
-    /// Try another coordinator; `at` is the one that failed.
-    Broken { at: usize, trouble: Trouble },
+    /// Try another coordinator.
+    Broken(Broken),
     /// No coordinator will say otherwise.
     Refused(FlameError),
 }
 
 impl Watch {
     async fn run(mut self) {
-        let (mut backoff, mut misfits) = (self.connection.backoff(), Misfits::default());
-        let (mut late, mut was_served): (Option<Pin<Box<Sleep>>>, bool) = (None, false);
+        let mut reopening = Reopening::new(&self.connection);
         loop {
-            let leave = self.follow(&mut backoff).await;
-            let (at, trouble) = match leave {
+            let error = match self.follow(&mut reopening).await {
                 Leave::Done => break,
-                Leave::Refused(error) => {
-                    self.fail(error).await;
-                    break;
-                }
-                Leave::Broken { at, trouble } => match self.connection.weigh(&mut misfits, at, trouble) {
-                    Ok(trouble) => (at, trouble),
-                    Err(error) => {
-                        self.fail(error).await;
-                        break;
-                    }
+                Leave::Refused(error) => error,
+                Leave::Broken(broken) => match reopening.wait(broken).await {
+                    Ok(()) => continue,
+                    Err(error) => error,
                 },
             };
-            if std::mem::take(&mut self.has_heard) {
-                was_served = true;
-                late = None;
-            }
-            tracing::debug!(session = self.session, why = trouble.why, "watch broke; trying the next coordinator");
-            self.connection.leave(at);
-            // Time without a word: it runs from the first failure until a coordinator says something.
-            let options = self.connection.options();
-            let limit = if was_served { options.patience } else { options.deadline };
-            let late = late.get_or_insert_with(|| Box::pin(sleep(limit)));
-            tokio::select! {
-                biased;
-                () = late.as_mut() => {
-                    let error = self.connection.gave_up(&trouble);
-                    self.fail(error).await;
-                    break;
-                }
-                () = sleep(backoff.wait_after(&trouble)) => {}
-            }
+            self.fail(error).await;
+            break;
         }
         self.room.close();
     }
@@ -171,7 +141,7 @@ impl Watch {
     }
 
     /// Serves one stream until it is left.
-    async fn follow(&mut self, backoff: &mut Backoff) -> Leave {
+    async fn follow(&mut self, reopening: &mut Reopening) -> Leave {
         if self.open.is_empty() && !self.first_registration().await {
             return Leave::Done;
         }
@@ -200,8 +170,7 @@ impl Watch {
                 }
                 message = link.replies.message() => match message {
                     Ok(Some(task)) => {
-                        backoff.reset();
-                        self.has_heard = true;
+                        reopening.heard();
                         if let Some(leave) = self.tell(task).await {
                             return leave;
                         }
@@ -210,7 +179,7 @@ impl Watch {
                     Ok(None) if self.open.is_empty() => return self.idle(link.at),
                     Ok(None) => return ended(link.at),
                     Err(_) if self.open.is_empty() => return self.idle(link.at),
-                    Err(status) => return broken(link.at, Fate::of(status)),
+                    Err(status) => return Left::with(link.at, status).into(),
                 },
             }
         }
@@ -240,11 +209,8 @@ impl Watch {
         let mut client = frontend(channel);
         match timeout(limit, client.watch_tasks(ReceiverStream::new(outgoing))).await {
             Ok(Ok(reply)) => Ok(Link { at, requests, unsent, replies: reply.into_inner() }),
-            Ok(Err(status)) => Err(broken(at, Fate::of(status))),
-            Err(_) => {
-                let trouble = Trouble::with(format!("no answer within {} s", limit.as_secs_f64()));
-                Err(Leave::Broken { at, trouble })
-            }
+            Ok(Err(status)) => Err(Left::with(at, status).into()),
+            Err(_) => Err(Left::silent(at, limit).into()),
         }
     }
 
@@ -277,13 +243,14 @@ impl Watch {
 }
 
 fn ended(at: usize) -> Leave {
-    Leave::Broken { at, trouble: Trouble::with("the stream ended") }
+    Left::broken(at, "the stream ended").into()
 }
 
-fn broken(at: usize, fate: Fate) -> Leave {
-    match fate {
-        Fate::Answered(status) => Leave::Refused(FlameError::from_answer(&status)),
-        Fate::NotDone(trouble) => Leave::Broken { at, trouble },
-        Fate::Lost(why) => Leave::Broken { at, trouble: Trouble::with(why) },
+impl From<Left> for Leave {
+    fn from(left: Left) -> Self {
+        match left {
+            Left::Refused(status) => Self::Refused(FlameError::from_answer(&status)),
+            Left::Broken(broken) => Self::Broken(broken),
+        }
     }
 }

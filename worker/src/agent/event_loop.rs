@@ -8,6 +8,7 @@ use flame_proto::ha;
 use flame_proto::ha::refused::Reason;
 use flame_proto::ha::worker_down::Frame as Down;
 use flame_proto::ha::worker_up::Frame as Up;
+use flame_proxy::OwnThread;
 use flame_tls::{Settings, Verdict};
 use flame_types::{ExecutorKey, HelloNo, Incarnation, NodeName, Resources, Shim, Term};
 use rand::Rng;
@@ -100,6 +101,8 @@ pub(crate) struct Agent {
     ready_due: Option<Pin<Box<Sleep>>>,
     stopping: Option<Stopping>,
     metrics: WorkerMetrics,
+    /// Is told who the coordinators are; lives as long as the services may.
+    proxy: Option<OwnThread>,
 }
 
 struct Stopping {
@@ -141,7 +144,13 @@ impl Agent {
             ready_due: None,
             stopping: None,
             metrics,
+            proxy: None,
         }
+    }
+
+    /// The same agent, which tells this proxy of the coordinators that it hears of.
+    pub(crate) fn with_proxy(self, proxy: Option<OwnThread>) -> Self {
+        Self { proxy, ..self }
     }
 
     /// Runs until `stop` says so or the cluster sends the worker away. Every service has ended then.
@@ -238,6 +247,9 @@ impl Agent {
         tracing::info!(leader = link.endpoint, epoch = welcome.epoch, hello = %self.hello, "attached to the leader");
         self.metrics.attached();
         self.finder.on_welcome(&link.endpoint, Term(welcome.term), &welcome.endpoints);
+        if let Some(proxy) = &self.proxy {
+            proxy.learn(&welcome.client_endpoints);
+        }
         let others = self.finder.others_than(&link.endpoint);
         self.news = News::follow(self.channels.clone(), welcome.cluster_id.clone(), others);
         if !self.is_announced {

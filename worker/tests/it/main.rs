@@ -5,6 +5,7 @@ mod cost;
 mod hub;
 mod metrics;
 mod news;
+mod proxy;
 mod reattach;
 mod serve;
 mod stop;

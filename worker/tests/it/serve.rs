@@ -238,7 +238,7 @@ async fn check_cancel_grace(dialect: &str) {
 async fn services_find_the_published_environment() {
     let place = Place::new();
     let mut hub = Hub::start().await;
-    let worker = Worker::start(&place, &[&hub.endpoint]);
+    let worker = Worker::start_with(&place, &[&hub.endpoint], &[("proxy", "off")]);
     let mut link = hub.attach().await;
     let mut application = place.script(r#"env > "$OUT"; pwd >> "$OUT"; echo "$1" >> "$OUT"; exec "$ECHO""#);
     application.arguments.extend(["name".into(), "${ECHO}:$NOT_THERE".into()]);

@@ -96,6 +96,7 @@ impl Frames<'_> {
                 lease_ms: millis(SILENT_MAX),
                 detached_lease_ms: millis(DETACHED_MAX),
                 lapsed,
+                client_endpoints: self.hub.client_endpoints(),
             })),
             Order::Start { executor, session, resources } => self.start(executor, session, resources)?,
             Order::Recall { tokens } => Some(Frame::Recall(ha::Recall { tokens: numbers(tokens) })),
