@@ -11,7 +11,7 @@ use flame_machine::config::{ClusterConfig, NodeAvoidance};
 use flame_storage::MemberNode;
 use flame_tls::{File, ServerFiles, ServerSide};
 
-use crate::builtins::{BUILTINS_VERSION, builtins};
+use crate::builtins::builtins;
 use crate::consensus::{Profile, SnapshotLimits};
 use crate::drive::leader::Defaults;
 use crate::exit::Exit;
@@ -197,7 +197,7 @@ fn options(section: &CoordinatorSection) -> Result<Options, Exit> {
         },
         snapshots: snapshots(&section.log),
         behind_max: section.log.behind_max,
-        defaults: Defaults { config, builtins: (BUILTINS_VERSION, builtins()) },
+        defaults: Defaults { config, builtins: builtins() },
         tls: tls(&section.cluster.tls)?,
         sync: true,
     })

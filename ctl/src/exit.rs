@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use flame_sdk::FlameError;
 use serde::Serialize;
 
-/// The exit codes of `flmctl` and `flmping`.
+/// The exit codes of `flmctl`, `flmping` and `flmexec`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
