@@ -37,6 +37,18 @@ pub enum FlameError {
     /// The server lacks this call: it is older than this client.
     #[error("{0}")]
     Unimplemented(String),
+    /// The task ran and ended badly; the text ends with what its service said. Mend the service or the input.
+    #[error("{0}")]
+    TaskFailed(String),
+    /// Somebody ended the task before it was done.
+    #[error("{0}")]
+    TaskCancelled(String),
+    /// The wait has taken as long as its caller allowed. What was waited for goes on: wait again, or cancel it.
+    #[error("{0}")]
+    TimedOut(String),
+    /// A value has no form in its codec, or bytes are not the type they were taken for: mend the type.
+    #[error("{0}")]
+    Codec(String),
     /// The server, the service or this client failed.
     #[error("{0}")]
     Internal(String),
@@ -44,6 +56,12 @@ pub enum FlameError {
 
 impl FlameError {
     /// A short stable name of the class, as JSON output carries it.
+    ///
+    /// ```
+    /// use flame_sdk::FlameError;
+    ///
+    /// assert_eq!(FlameError::NotFound("session x".to_owned()).class(), "not_found");
+    /// ```
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
@@ -57,6 +75,10 @@ impl FlameError {
             Self::Overloaded(_) => "overloaded",
             Self::UnknownOutcome(_) => "unknown_outcome",
             Self::Unimplemented(_) => "unimplemented",
+            Self::TaskFailed(_) => "task_failed",
+            Self::TaskCancelled(_) => "task_cancelled",
+            Self::TimedOut(_) => "timed_out",
+            Self::Codec(_) => "codec",
             Self::Internal(_) => "internal",
         }
     }
@@ -69,8 +91,13 @@ impl FlameError {
             | Self::FailedPrecondition(_)
             | Self::ResourceExhausted(_)
             | Self::PermissionDenied(_) => true,
-            // A wrong request is wrong in every attempt; the others promise nothing or speak of all attempts.
+            // A wrong request is wrong in every attempt; the others promise nothing or speak of all attempts, or are not
+            // about a call.
             Self::InvalidArgument(_)
+            | Self::TaskFailed(_)
+            | Self::TaskCancelled(_)
+            | Self::TimedOut(_)
+            | Self::Codec(_)
             | Self::Unavailable(_)
             | Self::Overloaded(_)
             | Self::UnknownOutcome(_)

@@ -32,6 +32,11 @@ pub(crate) struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
+    /// The same place in the order of keys, with bytes that the caller has chosen.
+    pub(crate) fn with_bytes(self, bytes: [u8; KEY_BYTES]) -> Self {
+        Self { bytes, ..self }
+    }
+
     /// A request that carries the key.
     pub(crate) fn attach<T>(self, message: T) -> Request<T> {
         let mut request = Request::new(message);

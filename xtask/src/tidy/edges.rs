@@ -48,7 +48,10 @@ const OURS: &[(&str, &[&str])] = &[
             "flame-proto",
         ],
     ),
-    ("flame-sdk", &["flame-types", "flame-clock", "flame-proto"]),
+    ("flame-sdk-macros", &[]),
+    ("flame-sdk", &["flame-types", "flame-clock", "flame-proto", "flame-sdk-macros"]),
+    ("flame-example-echo", &["flame-sdk"]),
+    ("flame-example-pi", &["flame-sdk"]),
     ("flame-ctl", &["flame-sdk", "flame-types", "flame-config"]),
     ("flame-testkit", &["flame-types", "flame-clock", "flame-config", "flame-proto", "flame-sdk"]),
     ("flame-jepsen", &["flame-types", "flame-testkit", "flame-sdk"]),
@@ -71,6 +74,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("metrics", &["flame-metrics"]),
     ("metrics-exporter-prometheus", &["flame-telemetry"]),
     ("axum", &["flame-coordinator", "flame-worker"]),
+    ("rmp-serde", &["flame-sdk"]),
+    ("syn", &["flame-sdk-macros"]),
 ];
 
 /// Dependencies of others that would end the purity of a crate.
