@@ -22,7 +22,8 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> syn::Result<Tok
 fn expand_function(krate: &Path, function: ItemFn) -> syn::Result<TokenStream> {
     let ItemFn { attrs, vis, mut sig, block } = function;
     let entrypoint = Entrypoint::read(&sig, false)?;
-    let name = std::mem::replace(&mut sig.ident, syn::Ident::new("call", sig.ident.span()));
+    let name = sig.ident.clone();
+    sig.ident = syn::Ident::new("call", name.span());
     let (docs, attrs): (Vec<_>, Vec<_>) = attrs.into_iter().partition(|attribute| attribute.path().is_ident("doc"));
     let call = entrypoint.call(krate, &quote!(Self::call));
     Ok(quote! {

@@ -276,7 +276,7 @@ impl Session {
     where
         I: IntoIterator,
         I::IntoIter: Send + 'a,
-        I::Item: IntoTaskInput,
+        I::Item: IntoTaskInput + 'a,
         O: FromTaskOutput + Send + 'a,
     {
         Map::new(self, inputs.into_iter().map(IntoTaskInput::into_task_input))

@@ -206,11 +206,13 @@ mod tests {
         let (writer, task) = new();
         let mut waiting = FuturesUnordered::from_iter([task]);
         assert!(futures::poll!(waiting.next()).is_pending());
-        let first = waiting.iter_mut().next().unwrap();
-        let mut accepted = std::pin::pin!(first.accepted());
-        assert!(futures::poll!(accepted.as_mut()).is_pending());
-        writer.accept(TaskNo(3));
-        assert_eq!(accepted.await, Ok(TaskNo(3)));
+        {
+            let first = waiting.iter_mut().next().unwrap();
+            let mut accepted = std::pin::pin!(first.accepted());
+            assert!(futures::poll!(accepted.as_mut()).is_pending());
+            writer.accept(TaskNo(3));
+            assert_eq!(accepted.await, Ok(TaskNo(3)));
+        }
         writer.end(Err(FlameError::NotFound("s".to_owned())));
         assert_eq!(waiting.next().await.unwrap().unwrap_err().class(), "not_found");
     }

@@ -238,7 +238,9 @@ async fn a_map_takes_inputs_as_its_results_are_read() {
     let mut node = Node::new(peer);
     let taken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&taken);
-    let inputs = (0..10_u64).inspect(move |_| drop(counter.fetch_add(1, Ordering::Relaxed)));
+    let inputs = (0..10_u64).inspect(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
     let mut results = session.map::<_, u64>(inputs).in_flight(3).as_completed();
     assert_eq!(taken.load(Ordering::Relaxed), 0, "nothing happens before somebody reads");
     assert!(futures::poll!(results.next()).is_pending());
