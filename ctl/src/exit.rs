@@ -153,7 +153,13 @@ impl From<FlameError> for Failure {
             FlameError::InvalidArgument(_) => Exit::Usage,
             FlameError::PermissionDenied(_) | FlameError::Untrusted(_) => Exit::NotAllowed,
             FlameError::Unavailable(_) | FlameError::Overloaded(_) | FlameError::UnknownOutcome(_) => Exit::Unreachable,
-            FlameError::ResourceExhausted(_) | FlameError::Unimplemented(_) | FlameError::Internal(_) => Exit::Failed,
+            FlameError::TimedOut(_) => Exit::TimedOut,
+            FlameError::ResourceExhausted(_)
+            | FlameError::Unimplemented(_)
+            | FlameError::TaskFailed(_)
+            | FlameError::TaskCancelled(_)
+            | FlameError::Codec(_)
+            | FlameError::Internal(_) => Exit::Failed,
         };
         let hint = match &error {
             FlameError::Unavailable(_) => Some(
@@ -185,6 +191,10 @@ mod tests {
         assert_eq!(code(FlameError::Internal(text())), 1);
         assert_eq!(code(FlameError::ResourceExhausted(text())), 1);
         assert_eq!(code(FlameError::Unimplemented(text())), 1);
+        assert_eq!(code(FlameError::TaskFailed(text())), 1);
+        assert_eq!(code(FlameError::TaskCancelled(text())), 1);
+        assert_eq!(code(FlameError::Codec(text())), 1);
+        assert_eq!(code(FlameError::TimedOut(text())), 4);
         assert_eq!(code(FlameError::InvalidArgument(text())), 2);
         assert_eq!(code(FlameError::NotFound(text())), 3);
         assert_eq!(code(FlameError::Unavailable(text())), 5);

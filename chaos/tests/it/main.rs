@@ -6,6 +6,7 @@ mod changing;
 mod disk_full;
 mod disk_trouble;
 mod disks;
+mod examples;
 mod flmctl;
 mod goodbye;
 mod leader_news;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use flame_coordinator::api;
-use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
+use flame_coordinator::builtins::builtins;
 use flame_coordinator::consensus::{Profile, SnapshotLimits};
 use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::listener::{self, Writes};
@@ -34,7 +34,7 @@ pub fn alone(data_dir: &Path) -> Options {
         behind_max: 100_000,
         profile: Profile::Fast,
         memory: Memory::new(Some(MEMORY_MIN)).unwrap(),
-        defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
+        defaults: Defaults { config: ClusterConfig::default(), builtins: builtins() },
         tls: None,
         sync: false,
     }

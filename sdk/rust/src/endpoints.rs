@@ -69,6 +69,14 @@ impl Environment {
 impl Endpoints {
     /// These endpoints: URLs or `host:port`, each item possibly several with commas between.
     ///
+    /// ```
+    /// use flame_sdk::Endpoints;
+    ///
+    /// let endpoints = Endpoints::parse(&["http://a:8080, b:9000", "https://c"])?;
+    /// assert_eq!(endpoints.urls(), ["http://a:8080", "http://b:9000", "https://c:8080"]);
+    /// # Ok::<(), flame_sdk::FlameError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::InvalidArgument`] names the text that is no endpoint.
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, FlameError> {
@@ -94,6 +102,17 @@ impl Endpoints {
 
     /// The endpoints of this process: `given`, else the file `config`, else the environment, else the user's file, else
     /// the default.
+    ///
+    /// ```
+    /// use flame_sdk::Endpoints;
+    /// use flame_sdk::endpoints::Environment;
+    ///
+    /// let environment = Environment { endpoint: Some("a:1,b:2".to_owned()), ..Environment::default() };
+    /// assert_eq!(Endpoints::discover(&[], None, &environment)?.urls(), ["http://a:1", "http://b:2"]);
+    /// let given = ["c:3".to_owned()];
+    /// assert_eq!(Endpoints::discover(&given, None, &environment)?.urls(), ["http://c:3"]);
+    /// # Ok::<(), flame_sdk::FlameError>(())
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::InvalidArgument`] says which text or file is wrong, and how.

@@ -52,7 +52,10 @@ const OURS: &[(&str, &[&str])] = &[
             "flame-proxy",
         ],
     ),
-    ("flame-sdk", &["flame-types", "flame-clock", "flame-tls", "flame-proto"]),
+    ("flame-sdk-macros", &[]),
+    ("flame-sdk", &["flame-types", "flame-clock", "flame-tls", "flame-proto", "flame-sdk-macros"]),
+    ("flame-example-echo", &["flame-sdk"]),
+    ("flame-example-pi", &["flame-sdk"]),
     ("flame-proxy", &["flame-types", "flame-proto", "flame-listen", "flame-sdk"]),
     ("flame-ctl", &["flame-sdk", "flame-types", "flame-config", "flame-proxy"]),
     ("flame-testkit", &["flame-types", "flame-clock", "flame-config", "flame-tls", "flame-proto", "flame-sdk"]),
@@ -79,6 +82,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio-rustls", &["flame-tls"]),
     ("rustls-native-certs", &["flame-tls"]),
     ("rcgen", &["flame-testkit"]),
+    ("rmp-serde", &["flame-sdk"]),
+    ("syn", &["flame-sdk-macros"]),
 ];
 
 /// Dependencies of others that would end the purity of a crate.
