@@ -26,6 +26,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 const FAREWELL_BYTES_MAX: u64 = 1 << 20;
 
+/// How long one that speaks in plaintext may take to its first call before it hears that nobody will answer.
+const FIRST_CALL_WAIT: Duration = Duration::from_millis(50);
+
 /// What plaintext HTTP/2 begins with; a TLS connection never does.
 const PLAIN_HTTP2: u8 = b'P';
 
@@ -167,6 +170,8 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         if first == PLAIN_HTTP2 {
+            // A word that comes before its first call is about the connection alone, and some libraries keep it to themselves.
+            let _ = timeout(FIRST_CALL_WAIT, swallow(&mut stream)).await;
             // It may be gone.
             let _ = stream.write_all(&speak_tls()).await;
             see_off(stream).await;
@@ -197,10 +202,15 @@ fn why(error: &io::Error) -> TurnedAway {
 async fn see_off(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let farewell = async {
         stream.shutdown().await?;
-        tokio::io::copy(&mut (&mut stream).take(FAREWELL_BYTES_MAX), &mut tokio::io::sink()).await
+        swallow(&mut stream).await
     };
     // Whoever does not listen is not waited for.
     let _ = timeout(FAREWELL_MAX, farewell).await;
+}
+
+/// Reads what nobody wants.
+async fn swallow(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<u64> {
+    tokio::io::copy(&mut stream.take(FAREWELL_BYTES_MAX), &mut tokio::io::sink()).await
 }
 
 /// HTTP/2 for "not without TLS": settings, then GOAWAY for INADEQUATE_SECURITY with a word for people. Nothing that was
