@@ -296,6 +296,7 @@ pub const KEYS: &[Key] = &[
         "PEM file with the certificate that the worker shows to coordinators which demand one (cluster.tls.client_ca_file).",
     ),
     works("worker.tls.key_file", "", "PEM file with the private key of that certificate."),
+    works(
         "worker.proxy",
         "127.0.0.1:0",
         "Where the worker serves the published API to its services, which get this address as FLAME_ENDPOINT and so live through the loss of any coordinator; or off: then they get cluster.endpoint itself.",
