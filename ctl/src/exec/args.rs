@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::{ArgGroup, CommandFactory, Parser, ValueEnum};
 
-use crate::cli::OutputArgs;
 use crate::time::parse_span;
 
 /// Run a Python or shell script on the workers of a cluster, and print what it writes.
@@ -47,8 +46,15 @@ pub struct ExecArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub wait: Option<Duration>,
     /// How to print
-    #[command(flatten)]
-    pub output: OutputArgs,
+    #[arg(
+        short = 'o',
+        long = "output-format",
+        visible_alias = "output",
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    pub format: Format,
     /// A coordinator, like http://host:8080; repeat it to name several. Default: FLAME_ENDPOINT (several with commas),
     /// else ~/.flame/flame.yaml, else http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
@@ -56,6 +62,18 @@ pub struct ExecArgs {
     /// The file that names the cluster, instead of ~/.flame/flame.yaml
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// What the scripts wrote, byte for byte: stdout to stdout, stderr to stderr
+    #[default]
+    Raw,
+    /// One value with all results, their bytes in base64
+    Json,
+    /// The same as YAML
+    Yaml,
 }
 
 /// What a script is written in.

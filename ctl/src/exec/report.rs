@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use flame_sdk::TaskEnd;
 use serde::{Serialize, Serializer};
 
+use super::args::Format;
 use super::payload::ScriptOutput;
 use crate::exit::Failure;
 use crate::output::{Reader, note, note_bytes, print, print_bytes};
-use crate::render::{Format, value_in};
+use crate::render::{self, value_in};
 
 /// How all scripts of a run ended.
 #[derive(Clone, Debug, Serialize)]
@@ -57,9 +58,14 @@ impl ExecView {
     /// # Errors
     /// When stdout cannot be written.
     pub fn print(&self, format: Format) -> Result<(), Failure> {
-        if format != Format::Table {
-            return print(&value_in(self, format)?).map(|_| ());
+        match format {
+            Format::Raw => self.print_raw(),
+            Format::Json => print(&value_in(self, render::Format::Json)?).map(|_| ()),
+            Format::Yaml => print(&value_in(self, render::Format::Yaml)?).map(|_| ()),
         }
+    }
+
+    fn print_raw(&self) -> Result<(), Failure> {
         for end in &self.tasks {
             if let Some(message) = &end.message {
                 note(&format!("flmexec: task {}: {message}\n", end.task));

@@ -7,13 +7,12 @@ use clap::Parser;
 use flame_sdk::endpoints::Environment;
 use flame_sdk::{Connection, Endpoints, Options, SessionOptions};
 
-use super::args::ExecArgs;
+use super::args::{ExecArgs, Format};
 use super::report::ExecView;
 use super::source;
 use crate::bulk::{Bulk, close, ended_early};
 use crate::exit::{Exit, Failure};
 use crate::output::note;
-use crate::render::Format;
 
 /// The application whose tasks these are.
 const APPLICATION: &str = "flmexec";
@@ -27,7 +26,7 @@ pub async fn main() -> ExitCode {
     match run(&args).await {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            note(&if args.output.format == Format::Json { failure.json() } else { failure.text(APPLICATION) });
+            note(&if args.format == Format::Json { failure.json() } else { failure.text(APPLICATION) });
             failure.exit.into()
         }
     }
@@ -55,7 +54,7 @@ async fn run(args: &ExecArgs) -> Result<(), Failure> {
     };
     close(APPLICATION, &connection, &id).await;
     let results = results?;
-    ExecView::new(&id, results.ends)?.print(args.output.format)?;
+    ExecView::new(&id, results.ends)?.print(args.format)?;
     if results.succeeded < tasks {
         let failed = tasks - results.succeeded;
         let failure = Failure::failed(format!("{failed} of {tasks} tasks failed"));
