@@ -66,6 +66,12 @@ impl Call {
         Self { deadline, dialect: Dialect::of_user_agent(agent), request: Request::of(metadata) }
     }
 
+    /// The same, where the name of the method tells the generation.
+    #[must_use]
+    pub fn speaking(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
+    }
+
     /// Has a change made: once, if the call says by which id its repeats are known.
     ///
     /// # Errors

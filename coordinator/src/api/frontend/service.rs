@@ -33,7 +33,7 @@ fn open<T>(request: Request<T>) -> (Call, T) {
 
 fn open_as<T>(dialect: Dialect, request: Request<T>) -> (Call, T) {
     let (call, message) = open(request);
-    (Call { dialect, ..call }, message)
+    (call.speaking(dialect), message)
 }
 
 #[tonic::async_trait]
