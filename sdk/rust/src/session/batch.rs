@@ -79,8 +79,7 @@ impl<O: FromTaskOutput> Results<O> {
     /// let mut results = session.submit_many::<_, String>(["a", "b"]).await?;
     /// let numbers = results.accepted().await?;
     /// assert!(numbers[0] < numbers[1]);
-    /// # drop(results.in_order());
-    /// # flame_sdk::StreamExt::count(session.submit_many::<_, String>(["c"]).await?).await;
+    /// # flame_sdk::StreamExt::count(results).await;
     /// # session.close().await?;
     /// # Ok(()) });
     /// ```
