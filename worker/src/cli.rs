@@ -238,11 +238,7 @@ fn certificates(section: &TlsSection) -> Result<ClientFiles, Refusal> {
 /// The same files for a client of the cluster.
 fn client_files(section: &TlsSection) -> TlsFiles {
     let path = |file: &Option<NamedFile>| file.as_ref().map(|file| file.path.clone());
-    TlsFiles {
-        ca_file: path(&section.ca_file),
-        cert_file: path(&section.cert_file),
-        key_file: path(&section.key_file),
-    }
+    TlsFiles { ca_file: path(&section.ca_file), cert_file: path(&section.cert_file), key_file: path(&section.key_file) }
 }
 
 /// The first address of a host name.
