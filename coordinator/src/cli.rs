@@ -4,11 +4,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::Parser;
-use flame_config::{ClusterFile, CoordinatorSection, Flags, HostPort, LogSection, ProcessEnvironment};
+use flame_config::{
+    ClusterFile, CoordinatorSection, Flags, HostPort, LogSection, NamedFile, ProcessEnvironment, TlsSection,
+};
 use flame_machine::config::{ClusterConfig, NodeAvoidance};
 use flame_storage::MemberNode;
+use flame_tls::{File, ServerFiles, ServerSide};
 
-use crate::builtins::{BUILTINS_VERSION, builtins};
+use crate::builtins::builtins;
 use crate::consensus::{Profile, SnapshotLimits};
 use crate::drive::leader::Defaults;
 use crate::exit::Exit;
@@ -58,7 +61,7 @@ pub struct Arguments {
     /// Memory of this coordinator, like 512m or 2g.
     #[arg(long, value_name = "BYTES")]
     memory: Option<String>,
-    /// Plaintext may leave this machine.
+    /// Plaintext may leave this machine, where nothing is encrypted (cluster.tls) and for metrics.
     #[arg(long)]
     insecure: bool,
     /// Print every setting with its source, and stop.
@@ -194,9 +197,18 @@ fn options(section: &CoordinatorSection) -> Result<Options, Exit> {
         },
         snapshots: snapshots(&section.log),
         behind_max: section.log.behind_max,
-        defaults: Defaults { config, builtins: (BUILTINS_VERSION, builtins()) },
+        defaults: Defaults { config, builtins: builtins() },
+        tls: tls(&section.cluster.tls)?,
         sync: true,
     })
+}
+
+fn tls(section: &TlsSection) -> Result<Option<ServerSide>, Exit> {
+    let file = |file: &Option<NamedFile>| file.as_ref().map(|file| File::new(file.named.clone(), file.path.clone()));
+    let TlsSection { cert_file, key_file, ca_file, client_ca_file } = section;
+    let files = ServerFiles::of(file(cert_file), file(key_file), file(ca_file), file(client_ca_file));
+    let loaded = files.and_then(|files| files.map(|files| files.load()).transpose());
+    loaded.map_err(|refusal| Exit::Usage(refusal.to_string()))
 }
 
 fn snapshots(section: &LogSection) -> SnapshotLimits {

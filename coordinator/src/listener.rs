@@ -9,14 +9,16 @@ use std::io;
 use std::time::Duration;
 
 use flame_listen::limited;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 
 use crate::consensus::Audience;
+use crate::tls::{Manner, shaken};
 
 mod connection;
 
@@ -47,6 +49,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub async fn serve(
     listener: io::Result<std::net::TcpListener>,
     routes: Routes,
+    manner: Manner,
     writes: Writes,
     audience: Option<Audience>,
     stop: CancellationToken,
@@ -54,8 +57,25 @@ pub async fn serve(
     let listener = TcpListener::from_std(listener?)?;
     let seat = move || audience.as_ref().map(Audience::enter);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let connections = limited(incoming, CONNECTIONS_MAX, seat)
-        .map(move |connection| connection.map(|stream| connection::writing(writes, stream)));
+    let connections = limited(incoming, CONNECTIONS_MAX, seat);
+    match manner {
+        Manner::Plain => answer(connections, routes, writes, stop).await,
+        Manner::Tls { acceptor, whose } => answer(shaken(connections, acceptor, whose), routes, writes, stop).await,
+    }
+}
+
+/// Answers on these connections. An encrypted one steps back before it encrypts, not when it shakes hands: there is one
+/// frame to be written then, which nobody waits to join.
+async fn answer<S>(
+    connections: impl Stream<Item = io::Result<S>>,
+    routes: Routes,
+    writes: Writes,
+    stop: CancellationToken,
+) -> anyhow::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let connections = connections.map(move |stream| stream.map(|stream| connection::writing(writes, stream)));
     Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))

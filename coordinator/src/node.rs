@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use flame_storage::{MemberNode, RocksLog};
 use flame_telemetry::Exporter;
+use flame_tls::{Acceptor, ServerSide};
 use flame_types::CoordinatorId;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -37,6 +38,7 @@ use crate::listener::Writes;
 use crate::memory::{Memory, Share};
 use crate::metrics::handles::ConsensusMetrics;
 use crate::metrics::{self, Metrics};
+use crate::tls::Manner;
 use crate::{api, http, listener, open_files};
 
 /// How long calls that are under way may take to end once this node stops.
@@ -71,6 +73,8 @@ pub struct Options {
     pub behind_max: u64,
     /// What the leader would have replicated.
     pub defaults: Defaults,
+    /// What encrypts all but metrics; `None` for plaintext.
+    pub tls: Option<ServerSide>,
     /// Whether writes reach the disk before they are acknowledged. `false` exists to prove that the tests notice.
     pub sync: bool,
 }
@@ -142,7 +146,7 @@ async fn bootstrap(consensus: &Consensus) -> Exit {
         Err(error @ (BootstrapError::MembersDiffer { .. } | BootstrapError::Refused { .. })) => {
             Exit::Usage(error.to_string())
         }
-        Err(error @ BootstrapError::Failed(_)) => Exit::Other(error.into()),
+        Err(error @ (BootstrapError::Failed(_) | BootstrapError::Unfit { .. })) => Exit::Other(error.into()),
     }
 }
 
@@ -246,7 +250,8 @@ impl Parts {
         let room = Room::of(options.memory);
         let at = Here { id, cluster_id: cluster_id.clone(), behind_max: options.behind_max };
         let gateway = Gateway::new(at, consensus.clone(), events.clone(), reads, room);
-        let hub = Hub::new(cluster_id, consensus.clone(), batcher.clone(), replies.clone(), options.memory);
+        let scheme = if options.tls.is_some() { "https" } else { "http" };
+        let hub = Hub::new(cluster_id, scheme, consensus.clone(), batcher.clone(), replies.clone(), options.memory);
         // This is the only place that sets it.
         let _ = targets.set(Targets { gateway: gateway.clone(), hub: hub.clone() });
         let clients = ClientLeases::default();
@@ -276,7 +281,8 @@ impl Parts {
         let scraper = exporter.map(|exporter| Scraper::new(exporter, watched));
         tokio::spawn(leader.run());
         let news = NodeNews { clients: clients.clone(), shortage: shortage.clone(), space };
-        tokio::spawn(link::run(gateway.clone(), batcher.clone(), news));
+        let to_peers = options.tls.as_ref().map(|tls| tls.to_peers.clone());
+        tokio::spawn(link::run(gateway.clone(), batcher.clone(), news, to_peers));
         tokio::spawn(disk.run(consensus.fatal()));
         tokio::spawn(gateway.clone().keep_registered(replies));
         Ok(Self { consensus, batcher, gateway, hub, upgrades, events, data_disk, clients, shortage, scraper })
@@ -293,6 +299,7 @@ fn raft_options(options: &Options, metrics: ConsensusMetrics) -> consensus::Opti
     raft.memory = options.memory;
     raft.metrics = metrics;
     raft.sync = options.sync;
+    raft.tls = options.tls.as_ref().map(|tls| tls.to_peers.clone());
     raft
 }
 
@@ -337,22 +344,32 @@ fn spawn_servers(
         ));
     // Calls that are under way need their peers to the end: this server is cut off when they have ended.
     let until_cut_off = CancellationToken::new();
+    let callers = |whose| manner(options.tls.as_ref().map(|tls| &tls.callers), whose);
     let audience = parts.consensus.audience();
     let servers = Servers {
         callers: [
             tokio::spawn(listener::serve(
                 listeners.client.into_std(),
                 client,
+                callers("clients"),
                 Writes::Together,
                 Some(audience),
                 stop.clone(),
             )),
-            tokio::spawn(listener::serve(listeners.worker.into_std(), worker, Writes::AtOnce, None, stop.clone())),
+            tokio::spawn(listener::serve(
+                listeners.worker.into_std(),
+                worker,
+                callers("workers"),
+                Writes::AtOnce,
+                None,
+                stop.clone(),
+            )),
         ],
         // On consensus' own runtime, down to the socket: load on the other one must not delay heartbeats.
         peers: parts.consensus.runtime().spawn(listener::serve(
             listeners.peer.into_std(),
             peer,
+            manner(options.tls.as_ref().map(|tls| &tls.peers), "other coordinators"),
             Writes::AtOnce,
             None,
             until_cut_off,
@@ -362,6 +379,13 @@ fn spawn_servers(
     println!("{ready}");
     std::io::stdout().flush().context("cannot write to stdout")?;
     Ok(servers)
+}
+
+fn manner(acceptor: Option<&Acceptor>, whose: &'static str) -> Manner {
+    match acceptor {
+        Some(acceptor) => Manner::Tls { acceptor: acceptor.clone(), whose },
+        None => Manner::Plain,
+    }
 }
 
 /// Serves those who watch, if they may.

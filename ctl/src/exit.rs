@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use flame_sdk::FlameError;
 use serde::Serialize;
 
-/// The exit codes of `flmctl` and `flmping`.
+/// The exit codes of `flmctl`, `flmping` and `flmexec`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -25,7 +25,7 @@ pub enum Exit {
     Unreachable = 5,
     /// The thing is in a state that does not allow this, or exists already.
     Conflict = 6,
-    /// The caller may not do this.
+    /// The caller may not do this, or the certificates of both sides do not fit.
     NotAllowed = 7,
     /// Ended by the user (Ctrl-C).
     Interrupted = 130,
@@ -44,7 +44,7 @@ impl Exit {
             "no leader, or the cluster cannot be reached or has too much to do; also when an answer was lost",
         ),
         (Exit::Conflict, "conflict: it exists already, or its state does not allow this"),
-        (Exit::NotAllowed, "not allowed"),
+        (Exit::NotAllowed, "not allowed; also when the certificates of both sides do not fit"),
         (Exit::Interrupted, "interrupted"),
     ];
 
@@ -151,9 +151,15 @@ impl From<FlameError> for Failure {
             FlameError::NotFound(_) => Exit::NotFound,
             FlameError::AlreadyExists(_) | FlameError::FailedPrecondition(_) => Exit::Conflict,
             FlameError::InvalidArgument(_) => Exit::Usage,
-            FlameError::PermissionDenied(_) => Exit::NotAllowed,
+            FlameError::PermissionDenied(_) | FlameError::Untrusted(_) => Exit::NotAllowed,
             FlameError::Unavailable(_) | FlameError::Overloaded(_) | FlameError::UnknownOutcome(_) => Exit::Unreachable,
-            FlameError::ResourceExhausted(_) | FlameError::Unimplemented(_) | FlameError::Internal(_) => Exit::Failed,
+            FlameError::TimedOut(_) => Exit::TimedOut,
+            FlameError::ResourceExhausted(_)
+            | FlameError::Unimplemented(_)
+            | FlameError::TaskFailed(_)
+            | FlameError::TaskCancelled(_)
+            | FlameError::Codec(_)
+            | FlameError::Internal(_) => Exit::Failed,
         };
         let hint = match &error {
             FlameError::Unavailable(_) => Some(
@@ -164,6 +170,9 @@ impl From<FlameError> for Failure {
             FlameError::UnknownOutcome(_) => Some("look with `flmctl list` or `flmctl view` before you try again"),
             FlameError::ResourceExhausted(_) => Some("a limit is reached: try again later, or raise it"),
             FlameError::Unimplemented(_) => Some("the server is older than this command: update it"),
+            FlameError::Untrusted(_) => {
+                Some("nothing was done; docs/operate/tls.md says what each of these errors means")
+            }
             FlameError::PermissionDenied(_) => Some("ask who runs this cluster for the right to do this"),
             _ => None,
         };
@@ -182,6 +191,10 @@ mod tests {
         assert_eq!(code(FlameError::Internal(text())), 1);
         assert_eq!(code(FlameError::ResourceExhausted(text())), 1);
         assert_eq!(code(FlameError::Unimplemented(text())), 1);
+        assert_eq!(code(FlameError::TaskFailed(text())), 1);
+        assert_eq!(code(FlameError::TaskCancelled(text())), 1);
+        assert_eq!(code(FlameError::Codec(text())), 1);
+        assert_eq!(code(FlameError::TimedOut(text())), 4);
         assert_eq!(code(FlameError::InvalidArgument(text())), 2);
         assert_eq!(code(FlameError::NotFound(text())), 3);
         assert_eq!(code(FlameError::Unavailable(text())), 5);
@@ -190,6 +203,7 @@ mod tests {
         assert_eq!(code(FlameError::AlreadyExists(text())), 6);
         assert_eq!(code(FlameError::FailedPrecondition(text())), 6);
         assert_eq!(code(FlameError::PermissionDenied(text())), 7);
+        assert_eq!(code(FlameError::Untrusted(text())), 7);
     }
 
     #[test]

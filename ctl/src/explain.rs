@@ -12,6 +12,9 @@ const DAEMONS: &str = include_str!("../../docs/reference/exit-codes.md");
 /// Those of the commands.
 const COMMANDS: &str = include_str!("../../docs/reference/flmctl.md");
 
+/// Who they are: all end with the same codes.
+const COMMAND_NAMES: &str = "flmctl, flmping, flmexec";
+
 /// What one program means by a code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Meaning {
@@ -42,7 +45,7 @@ impl Explanation {
     pub fn of(code: u8) -> Self {
         let daemons = sections(DAEMONS).filter(|(title, _)| title.starts_with('`'));
         let commands = sections(COMMANDS).filter(|(title, _)| *title == "Exit codes");
-        let commands = commands.map(|(_, text)| ("flmctl, flmping", text));
+        let commands = commands.map(|(_, text)| (COMMAND_NAMES, text));
         Self { meanings: daemons.chain(commands).filter_map(|(title, text)| meaning(title, text, code)).collect() }
     }
 }
@@ -140,14 +143,14 @@ mod tests {
     #[test]
     fn every_code_of_the_commands_is_explained() {
         for (exit, text) in Exit::TABLE {
-            assert_eq!(of("flmctl, flmping", exit.code()).meaning, *text);
+            assert_eq!(of(COMMAND_NAMES, exit.code()).meaning, *text);
         }
     }
 
     #[test]
     fn a_code_can_belong_to_several_programs_or_to_none() {
         let programs: Vec<String> = Explanation::of(2).meanings.into_iter().map(|meaning| meaning.program).collect();
-        assert_eq!(programs, ["flame-coordinator", "flame-worker", "flmctl, flmping"]);
+        assert_eq!(programs, ["flame-coordinator", "flame-worker", COMMAND_NAMES]);
         assert_eq!(Explanation::of(99).meanings, []);
     }
 

@@ -1,4 +1,5 @@
-//! The commands people type: `flmctl` for users and operators, `flmping` to see a cluster work, and its service.
+//! The commands people type: `flmctl` for users and operators, `flmping` to see a cluster work, `flmexec` to
+//! run scripts on it, and the services of both.
 //!
 //! **Invariant:** data goes to stdout, everything else to stderr; a reader that goes away (broken pipe) is no error.
 //! **Invariant:** every reading command has every output format: [`render::Render`] cannot be had by halves. The JSON is
@@ -11,7 +12,9 @@
 //! | [`cli`] | the grammar of `flmctl` and one file for each verb |
 //! | [`render`] | values as tables, JSON and YAML |
 //! | [`dev`] | a whole cluster on this machine |
+//! | [`bulk`] | running many tasks, for the two below |
 //! | [`ping`] | `flmping`, client and service |
+//! | [`exec`] | `flmexec`, client and service |
 //! | [`manifest`] | the YAML that describes applications |
 //! | [`exit`] | exit codes and errors |
 //! | [`explain`] | what exit codes mean, and what to do |
@@ -20,8 +23,10 @@
 //!
 //! Start with [`cli::main`].
 
+pub mod bulk;
 pub mod cli;
 pub mod dev;
+pub mod exec;
 pub mod exit;
 pub mod explain;
 pub mod manifest;

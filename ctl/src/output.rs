@@ -49,8 +49,16 @@ pub enum Reader {
 /// # Errors
 /// When stdout cannot be written for another reason than that its reader has gone.
 pub fn print(text: &str) -> Result<Reader, Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes data that need be no text to stdout.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_bytes(bytes: &[u8]) -> Result<Reader, Failure> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(Reader::Present),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(Failure::failed(format!("cannot write to stdout: {error}"))),
@@ -59,6 +67,11 @@ pub fn print(text: &str) -> Result<Reader, Failure> {
 
 /// Writes anything that is not data to stderr.
 pub fn note(text: &str) {
+    note_bytes(text.as_bytes());
+}
+
+/// The same of what need be no text.
+pub fn note_bytes(bytes: &[u8]) {
     // There is no better place to report that stderr is closed.
-    let _unheard = std::io::stderr().lock().write_all(text.as_bytes());
+    let _unheard = std::io::stderr().lock().write_all(bytes);
 }

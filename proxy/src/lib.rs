@@ -39,5 +39,6 @@ mod told;
 mod watch;
 mod watch_many;
 
+pub use flame_sdk::TlsFiles;
 pub use own_thread::OwnThread;
 pub use server::Proxy;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 
-use flame_sdk::{Connection, Endpoints, FlameError, Options};
+use flame_sdk::{Connection, Endpoints, FlameError, Options, TlsFiles};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
@@ -44,12 +44,12 @@ impl std::fmt::Display for NoProxy {
 impl std::error::Error for NoProxy {}
 
 impl OwnThread {
-    /// Listens at `address`, `host:port`, and serves the cluster at these endpoints, and at those that are heard of. Whoever
-    /// calls this waits until the thread runs.
+    /// Listens at `address`, `host:port`, and serves the cluster at these endpoints, and at those that are heard of; with
+    /// these certificates, where they are encrypted. Whoever calls this waits until the thread runs.
     ///
     /// # Errors
     /// Says why there is none.
-    pub fn start(name: &str, address: &str, endpoints: &[String]) -> Result<Self, NoProxy> {
+    pub fn start(name: &str, address: &str, endpoints: &[String], tls: TlsFiles) -> Result<Self, NoProxy> {
         let endpoints = Endpoints::parse(endpoints).map_err(NoProxy::Endpoints)?;
         let listener = TcpListener::bind(address).map_err(NoProxy::System)?;
         let (tell, told) = mpsc::channel();
@@ -57,7 +57,7 @@ impl OwnThread {
         let thread = std::thread::Builder::new().name(name.to_owned());
         // Its runtime begins and ends on the thread: elsewhere it must not end. The thread ends by itself.
         let _thread = thread
-            .spawn(move || match Serving::prepare(listener, endpoints) {
+            .spawn(move || match Serving::prepare(listener, endpoints, tls) {
                 Ok(serving) => {
                     let facts = (serving.proxy.address(), serving.connection.clone(), serving.runtime.handle().clone());
                     // Who has not waited for it drops its end of `stopped` as well.
@@ -96,13 +96,13 @@ struct Serving {
 }
 
 impl Serving {
-    fn prepare(listener: TcpListener, endpoints: Endpoints) -> Result<Self, NoProxy> {
+    fn prepare(listener: TcpListener, endpoints: Endpoints, tls: TlsFiles) -> Result<Self, NoProxy> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .build()
             .map_err(NoProxy::System)?;
-        let options = Options { discovers: true, ..Options::default() };
+        let options = Options { discovers: true, tls, ..Options::default() };
         let (proxy, connection) = {
             let _its_runtime = runtime.enter();
             let proxy = Proxy::on(listener).map_err(NoProxy::System)?;

@@ -14,7 +14,11 @@ use std::sync::Arc;
 
 use clap::Parser;
 use flame_clock::SystemClock;
-use flame_config::{ClusterFile, ConfigError, Environment, HostPort, ProcessEnvironment, WorkerSection};
+use flame_config::{
+    ClusterFile, ConfigError, Environment, HostPort, NamedFile, ProcessEnvironment, TlsSection, WorkerSection,
+};
+use flame_proxy::TlsFiles;
+use flame_tls::{ClientFiles, File, Refusal};
 use flame_types::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -40,7 +44,7 @@ pub struct Flags {
     /// Name of the worker, different for each; default: the name of the host
     #[arg(long)]
     pub name: Option<String>,
-    /// Worker address of a coordinator, http://HOST:8081; may be given several times, any of them says who leads
+    /// Worker address of a coordinator, https://HOST:8081 or http://HOST:8081; may be given several times, any of them says who leads
     #[arg(long = "coordinator", value_name = "URL")]
     pub coordinators: Vec<String>,
     /// What the worker offers, like cpu=8,mem=16g,gpu=1; default: what the host has
@@ -67,7 +71,7 @@ pub struct Flags {
     /// Address for metrics over plain HTTP, HOST:PORT or off
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<String>,
-    /// Allow plaintext traffic to coordinators on other machines
+    /// Allow plaintext traffic with coordinators on other machines (http://), and metrics beyond this one
     #[arg(long)]
     pub insecure: bool,
     /// Print the configuration, each value with where it comes from, and exit
@@ -82,6 +86,8 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error("the name of this host cannot be the name of a worker: {0}; give one with --name")]
     HostName(flame_types::ids::InvalidName),
+    #[error(transparent)]
+    Tls(#[from] Refusal),
     #[error("worker.metrics: {0} cannot be resolved: {1}")]
     Metrics(HostPort, String),
     #[error(transparent)]
@@ -108,6 +114,7 @@ impl Failure {
             ) => EXIT_FAILED,
             Self::Config(_)
             | Self::HostName(_)
+            | Self::Tls(_)
             | Self::Metrics(..)
             | Self::Telemetry(_)
             | Self::Start(_)
@@ -178,6 +185,21 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             NodeName::parse(&host).map_err(Failure::HostName)?
         }
     };
+    let tls = match section.coordinators.iter().any(|endpoint| endpoint.tls) {
+        true => Some(certificates(&section.tls)?.load()?),
+        false => None,
+    };
+    let proxy = section.proxy.as_ref().map(|listen| ProxyOptions {
+        listen: listen.to_string(),
+        endpoints: section.endpoints.iter().map(ToString::to_string).collect(),
+        tls: match section.endpoints.iter().any(|endpoint| endpoint.tls) {
+            true => client_files(&section.tls),
+            false => TlsFiles::default(),
+        },
+    });
+    // Services have working directories of their own.
+    let ca_file = section.tls.ca_file.filter(|_| section.cluster.endpoint.tls);
+    let ca_file = ca_file.map(|file| std::path::absolute(file.path)).transpose()?;
     Ok(Options {
         name,
         cluster: section.only_cluster,
@@ -187,7 +209,7 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
         services: ServiceOptions {
             endpoint: Some(section.cluster.endpoint.to_string()),
             cache_endpoint: section.cluster.cache_endpoint,
-            ca_file: None,
+            ca_file,
         },
         limits: Limits {
             start: section.start_timeout,
@@ -200,12 +222,27 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             logs_kept: section.logs_kept,
         },
         metrics: section.metrics.as_ref().map(resolve).transpose()?,
-        proxy: section.proxy.map(|listen| ProxyOptions {
-            listen: listen.to_string(),
-            endpoints: section.endpoints.iter().map(ToString::to_string).collect(),
-        }),
+        tls,
+        proxy,
         program: PathBuf::from(OWN_PROGRAM),
     })
+}
+
+fn certificates(section: &TlsSection) -> Result<ClientFiles, Refusal> {
+    let file = |file: &Option<NamedFile>| file.as_ref().map(|file| File::new(file.named.clone(), file.path.clone()));
+    let TlsSection { cert_file, key_file, ca_file, client_ca_file: _ } = section;
+    let names = ("worker.tls.cert_file", "worker.tls.key_file");
+    ClientFiles::of(file(ca_file), file(cert_file), file(key_file), names)
+}
+
+/// The same files for a client of the cluster.
+fn client_files(section: &TlsSection) -> TlsFiles {
+    let path = |file: &Option<NamedFile>| file.as_ref().map(|file| file.path.clone());
+    TlsFiles {
+        ca_file: path(&section.ca_file),
+        cert_file: path(&section.cert_file),
+        key_file: path(&section.key_file),
+    }
 }
 
 /// The first address of a host name.

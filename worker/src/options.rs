@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_proxy::TlsFiles;
 use flame_types::{NodeName, Resources};
 
 /// Where a worker finds its own program: the running one, even when the file was replaced by an upgrade.
@@ -16,7 +17,7 @@ pub struct Options {
     pub name: NodeName,
     /// The only cluster it works for; when unset, the one of the first leader that it finds.
     pub cluster: Option<String>,
-    /// Worker endpoints of coordinators, `http://host:port`; any of them says who leads.
+    /// Worker endpoints of coordinators, `http://host:port` or `https://host:port`; any of them says who leads.
     pub coordinators: Vec<String>,
     /// What the worker gives to executors; detected when unset.
     pub resources: Option<Resources>,
@@ -28,6 +29,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where metrics are served; `None` when nobody may look.
     pub metrics: Option<SocketAddr>,
+    /// What encrypts connections to coordinators; needed where one of them is `https`.
+    pub tls: Option<flame_tls::Client>,
     /// The proxy for services; `None` when they get the endpoint of [`ServiceOptions`] itself.
     pub proxy: Option<ProxyOptions>,
     /// The program that becomes a service: [`OWN_PROGRAM`], unless the worker is embedded in another program.
@@ -63,6 +66,8 @@ pub struct ProxyOptions {
     pub listen: String,
     /// Client endpoints of coordinators; it hears of others.
     pub endpoints: Vec<String>,
+    /// Certificates, where those are encrypted.
+    pub tls: TlsFiles,
 }
 
 /// How long and how much.

@@ -15,7 +15,7 @@ const THREAD: &str = "proxy";
 /// Starts it, if it is wanted, and makes it the endpoint of services.
 pub(crate) fn start(options: &mut Options) -> Option<OwnThread> {
     let wanted = options.proxy.as_ref()?;
-    match OwnThread::start(THREAD, &wanted.listen, &wanted.endpoints) {
+    match OwnThread::start(THREAD, &wanted.listen, &wanted.endpoints, wanted.tls.clone()) {
         Ok(proxy) => {
             let endpoint = format!("http://{}", reached_here(proxy.address()));
             tracing::info!(%endpoint, "services reach the cluster through a proxy of this worker");

@@ -38,6 +38,9 @@ pub enum StartError {
     /// It could not go there.
     #[error("coordinator {0:?} is not an address; write it like http://HOST:8081")]
     Coordinator(String),
+    /// It could not check whom it meets there.
+    #[error("coordinator {0:?} is reached over TLS, and no certificates are given to check it by")]
+    NoTls(String),
     /// The folders cannot be used.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -110,8 +113,14 @@ fn check(options: &Options) -> Result<(), StartError> {
         return Err(StartError::NoCoordinators);
     }
     let is_address = |endpoint: &str| {
-        endpoint.parse::<http::Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.authority().is_some())
+        let is_url = |uri: http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
+        endpoint.parse::<http::Uri>().is_ok_and(is_url)
     };
+    if options.tls.is_none()
+        && let Some(secure) = options.coordinators.iter().find(|endpoint| endpoint.starts_with("https://"))
+    {
+        return Err(StartError::NoTls(secure.clone()));
+    }
     match options.coordinators.iter().find(|endpoint| !is_address(endpoint)) {
         Some(endpoint) => Err(StartError::Coordinator(endpoint.clone())),
         None => Ok(()),

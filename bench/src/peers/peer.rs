@@ -60,8 +60,8 @@ impl Mode {
     #[must_use]
     pub fn beside(workload: &str) -> Option<Self> {
         match workload {
-            "throughput" | "throughput-unary" => Some(Self::Throughput),
-            "latency" => Some(Self::Latency),
+            "throughput" | "throughput-unary" | "python" => Some(Self::Throughput),
+            "latency" | "python-latency" => Some(Self::Latency),
             "cold-start" => Some(Self::ColdStart),
             _ => None,
         }

@@ -1,10 +1,11 @@
-//! `python`: the published Python client with eight callers, and a service on the published Python package.
+//! The Python workloads: `python` and `python-latency` with our package on both sides, `python-published` with the
+//! published one, eight callers on one session, as its users have it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use flame_sdk::model::ApplicationSpec;
+use flame_sdk::model::{ApplicationSpec, Environment};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -17,67 +18,140 @@ use crate::settings::Settings;
 use crate::statistics::Latencies;
 use crate::workloads::Outcome;
 
-const TASKS: u64 = 5_000;
 const EXECUTORS: u32 = 2;
-const CALLERS: u32 = 8;
 const APPLICATION: &str = "bench-python";
 
-/// Names the folder of the Python environment with the published package.
-const VENV_VARIABLE: &str = "FLAME_VENV";
+/// Where Python looks for packages before its own.
+const SEARCH_PATH: &str = "PYTHONPATH";
 
-/// Where `make deps` puts it, below the home folder.
-const VENV_FOLDER: &str = ".cache/flame-ha/venv-flamepy-0.6.0";
+/// A Python installation that `make deps` makes.
+struct Packages {
+    /// Names its folder.
+    variable: &'static str,
+    /// Where it is otherwise, below the home folder.
+    folder: &'static str,
+    /// What has to be found before its own packages, below the root of the project.
+    sources: Option<&'static str>,
+}
 
-/// What the client (`python/callers.py`) prints at the end.
+/// With the published package.
+const PUBLISHED: Packages =
+    Packages { variable: "FLAME_VENV", folder: ".cache/flame-ha/venv-flamepy-0.6.0", sources: None };
+
+/// With what our package stands on; the package itself is that of this checkout.
+const OURS: Packages =
+    Packages { variable: "FLAME_PYTHON_VENV", folder: ".cache/flame-ha/venv-python", sources: Some("sdk/python/src") };
+
+/// How many tasks, and who runs them how.
+struct Play {
+    packages: &'static Packages,
+    /// The service, below the root of the project.
+    service: &'static str,
+    /// The client in `bench/python`, and its words before the number of tasks.
+    client: &'static str,
+    words: &'static [&'static str],
+    tasks: u64,
+}
+
+/// What the client prints at the end.
 #[derive(Deserialize)]
 struct Told {
     took_s: f64,
+    /// Of each call, where the client calls one by one.
+    #[serde(default)]
     latencies_ms: Vec<f64>,
 }
 
-/// One run.
-pub async fn run(settings: Settings) -> Result<Outcome> {
-    let Some(interpreter) = interpreter() else {
-        return Ok(Outcome::Skipped(format!(
-            "the published Python client is not installed; `make deps` installs it, {VENV_VARIABLE} names another place"
-        )));
+/// One client process on our package, which hands over all tasks at once.
+pub async fn ours(settings: Settings) -> Result<Outcome> {
+    let play = Play {
+        packages: &OURS,
+        service: "bench/python/echo_service.py",
+        client: "mapper.py",
+        words: &[],
+        tasks: 50_000,
     };
-    let tasks = settings.tasks_or(TASKS);
-    let mut scene = Scene::start(EXECUTORS, &settings).await?;
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let service = sources.join("../sdk/conformance/python/echo_service.py").canonicalize().context("the service")?;
-    let service = ApplicationSpec {
-        command: Some(interpreter.display().to_string()),
-        arguments: vec![service.display().to_string()],
-        ..ApplicationSpec::default()
-    };
-    scene.connection.register_application(APPLICATION, service).await.context("register the service")?;
-    let mut command = Command::new(&interpreter);
-    command.arg(sources.join("python/callers.py"));
-    command.args([&scene.endpoint(), APPLICATION, &CALLERS.to_string(), &tasks.to_string()]);
-    let mut client = Companion::start("the Python client", command)?;
-    scene.others.extend(client.pid().map(|pid| (pid, Kind::Client)));
-    client.expect("ready").await?;
-
-    let meter = Meter::start(&scene, &settings).await?;
-    client.tell("go").await?;
-    let told: Told = serde_json::from_str(&client.line().await?).context("the client's figures")?;
-    let costs = meter.stop(&scene, tasks).await?;
-    client.end().await?;
-    ensure!(told.latencies_ms.len() as u64 == tasks, "the client ran {} of {tasks} tasks", told.latencies_ms.len());
-    let latencies = told.latencies_ms.into_iter().map(|ms| Duration::from_secs_f64(ms / 1000.0)).collect();
-    let mut figures = Figures::default();
-    figures.set(TASKS_PER_S, tasks as f64 / told.took_s);
-    figures.set_latencies(&Latencies::of(latencies));
-    figures.extend(costs);
-    scene.end(figures).await
+    play.run(settings).await
 }
 
-fn interpreter() -> Option<PathBuf> {
-    let venv = match std::env::var_os(VENV_VARIABLE) {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(&std::env::var_os("HOME")?).join(VENV_FOLDER),
+/// One caller on our package, who waits for each result.
+pub async fn ours_one_by_one(settings: Settings) -> Result<Outcome> {
+    let play = Play {
+        packages: &OURS,
+        service: "bench/python/echo_service.py",
+        client: "callers.py",
+        words: &["1"],
+        tasks: 1_000,
     };
-    let interpreter = venv.join("bin/python");
-    interpreter.is_file().then_some(interpreter)
+    play.run(settings).await
+}
+
+/// Eight callers on the published package.
+pub async fn published(settings: Settings) -> Result<Outcome> {
+    let play = Play {
+        packages: &PUBLISHED,
+        service: "sdk/conformance/python/echo_service.py",
+        client: "callers.py",
+        words: &["8"],
+        tasks: 5_000,
+    };
+    play.run(settings).await
+}
+
+impl Play {
+    /// One run.
+    async fn run(self, settings: Settings) -> Result<Outcome> {
+        let Some(interpreter) = self.packages.interpreter() else {
+            let variable = self.packages.variable;
+            let why =
+                format!("its Python packages are not installed; `make deps` does it, {variable} names another place");
+            return Ok(Outcome::Skipped(why));
+        };
+        let tasks = settings.tasks_or(self.tasks);
+        let mut scene = Scene::start(EXECUTORS, &settings).await?;
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = here.join("..").canonicalize().context("the root of the project")?;
+        let path = self.packages.sources.map(|sources| root.join(sources).display().to_string());
+        let service = ApplicationSpec {
+            command: Some(interpreter.display().to_string()),
+            arguments: vec![root.join(self.service).display().to_string()],
+            environments: path
+                .iter()
+                .map(|path| Environment { name: SEARCH_PATH.to_owned(), value: path.clone() })
+                .collect(),
+            ..ApplicationSpec::default()
+        };
+        scene.connection.register_application(APPLICATION, service).await.context("register the service")?;
+        let mut command = Command::new(&interpreter);
+        command.arg(here.join("python").join(self.client)).args([&scene.endpoint(), APPLICATION]);
+        command.args(self.words).arg(tasks.to_string()).envs(path.iter().map(|path| (SEARCH_PATH, path)));
+        let mut client = Companion::start("the Python client", command)?;
+        scene.others.extend(client.pid().map(|pid| (pid, Kind::Client)));
+        client.expect("ready").await?;
+
+        let meter = Meter::start(&scene, &settings).await?;
+        client.tell("go").await?;
+        let told: Told = serde_json::from_str(&client.line().await?).context("the client's figures")?;
+        let costs = meter.stop(&scene, tasks).await?;
+        client.end().await?;
+        let calls = told.latencies_ms.len() as u64;
+        ensure!(calls == if self.client == "mapper.py" { 0 } else { tasks }, "{calls} calls of {tasks} tasks");
+        let latencies = told.latencies_ms.into_iter().map(|ms| Duration::from_secs_f64(ms / 1000.0)).collect();
+        let mut figures = Figures::default();
+        figures.set(TASKS_PER_S, tasks as f64 / told.took_s);
+        figures.set_latencies(&Latencies::of(latencies));
+        figures.extend(costs);
+        scene.end(figures).await
+    }
+}
+
+impl Packages {
+    fn interpreter(&self) -> Option<PathBuf> {
+        let venv = match std::env::var_os(self.variable) {
+            Some(folder) => PathBuf::from(folder),
+            None => Path::new(&std::env::var_os("HOME")?).join(self.folder),
+        };
+        let interpreter = venv.join("bin/python");
+        interpreter.is_file().then_some(interpreter)
+    }
 }

@@ -1,4 +1,4 @@
-//! `flmctl` and `flmping` as users type them, against three coordinators and a worker.
+//! `flmctl`, `flmping` and `flmexec` as users type them, against three coordinators and a worker.
 //!
 //! Everything is asked of every coordinator: whoever is asked, the answer is the same. One cluster serves all steps,
 //! since starting one takes longer than most of them.
@@ -7,6 +7,7 @@ mod applications;
 mod coordinators;
 mod dev;
 mod election;
+mod exec;
 mod explanations;
 mod operating;
 mod ping;
@@ -41,6 +42,7 @@ async fn steps(scene: &mut Scene) -> Result<()> {
     reading::step(scene).await.context("reading")?;
     watching::step(scene).await.context("watching")?;
     ping::step(scene).await.context("flmping")?;
+    exec::step(scene).await.context("flmexec")?;
     repeats::step(scene).await.context("submits whose answers are lost")?;
     coordinators::step(scene).await.context("coordinators")?;
     election::step(scene).await.context("an election")

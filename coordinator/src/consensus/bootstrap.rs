@@ -16,6 +16,7 @@ use flame_proto::ha::bootstrap_client::BootstrapClient;
 use flame_proto::ha::bootstrap_server::{Bootstrap, BootstrapServer};
 use flame_proto::ha::{self, ProbeReply, ProbeRequest};
 use flame_storage::{Identity, MemberNode};
+use flame_tls::Verdict;
 use flame_types::{CoordinatorId, LogIndex};
 use openraft::errors::{InitializeError, RaftError};
 use tokio::sync::watch;
@@ -171,7 +172,13 @@ impl BootstrapService {
     ) -> Result<Option<ProbeReply>, BootstrapError> {
         let refused = |reason: String| BootstrapError::Refused { peer, reason };
         let question = ProbeRequest { header: Some(self.gate.header_to(peer.0)), ..self.question() };
-        let reply = self.put(peer, &node.peer, question).await?;
+        let reply = match self.put(peer, &node.peer, question).await {
+            Err(BootstrapError::Unfit { verdict, .. }) => {
+                self.gate.unfit(peer, &verdict);
+                None
+            }
+            reply => reply?,
+        };
         match reply {
             Some(reply) if reply.id != peer.0 => {
                 Err(refused(format!("at its address coordinator {} answers", reply.id)))
@@ -207,7 +214,11 @@ impl BootstrapService {
         match tokio::time::timeout(PROBE_MAX, client.probe(question)).await {
             Ok(Ok(reply)) => Ok(Some(reply.into_inner())),
             Ok(Err(status)) if status.code() == Code::FailedPrecondition => Err(refused(status.message().to_owned())),
-            Ok(Err(_)) | Err(_) => Ok(None),
+            Ok(Err(status)) => match Verdict::of(&status) {
+                Some(verdict) => Err(BootstrapError::Unfit { peer, verdict }),
+                None => Ok(None),
+            },
+            Err(_) => Ok(None),
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) enum Occasion {
     Answer,
     /// The peer has refused this node.
     Refusal,
+    /// The certificates of both do not fit.
+    Certificates,
 }
 
 impl Occasion {
@@ -23,6 +25,7 @@ impl Occasion {
             Self::Question => "a node that says it is a peer is not let in",
             Self::Answer => "the node at a peer's address is not let in",
             Self::Refusal => "a peer does not let this node in",
+            Self::Certificates => "this node and a peer do not come together over TLS",
         }
     }
 }
@@ -48,6 +51,14 @@ impl Complaints {
         }
         is_new
     }
+
+    /// Everything there is to complain about on one occasion; `None` when there is nothing.
+    pub(super) fn all(&self, occasion: Occasion) -> Option<String> {
+        let logged = self.logged.lock().expect("no code panics while it holds this lock");
+        let of_occasion = logged.iter().filter(|((_, of), _)| *of == occasion);
+        let all: Vec<_> = of_occasion.map(|((peer, _), why)| format!("coordinator {peer}: {why}")).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +76,11 @@ mod tests {
         assert!(note(1, Occasion::Answer, Some("wiped")), "another occasion");
         assert!(note(2, Occasion::Question, Some("wiped")), "another peer");
         assert!(note(1, Occasion::Question, Some("a stranger")), "another reason");
+        assert_eq!(
+            complaints.all(Occasion::Question).as_deref(),
+            Some("coordinator 1: a stranger; coordinator 2: wiped")
+        );
+        assert_eq!(complaints.all(Occasion::Refusal), None);
         assert!(!note(1, Occasion::Question, None));
         assert!(note(1, Occasion::Question, Some("a stranger")), "it was well in between");
     }

@@ -1,7 +1,10 @@
 //! What can go wrong, by what the caller can do about it.
 
 use flame_storage::Error as StorageError;
+use flame_tls::Verdict;
 use flame_types::CoordinatorId;
+
+use super::gate::TLS_SETTINGS;
 
 /// The node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +127,14 @@ pub enum BootstrapError {
         peer: CoordinatorId,
         /// Its words.
         reason: String,
+    },
+    /// The certificates of both sides do not fit. They may be mended while both run.
+    #[error("coordinator {peer} and this one do not come together over TLS: {}", verdict.explain(TLS_SETTINGS))]
+    Unfit {
+        /// The peer.
+        peer: CoordinatorId,
+        /// What is wrong.
+        verdict: Verdict,
     },
     /// A listed peer already has data, so the cluster exists and this node has lost its part of it. It must not begin
     /// a new one, and must not come back under its old id.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use flame_machine::Levels;
 use flame_proto::ha::{self, PeerHeader};
 use flame_storage::Identity;
+use flame_tls::{Settings, Verdict};
 use flame_types::{CoordinatorId, LogIndex};
 use tokio::sync::{Notify, watch};
 use tonic::{Code, Status};
@@ -31,6 +32,10 @@ use super::directory::{Directory, Place};
 use super::level::{RunningLevel, levels_of, outdated};
 use super::lives::Lives;
 pub(super) use super::lives::Remember;
+
+/// How a coordinator names its certificates.
+pub(super) const TLS_SETTINGS: Settings =
+    Settings { ca: "cluster.tls.ca_file", identity: "cluster.tls.cert_file and cluster.tls.key_file" };
 
 /// Why a message was refused. Always certain, never worth repeating before somebody has changed a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -204,6 +209,7 @@ impl Gate {
         let target = CoordinatorId(target);
         self.confirm_as(target, header, Remember::Always)?;
         self.complaints.note(target, Occasion::Refusal, None);
+        self.complaints.note(target, Occasion::Certificates, None);
         Ok(())
     }
 
@@ -225,6 +231,19 @@ impl Gate {
             self.unwelcome_at(CoordinatorId(target), status.message().to_owned());
             self.doubt.notify_one();
         }
+        if let Some(verdict) = Verdict::of(status) {
+            self.unfit(CoordinatorId(target), &verdict);
+        }
+    }
+
+    /// Certificates, of the peer or of this node, keep them apart.
+    pub(super) fn unfit(&self, peer: CoordinatorId, verdict: &Verdict) {
+        self.complaints.note(peer, Occasion::Certificates, Some(verdict.explain(TLS_SETTINGS)));
+    }
+
+    /// The peers that certificates keep apart from this node, and why.
+    pub(super) fn unfit_peers(&self) -> Option<String> {
+        self.complaints.all(Occasion::Certificates)
     }
 
     /// Waits until a peer has refused this node, or has done so since this was last asked.

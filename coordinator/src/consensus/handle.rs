@@ -256,6 +256,12 @@ impl Consensus {
         self.inner.raft.metrics().borrow_watched().membership_config.get_joint_config().len() > 1
     }
 
+    /// The coordinators that certificates keep apart from this one, and why.
+    #[must_use]
+    pub fn unfit_peers(&self) -> Option<String> {
+        self.inner.gate.unfit_peers()
+    }
+
     /// What this node waits for before it is a member of its cluster; `None` once it is.
     #[must_use]
     pub fn waits_for(&self) -> Option<String> {

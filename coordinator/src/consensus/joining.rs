@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::bootstrap::BootstrapService;
 use super::error::BootstrapError;
+use super::gate::TLS_SETTINGS;
 use super::level::outdated;
 use super::meeting::told;
 
@@ -76,6 +77,9 @@ async fn ask(service: &BootstrapService, slot: usize, address: &str) -> Result<P
     let reply = match service.put(nobody, address, question).await {
         Ok(reply) => reply.ok_or_else(|| format!("{address} does not answer"))?,
         Err(BootstrapError::Refused { reason, .. }) => return Err(format!("{address} refuses: {reason}")),
+        Err(BootstrapError::Unfit { verdict, .. }) => {
+            return Err(format!("{address} and this node: {}", verdict.explain(TLS_SETTINGS)));
+        }
         Err(error) => return Err(format!("{address}: {error}")),
     };
     if reply.cluster_id != service.gate.cluster_id() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flame_storage::MemberNode;
+use flame_tls::Client;
 use flame_types::CoordinatorId;
 use openraft::SnapshotPolicy;
 
@@ -54,6 +55,8 @@ pub struct Options {
     pub memory: Memory,
     /// What is recorded.
     pub metrics: ConsensusMetrics,
+    /// Encrypts what is said to other coordinators; `None` for plaintext.
+    pub tls: Option<Client>,
 }
 
 impl Options {
@@ -72,6 +75,7 @@ impl Options {
             snapshots: SnapshotLimits::default(),
             memory: Memory::default(),
             metrics: ConsensusMetrics::default(),
+            tls: None,
         }
     }
 }

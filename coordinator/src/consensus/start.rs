@@ -117,7 +117,7 @@ async fn build(options: Options, sink: Box<dyn ApplySink>, runtime: OwnRuntime) 
         opened(&options, &fatal, &level, sink).await?;
     let identity = data.identity().clone();
     let gate = Arc::new(gate(&options, &state, &identity, &fatal, &applied, &level));
-    let channels = Arc::new(Channels::new(runtime.handle.clone()));
+    let channels = Arc::new(Channels::new(runtime.handle.clone(), options.tls.clone()));
     let shipments = Arc::new(Shipments::default());
     let dirs = SnapshotDirs::new(data.snapshots_dir());
     let machine =

@@ -314,7 +314,8 @@ impl Gateway {
         }
         let status = self.raft_status();
         if status.leader.is_none() {
-            return Err("no leader is known".into());
+            let unfit = self.inner.consensus.unfit_peers().map(|why| format!("; over TLS, {why}"));
+            return Err(format!("no leader is known{}", unfit.unwrap_or_default()));
         }
         if !self.inner.consensus.members().iter().any(|(id, ..)| *id == self.inner.here.id) {
             return Err("it has received nothing of the log; if that lasts, the leader's own log says why".into());

@@ -20,6 +20,7 @@ use std::time::Duration;
 use flame_machine::command::Command;
 use flame_machine::effect::{Effect, Order};
 use flame_machine::reply::Reply;
+use flame_storage::MemberNode;
 use flame_types::{ClientId, CoordinatorId, Epoch, NodeName, Seq, Term};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -52,6 +53,8 @@ pub struct Hub {
 
 struct Inner {
     cluster_id: String,
+    /// How the listeners for workers are spoken to: `http` or `https`.
+    scheme: &'static str,
     consensus: Consensus,
     batcher: BatcherHandle,
     replies: Arc<Replies>,
@@ -100,13 +103,14 @@ impl Hub {
     #[must_use]
     pub fn new(
         cluster_id: String,
+        scheme: &'static str,
         consensus: Consensus,
         batcher: BatcherHandle,
         replies: Arc<Replies>,
         memory: Memory,
     ) -> Self {
         let (table, inputs) = (Mutex::default(), InputRows::new(memory.share(Share::Inputs)));
-        Self { inner: Arc::new(Inner { cluster_id, consensus, batcher, replies, table, inputs }) }
+        Self { inner: Arc::new(Inner { cluster_id, scheme, consensus, batcher, replies, table, inputs }) }
     }
 
     /// Opens the hub: this node leads in this term. `known` are the workers of the state, all of them detached by
@@ -248,14 +252,16 @@ impl Hub {
         self.table().open.as_ref().map(|open| open.term)
     }
 
-    /// `http://host:port` of all coordinators' worker listeners.
+    /// `http://host:port`, or `https`, of all coordinators' worker listeners.
     fn worker_endpoints(&self) -> Vec<String> {
-        self.inner.consensus.members().into_iter().map(|(_, node, _)| format!("http://{}", node.worker)).collect()
+        let url = |node: MemberNode| format!("{}://{}", self.inner.scheme, node.worker);
+        self.inner.consensus.members().into_iter().map(|(_, node, _)| url(node)).collect()
     }
 
-    /// `http://host:port` of all coordinators' client listeners.
+    /// The same of their client listeners.
     fn client_endpoints(&self) -> Vec<String> {
-        self.inner.consensus.members().into_iter().map(|(_, node, _)| format!("http://{}", node.client)).collect()
+        let url = |node: MemberNode| format!("{}://{}", self.inner.scheme, node.client);
+        self.inner.consensus.members().into_iter().map(|(_, node, _)| url(node)).collect()
     }
 
     /// The leader's worker endpoint; empty when nobody is known to lead.
@@ -266,6 +272,8 @@ impl Hub {
 
     fn worker_endpoint(&self, id: CoordinatorId) -> Option<String> {
         let mut members = self.inner.consensus.members().into_iter();
-        members.find(|(member, ..)| *member == id).map(|(_, node, _)| format!("http://{}", node.worker))
+        members
+            .find(|(member, ..)| *member == id)
+            .map(|(_, node, _)| format!("{}://{}", self.inner.scheme, node.worker))
     }
 }

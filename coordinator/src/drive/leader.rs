@@ -16,7 +16,7 @@ use flame_machine::config::ClusterConfig;
 use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
 use flame_machine::schedule;
-use flame_types::{AppName, AppSpec, Epoch, NodeName, Seq, Term, Token};
+use flame_types::{Epoch, NodeName, Seq, Term, Token};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -27,6 +27,7 @@ use super::hub::Hub;
 use super::replies::{Replies, unnumbered};
 use super::shortage::Shortage;
 use super::upgrade::Upgrades;
+use crate::builtins::{Builtin, installation};
 use crate::consensus::Consensus;
 
 /// Wait before the next look after one that found nothing to do: under load something changes with every entry.
@@ -60,8 +61,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Defaults {
     /// Logged when it differs from the replicated one.
     pub config: ClusterConfig,
-    /// Registered once per version where absent.
-    pub builtins: (u32, Vec<(AppName, AppSpec)>),
+    /// Each registered once, where absent.
+    pub builtins: Vec<Builtin>,
 }
 
 /// Runs the duties of a leader whenever this node leads.
@@ -159,9 +160,8 @@ impl Leader {
         if config != self.defaults.config {
             self.propose_early(term, Command::SetConfig(Box::new(self.defaults.config.clone()))).await?;
         }
-        let (version, apps) = &self.defaults.builtins;
-        if builtins < *version {
-            self.propose_early(term, Command::InstallBuiltins { version: *version, apps: apps.clone() }).await?;
+        if let Some(news) = installation(&self.defaults.builtins, builtins) {
+            self.propose_early(term, news).await?;
         }
         Ok(())
     }

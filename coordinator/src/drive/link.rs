@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use flame_proto::ha;
 use flame_proto::ha::forward_client::ForwardClient;
+use flame_tls::Client;
+use flame_tls::client::channel;
 use flame_types::{CoordinatorId, LogIndex, Term};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -66,12 +68,12 @@ pub struct NodeNews {
 }
 
 /// Keeps the gateway linked to the leader for as long as the node runs.
-pub async fn run(gateway: Gateway, batcher: BatcherHandle, mut news: NodeNews) {
+pub async fn run(gateway: Gateway, batcher: BatcherHandle, mut news: NodeNews, tls: Option<Client>) {
     let mut leadership = gateway.consensus().leadership();
     loop {
         let now = *leadership.borrow_and_update();
         tokio::select! {
-            () = serve(&gateway, &batcher, &mut news, &now) => {}
+            () = serve(&gateway, &batcher, &mut news, &now, tls.as_ref()) => {}
             changed = leadership.changed() => {
                 if changed.is_err() {
                     return;
@@ -84,12 +86,18 @@ pub async fn run(gateway: Gateway, batcher: BatcherHandle, mut news: NodeNews) {
 }
 
 /// Serves one leader until its link ends; returns after a pause.
-async fn serve(gateway: &Gateway, batcher: &BatcherHandle, news: &mut NodeNews, leadership: &Leadership) {
+async fn serve(
+    gateway: &Gateway,
+    batcher: &BatcherHandle,
+    news: &mut NodeNews,
+    leadership: &Leadership,
+    tls: Option<&Client>,
+) {
     match leadership.leader {
         None => std::future::pending().await,
         Some(leader) if leader == gateway.id() => local(gateway, batcher, news).await,
         Some(leader) => {
-            if let Err(end) = remote(gateway, leader, &mut news.space).await {
+            if let Err(end) = remote(gateway, leader, &mut news.space, tls).await {
                 tracing::debug!(%leader, %end, "the link to the leader ended");
             }
         }
@@ -151,11 +159,16 @@ async fn trouble(gateway: &Gateway, dropped: &DropSignal) {
 }
 
 /// One stream to the leader on another node.
-async fn remote(gateway: &Gateway, leader: CoordinatorId, space: &mut watch::Receiver<Space>) -> Result<(), LinkEnd> {
+async fn remote(
+    gateway: &Gateway,
+    leader: CoordinatorId,
+    space: &mut watch::Receiver<Space>,
+    tls: Option<&Client>,
+) -> Result<(), LinkEnd> {
     let (up, frames) = mpsc::channel(FRAMES_WAITING_MAX);
     let header = gateway.consensus().header_to(leader);
     send(&up, ha::forward_up::Frame::Header(header)).await?;
-    let mut client = ForwardClient::new(connect(gateway, leader).await?)
+    let mut client = ForwardClient::new(connect(gateway, leader, tls)?)
         .max_decoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(flame_types::limits::MESSAGE_BYTES_MAX);
     let mut down = client.open(ReceiverStream::new(frames)).await?.into_inner();
@@ -217,7 +230,7 @@ async fn send(up: &mpsc::Sender<ha::ForwardUp>, frame: ha::forward_up::Frame) ->
     up.send(ha::ForwardUp { frame: Some(frame) }).await.map_err(|_| LinkEnd::Closed)
 }
 
-async fn connect(gateway: &Gateway, leader: CoordinatorId) -> Result<Channel, LinkEnd> {
+fn connect(gateway: &Gateway, leader: CoordinatorId, tls: Option<&Client>) -> Result<Channel, LinkEnd> {
     let members = gateway.consensus().members();
     let peer = members.into_iter().find(|(id, ..)| *id == leader).map(|(_, node, _)| node.peer);
     let peer = peer.ok_or(LinkEnd::UnknownPeer(leader))?;
@@ -229,5 +242,5 @@ async fn connect(gateway: &Gateway, leader: CoordinatorId) -> Result<Channel, Li
         .keep_alive_while_idle(true)
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(16 << 20);
-    Ok(endpoint.connect().await?)
+    Ok(channel(endpoint, tls))
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
+use flame_coordinator::builtins::builtins;
 use flame_coordinator::consensus::{Profile, SnapshotLimits};
 use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::memory::{MEMORY_MIN, Memory};
@@ -53,12 +53,13 @@ impl Node {
             members: vec![(CoordinatorId(1), MemberNode::default())],
             join: Vec::new(),
             own: MemberNode::default(),
-            disk_floor: None,
+            disk_floor: Some(64 << 20),
             snapshots: SnapshotLimits::default(),
             behind_max: 100_000,
             profile: Profile::Fast,
             memory: Memory::new(Some(MEMORY_MIN)).unwrap(),
-            defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
+            defaults: Defaults { config: ClusterConfig::default(), builtins: builtins() },
+            tls: None,
             sync: false,
         };
         let parts = Parts::start(&options).await.unwrap();

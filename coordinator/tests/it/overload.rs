@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
+use flame_coordinator::builtins::builtins;
 use flame_coordinator::consensus::{Profile, SnapshotLimits};
 use flame_coordinator::drive::events::INBOX_RANGES_MAX;
 use flame_coordinator::drive::gateway::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
@@ -121,10 +121,11 @@ fn options(dir: &TempDir, memory: Memory) -> Options {
         own: MemberNode::default(),
         profile: Profile::Fast,
         memory,
-        disk_floor: None,
+        disk_floor: Some(64 << 20),
         behind_max: 100_000,
-        defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
+        defaults: Defaults { config: ClusterConfig::default(), builtins: builtins() },
         snapshots: SnapshotLimits::default(),
+        tls: None,
         sync: false,
     }
 }

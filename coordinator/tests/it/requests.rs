@@ -183,16 +183,17 @@ async fn a_refusal_is_repeated_as_well() {
 async fn changes_of_applications_are_made_once() {
     let node = Node::start().await;
     let application = || Some(v1::ApplicationSpec { command: Some("/bin/true".into()), ..Default::default() });
+    let here = &node;
     let register = |mark| {
         let request = v1::RegisterApplicationRequest { name: "a".into(), application: application() };
-        async move { node.frontend().register_application(marked(mark, request)).await.map(Response::into_inner) }
+        async move { here.frontend().register_application(marked(mark, request)).await.map(Response::into_inner) }
     };
     let register = &register;
     assert_eq!(thrice(|| register(Some(Mark(1, 1)))).await.return_code, 0);
     assert_eq!(register(None).await.unwrap().return_code, -1, "somebody else's would be the second");
     let unregister = |mark| {
         let request = v1::UnregisterApplicationRequest { name: "a".into() };
-        async move { node.frontend().unregister_application(marked(mark, request)).await.map(Response::into_inner) }
+        async move { here.frontend().unregister_application(marked(mark, request)).await.map(Response::into_inner) }
     };
     let unregister = &unregister;
     assert_eq!(thrice(|| unregister(Some(Mark(2, 2)))).await.return_code, 0);

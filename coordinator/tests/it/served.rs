@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use flame_coordinator::api;
-use flame_coordinator::builtins::{BUILTINS_VERSION, builtins};
+use flame_coordinator::builtins::builtins;
 use flame_coordinator::consensus::{Profile, SnapshotLimits};
 use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::listener::{self, Writes};
@@ -13,6 +13,7 @@ use flame_coordinator::node::{Listen, Options, Parts};
 use flame_machine::ClusterConfig;
 use flame_storage::MemberNode;
 use flame_types::CoordinatorId;
+use flame_coordinator::tls::Manner;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -28,12 +29,13 @@ pub fn alone(data_dir: &Path) -> Options {
         members: vec![(CoordinatorId(1), MemberNode::default())],
         join: Vec::new(),
         own: MemberNode::default(),
-        disk_floor: None,
+        disk_floor: Some(64 << 20),
         snapshots: SnapshotLimits::default(),
         behind_max: 100_000,
         profile: Profile::Fast,
         memory: Memory::new(Some(MEMORY_MIN)).unwrap(),
-        defaults: Defaults { config: ClusterConfig::default(), builtins: (BUILTINS_VERSION, builtins()) },
+        defaults: Defaults { config: ClusterConfig::default(), builtins: builtins() },
+        tls: None,
         sync: false,
     }
 }
@@ -46,6 +48,6 @@ pub async fn serve(parts: &Parts) -> Channel {
     let (gateway, hub, upgrades) = (parts.gateway.clone(), parts.hub.clone(), parts.upgrades.clone());
     let routes = api::routes(gateway, hub, upgrades, parts.data_disk.clone(), stop.clone());
     let routes = routes.add_service(parts.hub.server());
-    tokio::spawn(listener::serve(listener.into_std(), routes, Writes::Together, None, stop));
+    tokio::spawn(listener::serve(listener.into_std(), routes, Manner::Plain, Writes::Together, None, stop));
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }

@@ -4,8 +4,8 @@ use flame_types::Resources;
 
 use crate::address::Endpoint;
 use crate::error::ConfigError;
-use crate::keys::Use;
-use crate::layers::{Layers, Source};
+use crate::layers::Layers;
+use crate::tls::TlsSection;
 
 /// Port of a client endpoint that names none (published).
 pub(crate) const CLIENT_PORT: u16 = 8080;
@@ -29,6 +29,8 @@ pub struct ClusterSection {
     pub bind_failures_max: u32,
     /// Where services find the object cache, if there is one.
     pub cache_endpoint: Option<String>,
+    /// Certificates of coordinators, and whom they trust.
+    pub tls: TlsSection,
 }
 
 impl ClusterSection {
@@ -36,11 +38,6 @@ impl ClusterSection {
         refuse_what_is_not_served(layers)?;
         let endpoint = layers.get("cluster.endpoint");
         let parsed = endpoint.parse_set(|text| Endpoint::parse(text, Some(CLIENT_PORT)))?;
-        if parsed.tls {
-            return Err(
-                endpoint.refused("TLS is not served yet; write http:// and keep the cluster on a trusted network")
-            );
-        }
         Ok(Self {
             name: layers.get("cluster.name").parse_set(cluster_name)?,
             endpoint: parsed,
@@ -48,16 +45,12 @@ impl ClusterSection {
             closed_sessions_max: layers.get("cluster.limits.max_sessions").number(1)?,
             bind_failures_max: layers.get("cluster.recovery.session.retry_limits").number(1)?,
             cache_endpoint: layers.get("cache.endpoint").text()?.map(str::to_owned),
+            tls: TlsSection::of_cluster(layers)?,
         })
     }
 }
 
 fn refuse_what_is_not_served(layers: &Layers) -> Result<(), ConfigError> {
-    let refused =
-        |setting: &&crate::layers::Setting| setting.key.usage == Use::Refused && setting.source != Source::Default;
-    if let Some(setting) = layers.iter().find(refused) {
-        return Err(setting.refused(format!("{}; remove the key", setting.key.doc)));
-    }
     let shim = layers.get("cluster.executors.shim");
     match shim.text()? {
         None | Some("host" | "Host") => Ok(()),

@@ -131,13 +131,23 @@ impl CoordinatorSection {
             return Ok(());
         }
         let Listen { client, worker, peer, metrics } = &self.listen;
-        let listen = [client, worker, peer].into_iter().chain(metrics);
+        if let Some(address) = metrics.iter().find(|address| !address.is_loopback()) {
+            return Err(ConfigError::Conflict(format!(
+                "{address} lies beyond this machine and metrics are always plaintext. Set coordinator.insecure: true (or \
+                 --insecure) on a trusted network, or use 127.0.0.1 for coordinator.listen.metrics"
+            )));
+        }
+        if self.cluster.tls.serves() {
+            return Ok(());
+        }
         let reached = self.members.iter().flat_map(|member| [&member.client, &member.worker, &member.peer]);
-        match listen.chain(reached).chain(&self.join).find(|address| !address.is_loopback()) {
+        let all = [client, worker, peer].into_iter().chain(reached).chain(&self.join);
+        match all.into_iter().find(|address| !address.is_loopback()) {
             None => Ok(()),
             Some(address) => Err(ConfigError::Conflict(format!(
-                "{address} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
-                 Set coordinator.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
+                "{address} lies beyond this machine and traffic would be plaintext. Set cluster.tls.cert_file and its \
+                 neighbours (docs/operate/tls.md), or coordinator.insecure: true (or --insecure) on a trusted network, or \
+                 use 127.0.0.1"
             ))),
         }
     }

@@ -7,8 +7,6 @@ pub enum Use {
     Works,
     /// It is part of the published format and taken without harm, but changes nothing here; setting it is warned about.
     NoEffect,
-    /// It is part of the published format, and pretending to serve it would be unsafe: setting it is an error.
-    Refused,
 }
 
 /// One key.
@@ -41,12 +39,6 @@ const fn works(path: &'static str, default: &'static str, doc: &'static str) -> 
 const fn no_effect(path: &'static str, doc: &'static str) -> Key {
     Key { path, usage: Use::NoEffect, default: "", doc }
 }
-
-const fn refused(path: &'static str, doc: &'static str) -> Key {
-    Key { path, usage: Use::Refused, default: "", doc }
-}
-
-const TLS: &str = "TLS is not served yet; refused, so that nobody believes traffic to be encrypted that is not";
 
 /// Every key there is, in the order of the reference.
 pub const KEYS: &[Key] = &[
@@ -86,9 +78,22 @@ pub const KEYS: &[Key] = &[
         "5",
         "Failed starts of a service in a row after which its session gets no new executors.",
     ),
-    refused("cluster.tls.cert_file", TLS),
-    refused("cluster.tls.key_file", TLS),
-    refused("cluster.tls.ca_file", TLS),
+    works(
+        "cluster.tls.cert_file",
+        "",
+        "PEM file with the certificate of this coordinator, and those that sign it. Set, all traffic with clients, workers and other coordinators is encrypted (docs/operate/tls.md).",
+    ),
+    works("cluster.tls.key_file", "", "PEM file with the private key of that certificate."),
+    works(
+        "cluster.tls.ca_file",
+        "",
+        "PEM file with the authority of the certificates of all coordinators. Coordinators know each other by it; workers and services trust it, too.",
+    ),
+    works(
+        "cluster.tls.client_ca_file",
+        "",
+        "PEM file with the authority of the certificates of clients and workers. Set, those without such a certificate are turned away.",
+    ),
     no_effect("cluster.pprof.port", "Port of a profiler. There is none."),
     works(
         "cache.endpoint",
@@ -243,13 +248,13 @@ pub const KEYS: &[Key] = &[
     works(
         "coordinator.insecure",
         "false",
-        "Allows plaintext traffic beyond this machine, until TLS is served. Only on a trusted network.",
+        "Allows plaintext traffic beyond this machine: with clients, workers and other coordinators where cluster.tls.cert_file is not set, and for metrics. Only on a trusted network.",
     ),
     works("worker.name", "", "Name of the worker, different for each. Default: the name of the host."),
     works(
         "worker.coordinators",
         "",
-        "Worker addresses of the coordinators, http://host:port; any of them says who leads. Default: the host of cluster.endpoint, one port up.",
+        "Worker addresses of the coordinators, https://host:port or http://host:port; any of them says who leads. Default: the host of cluster.endpoint, one port up.",
     ),
     works("worker.resources", "", "What the worker offers, like cpu=8,mem=16g. Default: what the host has."),
     works("worker.work_dir", "/var/lib/flame/worker", "Scratch folders of executors. One worker only: it is locked."),
@@ -281,6 +286,17 @@ pub const KEYS: &[Key] = &[
         "Address for /metrics and /livez over plain HTTP, like 127.0.0.1:9181, or off. Every worker on one machine needs one of its own.",
     ),
     works(
+        "worker.tls.ca_file",
+        "",
+        "PEM file with the authorities that certificates of coordinators are checked by. Default: cluster.tls.ca_file, else those that the system trusts.",
+    ),
+    works(
+        "worker.tls.cert_file",
+        "",
+        "PEM file with the certificate that the worker shows to coordinators which demand one (cluster.tls.client_ca_file).",
+    ),
+    works("worker.tls.key_file", "", "PEM file with the private key of that certificate."),
+    works(
         "worker.proxy",
         "127.0.0.1:0",
         "Where the worker serves the published API to its services, which get this address as FLAME_ENDPOINT and so live through the loss of any coordinator; or off: then they get cluster.endpoint itself.",
@@ -293,7 +309,7 @@ pub const KEYS: &[Key] = &[
     works(
         "worker.insecure",
         "false",
-        "Allows plaintext traffic to coordinators on other machines, until TLS is served.",
+        "Allows plaintext traffic with coordinators on other machines (http://), and metrics in plaintext beyond this one.",
     ),
 ];
 
@@ -392,7 +408,6 @@ mod tests {
             let usage = match key.usage {
                 Use::Works => "",
                 Use::NoEffect => "*No effect, warned about.* ",
-                Use::Refused => "*Refused.* ",
             };
             text += &format!("| `{}` | {default} | {variable} | {usage}{} |\n", key.path, key.doc);
         }

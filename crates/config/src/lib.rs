@@ -5,8 +5,8 @@
 //! it came from, so that an error can point at it and `--print-config` can show it.
 //!
 //! **Invariant:** [`keys::KEYS`] is the whole of it. A key that is not in that table is an error that names the line;
-//! a key in the table is used, or warned about when it has no effect, or refused when ignoring it would be unsafe:
-//! nothing is accepted and silently ignored. `docs/reference/config.md` shows the same table, and a test says so.
+//! a key in the table is used, or warned about when it has no effect; a value that is not served is refused: nothing is
+//! accepted and silently ignored. `docs/reference/config.md` shows the same table, and a test says so.
 //!
 //! **Invariant:** the environment is read through [`Environment`] only.
 //!
@@ -20,6 +20,7 @@
 //! | [`log`] | how long the log gets, and how fast snapshots are sent |
 //! | `retention` | how long ended things are kept |
 //! | [`retry`] | how often something is tried again, and when a worker is avoided |
+//! | [`tls`] | files of certificates and keys |
 //! | [`address`], `duration` | values written as text |
 //!
 //! Start with [`ClusterFile::load`].
@@ -36,6 +37,7 @@ pub mod layers;
 pub mod log;
 mod retention;
 pub mod retry;
+pub mod tls;
 mod tree;
 pub mod worker;
 
@@ -48,4 +50,5 @@ pub use file::ClusterFile;
 pub use layers::{Flags, Source};
 pub use log::LogSection;
 pub use retry::AvoidanceSection;
+pub use tls::{NamedFile, TlsSection};
 pub use worker::WorkerSection;

@@ -11,6 +11,7 @@ use crate::cluster::{self, CLIENT_PORT, ClusterSection};
 use crate::coordinator::{address_or_off, folder};
 use crate::error::ConfigError;
 use crate::layers::{Layers, Setting, Source};
+use crate::tls::TlsSection;
 
 /// Most coordinators a worker is told about: more than any cluster has.
 const COORDINATORS_MAX: usize = 16;
@@ -52,6 +53,8 @@ pub struct WorkerSection {
     pub logs_kept: usize,
     /// Where it serves metrics; `None` when nobody may look.
     pub metrics: Option<HostPort>,
+    /// The certificate that it shows, and whom it trusts.
+    pub tls: TlsSection,
     /// Where its proxy serves the published API to its services; `None` when they get the endpoint itself.
     pub proxy: Option<HostPort>,
     /// Client endpoints of coordinators, for the proxy; it hears of others. At least one.
@@ -79,7 +82,8 @@ impl WorkerSection {
             drain_timeout: layers.get("worker.drain_timeout").duration()?,
             results_bytes_max: layers.get("worker.results_bytes_max").number(1)?,
             logs_kept: layers.get("worker.logs_kept").number(0)?,
-            metrics: local_unless_insecure(layers, "worker.metrics", "metrics would be plaintext")?,
+            metrics: local_unless_insecure(layers, "worker.metrics", "metrics are always plaintext")?,
+            tls: TlsSection::of_worker(layers, &cluster.tls)?,
             proxy: local_unless_insecure(layers, "worker.proxy", "whoever reaches it there acts as this worker")?,
             endpoints: endpoints(layers, cluster)?,
         })
@@ -91,7 +95,7 @@ fn local_unless_insecure(layers: &Layers, key: &'static str, danger: &str) -> Re
     match layers.get(key).parse_set(address_or_off)? {
         Some(address) if !address.is_loopback() && !layers.get("worker.insecure").flag()? => {
             Err(ConfigError::Conflict(format!(
-                "{key}: {address} lies beyond this machine and TLS is not served yet: {danger}. \
+                "{key}: {address} lies beyond this machine, and {danger}. \
                  Set worker.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
             )))
         }
@@ -118,7 +122,7 @@ fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoin
                 .get("cluster.endpoint")
                 .invalid("leaves no port for workers, which lies one up; set worker.coordinators")
         })?;
-        endpoints.push(Endpoint { tls: false, address });
+        endpoints.push(Endpoint { tls: cluster.endpoint.tls, address });
     }
     beyond_this_machine(layers, "the coordinator", &endpoints)?;
     Ok(endpoints)
@@ -130,11 +134,6 @@ fn endpoints_of(setting: &Setting, usual_port: Option<u16>) -> Result<Vec<Endpoi
     for text in &setting.items {
         let endpoint =
             Endpoint::parse(text, usual_port).map_err(|why| setting.invalid(format!("has an item that {why}")))?;
-        if endpoint.tls {
-            return Err(
-                setting.refused("TLS is not served yet; write http:// and keep the cluster on a trusted network")
-            );
-        }
         endpoints.push(endpoint);
     }
     if endpoints.len() > COORDINATORS_MAX {
@@ -147,10 +146,10 @@ fn endpoints_of(setting: &Setting, usual_port: Option<u16>) -> Result<Vec<Endpoi
 }
 
 fn beyond_this_machine(layers: &Layers, what: &str, endpoints: &[Endpoint]) -> Result<(), ConfigError> {
-    match endpoints.iter().find(|endpoint| !endpoint.address.is_loopback()) {
+    match endpoints.iter().find(|endpoint| !endpoint.tls && !endpoint.address.is_loopback()) {
         Some(endpoint) if !layers.get("worker.insecure").flag()? => Err(ConfigError::Conflict(format!(
-            "{what} {endpoint} lies beyond this machine and TLS is not served yet: traffic would be plaintext. \
-             Set worker.insecure: true (or --insecure) on a trusted network"
+            "{what} {endpoint} lies beyond this machine and traffic would be plaintext. Write https:// \
+             (docs/operate/tls.md), or set worker.insecure: true (or --insecure) on a trusted network"
         ))),
         _ => Ok(()),
     }

@@ -34,6 +34,11 @@ impl<S, B> With<S, B> {
     pub fn new(stream: S, beside: B) -> Self {
         Self { stream, beside }
     }
+
+    /// The stream, to be looked at.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl<S: Connected, B> Connected for With<S, B> {

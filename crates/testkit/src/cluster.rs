@@ -7,11 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::ha::{MembersReply, MembersRequest};
+use flame_tls::client::channel;
+use flame_tls::{ClientFiles, File};
 use flame_types::{CoordinatorId, Term};
 use tempfile::TempDir;
 use tonic::transport::Endpoint;
 
 use crate::binaries::Binaries;
+use crate::certificates::Certificates;
 use crate::config_file::{self, MemberAddresses};
 use crate::daemon::{Daemon, write_file};
 use crate::leftovers::{self, FOLDER_PREFIX};
@@ -53,6 +56,8 @@ pub struct Cluster {
     workers: Vec<Daemon>,
     coordinators: Vec<Coordinator>,
     options: ClusterOptions,
+    /// With [`ClusterOptions::tls`].
+    certificates: Option<Certificates>,
     run: RunId,
     folder: TempDir,
 }
@@ -90,6 +95,14 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir();
         let folder = folder.context("create the folder of the cluster")?;
         leftovers::mark(folder.path(), &run)?;
+        let certificates = match options.tls {
+            true => {
+                let hosts: Vec<_> = options.coordinator_hosts.iter().map(|host| host.address.clone()).collect();
+                Some(Certificates::make(&folder.path().join("certificates"), &hosts)?)
+            }
+            false => None,
+        };
+        let tls = certificates.as_ref();
         let leases: Vec<_> = (0..options.coordinators).map(|_| PortLease::take()).collect::<Result<_>>()?;
         let ids = (1..).map(CoordinatorId);
         let hosts = options.coordinator_hosts.iter().map(Some).chain(std::iter::repeat(None));
@@ -102,7 +115,7 @@ impl Cluster {
             let own = make_folder(&folder.path().join(format!("c{}", addresses.id)))?;
             let data = options.data_dirs.get(index).cloned().unwrap_or_else(|| own.join("data"));
             let config = own.join("flame-cluster.yaml");
-            let yaml = config_file::coordinator(&name, &addresses, &members, options.profile, &data);
+            let yaml = config_file::coordinator(&name, &addresses, &members, options.profile, &data, tls);
             write_file(&config, &yaml)?;
             let mut arguments = vec!["--config".to_owned(), config.display().to_string()];
             arguments.extend_from_slice(&options.coordinator_arguments);
@@ -118,14 +131,14 @@ impl Cluster {
             // Socket paths have a hard limit of 107 bytes: keep their folder near the top.
             let sockets = make_folder(&folder.path().join(format!("s{number}")))?;
             let config = own.join("flame-cluster.yaml");
-            let yaml = config_file::worker(&name, &title, &members, &options.worker_resources, &own, &sockets);
+            let yaml = config_file::worker(&name, &title, &members, &options.worker_resources, &own, &sockets, tls);
             write_file(&config, &yaml)?;
             let arguments = vec!["--config".to_owned(), config.display().to_string()];
             let daemon = Daemon::new(&title, binaries.path("flame-worker")?, arguments, &own, &run);
             let daemon = daemon.with_environment(&options.environment);
             workers.push(daemon.on(options.worker_hosts.get(number - 1)));
         }
-        Ok(Self { workers, coordinators, options: options.clone(), run, folder })
+        Ok(Self { workers, coordinators, options: options.clone(), certificates, run, folder })
     }
 
     async fn launch(&mut self) -> Result<()> {
@@ -166,7 +179,7 @@ impl Cluster {
     /// If there is no coordinator with this id.
     #[must_use]
     pub fn endpoint(&self, id: CoordinatorId) -> String {
-        format!("http://{}", self.coordinator(id).addresses.client)
+        format!("{}://{}", config_file::scheme(self.certificates()), self.coordinator(id).addresses.client)
     }
 
     /// Where workers reach a coordinator.
@@ -175,13 +188,13 @@ impl Cluster {
     /// If there is no coordinator with this id.
     #[must_use]
     pub fn worker_endpoint(&self, id: CoordinatorId) -> String {
-        format!("http://{}", self.coordinator(id).addresses.worker)
+        format!("{}://{}", config_file::scheme(self.certificates()), self.coordinator(id).addresses.worker)
     }
 
     /// Where clients reach the coordinators, all of them.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.members().map(|member| format!("http://{}", member.addresses.client)).collect()
+        self.members().map(|member| self.endpoint(member.addresses.id)).collect()
     }
 
     /// Where a coordinator that runs serves its metrics, `host:port`.
@@ -198,6 +211,12 @@ impl Cluster {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The certificates of a cluster with [`ClusterOptions::tls`].
+    #[must_use]
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// The id of the run.
@@ -222,7 +241,9 @@ impl Cluster {
         let mut leads = false;
         for member in running {
             let id = member.addresses.id;
-            let reply = ask_members(&member.addresses.client).await.with_context(|| format!("coordinator {id}"))?;
+            let reply = ask_members(&member.addresses.client, self.certificates())
+                .await
+                .with_context(|| format!("coordinator {id}"))?;
             ensure!(reply.leader != 0, "coordinator {id} knows no leader");
             opinions.insert((reply.leader, reply.term));
             leads |= reply.leader == reply.self_;
@@ -287,7 +308,7 @@ impl Cluster {
     /// # Errors
     /// If it does not answer.
     pub async fn opinion(&self, id: CoordinatorId) -> Result<(Option<CoordinatorId>, Term)> {
-        let reply = ask_members(&self.coordinator(id).addresses.client).await?;
+        let reply = ask_members(&self.coordinator(id).addresses.client, self.certificates()).await?;
         let leader = (reply.leader != 0).then_some(CoordinatorId(reply.leader));
         Ok((leader, Term(reply.term)))
     }
@@ -474,8 +495,16 @@ fn make_folder(path: &Path) -> Result<PathBuf> {
 }
 
 /// One coordinator's own view of the members and the leader.
-async fn ask_members(address: &str) -> Result<MembersReply> {
+async fn ask_members(address: &str, certificates: Option<&Certificates>) -> Result<MembersReply> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-    let channel = endpoint.connect_timeout(QUESTION_LIMIT).timeout(QUESTION_LIMIT).connect().await?;
+    let client = match certificates {
+        Some(Certificates { ca, client, .. }) => {
+            let file = |path: &Path| File::new("the test", path);
+            let identity = Some((file(&client.cert), file(&client.key)));
+            Some(ClientFiles { ca: Some(file(ca)), identity }.load()?)
+        }
+        None => None,
+    };
+    let channel = channel(endpoint.connect_timeout(QUESTION_LIMIT).timeout(QUESTION_LIMIT), client.as_ref());
     Ok(ClusterClient::new(channel).members(MembersRequest {}).await?.into_inner())
 }

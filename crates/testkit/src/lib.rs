@@ -13,6 +13,7 @@
 //! | [`cluster`] | the cluster: start, stop, kill, leader, workers; coordinators that come and go, and their disks |
 //! | [`options`] | what kind of cluster |
 //! | [`wait`] | `wait_until`: the only way to wait |
+//! | [`certificates`] | throw-away certificates |
 //! | `binaries` | where the daemons' binaries are |
 //! | `config_file` | the YAML that each daemon gets |
 //! | `daemon` | one coordinator or worker: its process, its events, its log |
@@ -24,6 +25,7 @@
 //! Start with [`Cluster::start`].
 
 mod binaries;
+pub mod certificates;
 pub mod cluster;
 mod config_file;
 mod daemon;
@@ -35,6 +37,7 @@ mod run;
 pub mod wait;
 
 pub use binaries::{Binaries, Build};
+pub use certificates::Certificates;
 pub use cluster::{Cluster, Leader};
 pub use options::{ClusterOptions, Host, Profile};
 pub use ports::PortLease;

@@ -58,6 +58,9 @@ pub struct ClusterOptions {
     pub worker_hosts: Vec<Host>,
     /// Whether workers are started together with the coordinators, and not only once there is a leader.
     pub workers_at_once: bool,
+    /// Whether everything is encrypted, and coordinators demand certificates of clients and workers
+    /// ([`crate::Cluster::certificates`]).
+    pub tls: bool,
     /// For a daemon to say that it is ready, and for the cluster to have a leader.
     pub start_timeout: Duration,
 }
@@ -76,6 +79,7 @@ impl Default for ClusterOptions {
             coordinator_hosts: Vec::new(),
             worker_hosts: Vec::new(),
             workers_at_once: false,
+            tls: false,
             start_timeout: Duration::from_secs(60),
         }
     }

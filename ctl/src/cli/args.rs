@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use flame_sdk::TlsFiles;
 
 use super::{
     cancel, close, cluster, completion, create, delete, explain_error, list, node, proxy, register, suspend, task,
@@ -39,6 +40,9 @@ pub struct GlobalArgs {
     /// The file that names the cluster, instead of ~/.flame/flame.yaml
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Certificates of this side and of the coordinators
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// How long a call may take with all its attempts, like 30s or 2m; default 60s. What waits for something waits so long
     /// in all; for ever when not given
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_span)]
@@ -46,6 +50,26 @@ pub struct GlobalArgs {
     /// When to use colours
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,
+}
+
+/// Certificates, for endpoints that begin with https://.
+#[derive(Clone, Debug, Args)]
+pub struct TlsArgs {
+    /// The authorities that coordinators are checked by, in PEM. Default: FLAME_CA_FILE, else those that the system trusts
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The certificate to show to coordinators that demand one, in PEM. Default: FLAME_CERT_FILE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cert_file: Option<PathBuf>,
+    /// The key of that certificate, in PEM. Default: FLAME_KEY_FILE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+impl From<TlsArgs> for TlsFiles {
+    fn from(TlsArgs { ca_file, cert_file, key_file }: TlsArgs) -> Self {
+        Self { ca_file, cert_file, key_file }
+    }
 }
 
 /// Flags of every command that reads.

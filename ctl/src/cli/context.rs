@@ -41,7 +41,8 @@ impl Context {
         let deadline = global.timeout.unwrap_or(default.deadline);
         let (attempt_timeout, patience) =
             (default.attempt_timeout.min(deadline), global.timeout.unwrap_or(default.patience));
-        let options = Options { deadline, attempt_timeout, patience, ..default };
+        let tls = global.tls.clone().into();
+        let options = Options { deadline, attempt_timeout, patience, tls, ..default };
         let connection = Connection::open(endpoints, change(options))?;
         Ok(Self { connection, color: global.color.applies_to_stdout(), patience: global.timeout })
     }

@@ -30,7 +30,7 @@ mod update;
 mod view;
 mod watch;
 
-pub use args::{Cli, Command, GlobalArgs, OutputArgs};
+pub use args::{Cli, Command, GlobalArgs, OutputArgs, TlsArgs};
 pub use context::Context;
 pub(crate) use run::told_by_clap;
 pub use run::{command, main};

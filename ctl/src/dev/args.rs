@@ -64,6 +64,8 @@ pub enum DevCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Print the line that tells a shell where the cluster is: eval "$(flmctl dev env)"
+    Env,
     /// A daemon on its way into life
     #[command(hide = true)]
     Child(super::child::ChildArgs),

@@ -45,6 +45,10 @@ pub async fn run(args: DevArgs, global: &GlobalArgs) -> Result<(), Failure> {
         Some(DevCommand::Kill { who }) => told(control::ask(&data, &Request::Kill { who: who.clone() }).await?),
         Some(DevCommand::Start { who }) => told(control::ask(&data, &Request::Start { who: who.clone() }).await?),
         Some(DevCommand::Stop) => told(control::ask(&data, &Request::Stop).await?),
+        Some(DevCommand::Env) => match control::ask(&data, &Request::Status).await? {
+            Reply::Done { status, .. } => print(&format!("{}\n", status.export())).map(|_| ()),
+            refused @ Reply::Refused { .. } => told(refused),
+        },
         Some(DevCommand::Status { output }) => match control::ask(&data, &Request::Status).await? {
             Reply::Done { status, .. } => print(&render(&status, output.format, color)?).map(|_| ()),
             refused @ Reply::Refused { .. } => told(refused),

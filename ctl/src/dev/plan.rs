@@ -18,6 +18,9 @@ const PLAN_FILE: &str = "plan.json";
 /// Where each coordinator serves its metrics: it logs the address.
 const ANY_PORT: &str = "127.0.0.1:0";
 
+/// Free disk that each coordinator asks for: on one disk for all of them, and for whatever else its owner does.
+const DISK_FLOOR: &str = "256m";
+
 /// A cluster on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -132,6 +135,7 @@ impl Plan {
                 id: this.id,
                 data_dir: data.join(format!("coordinator-{}", this.id)),
                 listen: Listen { client: &this.client, worker: &this.worker, peer: &this.peer, metrics: ANY_PORT },
+                disk_floor: DISK_FLOOR,
                 members: &self.coordinators,
                 profile: self.profile,
             },
@@ -202,6 +206,7 @@ struct Coordinator<'a> {
     id: u64,
     data_dir: PathBuf,
     listen: Listen<'a>,
+    disk_floor: &'static str,
     members: &'a [CoordinatorPlan],
     profile: Profile,
 }

@@ -7,6 +7,9 @@ use super::daemon::Program;
 use super::plan::{coordinator_file, worker_file};
 use crate::exit::{Exit, Failure};
 
+/// The services of the applications that ship with Flame.
+const SERVICES: [&str; 2] = ["flmping-service", "flmexec-service"];
+
 /// Where a daemon's stderr goes.
 pub(super) fn log_file(data: &Path, name: &str) -> PathBuf {
     data.join(format!("{name}.log"))
@@ -51,9 +54,11 @@ fn home(folder: &Path, data: &Path) -> Result<PathBuf, Failure> {
     let bin = home.join("bin");
     let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", bin.display()));
     std::fs::create_dir_all(&bin).map_err(failed)?;
-    let (service, link) = (beside(folder, "flmping-service")?, bin.join("flmping-service"));
-    // One of an earlier start may point elsewhere.
-    let _absent = std::fs::remove_file(&link);
-    std::os::unix::fs::symlink(service, link).map_err(failed)?;
+    for name in SERVICES {
+        let (service, link) = (beside(folder, name)?, bin.join(name));
+        // One of an earlier start may point elsewhere.
+        let _absent = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(service, link).map_err(failed)?;
+    }
     Ok(home)
 }

@@ -39,6 +39,14 @@ pub struct DaemonState {
     pub log: String,
 }
 
+impl DevStatus {
+    /// What a shell is told, so that clients find the cluster.
+    #[must_use]
+    pub fn export(&self) -> String {
+        format!("export FLAME_ENDPOINT={}", self.endpoints.join(","))
+    }
+}
+
 impl Render for DevStatus {
     fn sheet(&self) -> Sheet {
         let mut grid = Grid::new(&["Name", "Kind", "State", "PID", "Endpoint", "Log"]);
@@ -58,9 +66,9 @@ impl Render for DevStatus {
             ]);
         }
         let text = format!(
-            "\n Data: {}\n Next: export FLAME_ENDPOINT={}\n       flmctl list -n\n       flmping -t 1000\n",
+            "\n Data: {}\n Next: {}\n       flmctl list -n\n       flmping -t 1000\n",
             self.data,
-            self.endpoints.join(",")
+            self.export()
         );
         Sheet { grid: Some(grid), text }
     }

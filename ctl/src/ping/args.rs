@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser};
 use flame_types::Resources;
 use flame_types::resources::parse_memory;
 
+use crate::cli::TlsArgs;
 use crate::time::parse_span;
 
 /// Run tasks that do next to nothing, to see that a cluster works and how fast it is.
@@ -45,6 +46,9 @@ pub struct PingArgs {
     /// The file that names the cluster, instead of ~/.flame/flame.yaml
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Certificates of this side and of the coordinators
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// How long the whole run may take, like 30s or 2m; for ever when not given
     #[arg(long, value_name = "DURATION", value_parser = parse_span)]
     pub timeout: Option<Duration>,

@@ -1,19 +1,16 @@
 //! From the command line to an exit code.
 
-use std::future::pending;
 use std::process::ExitCode;
 
 use bytes::Bytes;
 use clap::Parser;
 use flame_sdk::endpoints::Environment;
-use flame_sdk::{Connection, Endpoints, FlameError, Options, SessionOptions};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::sleep;
+use flame_sdk::{Connection, Endpoints, Options, SessionOptions};
 
 use super::args::PingArgs;
 use super::payload::PingInput;
 use super::report;
-use super::submit::{Pings, Results};
+use crate::bulk::{Bulk, Results, close, ended_early};
 use crate::exit::{Exit, Failure};
 use crate::output::{Color, note, print};
 use crate::time::Stopwatch;
@@ -38,7 +35,8 @@ pub async fn main() -> ExitCode {
 
 async fn run(args: &PingArgs) -> Result<(), Failure> {
     let endpoints = Endpoints::discover(&args.endpoint, args.config.as_deref(), &Environment::of_process())?;
-    let connection = Connection::open(endpoints, Options::default())?;
+    let options = Options { tls: args.tls.clone().into(), ..Options::default() };
+    let connection = Connection::open(endpoints, options)?;
     let stopwatch = Stopwatch::start();
     let options = SessionOptions {
         common_data: args.common_data.clone().map(Bytes::from),
@@ -59,13 +57,13 @@ async fn run(args: &PingArgs) -> Result<(), Failure> {
     let stopwatch = Stopwatch::start();
     let input = PingInput { duration: args.duration, memory: args.memory }.write().map(Bytes::from);
     let (tasks, keep_ends) = (args.task_num, !args.perf);
-    let pings = Pings { connection: &connection, session: &id, tasks, input, keep_ends };
+    let pings = Bulk { connection: &connection, session: &id, tasks, input, keep_ends, shows_progress: true };
     let results = tokio::select! {
         results = pings.run() => results,
-        failure = ended_early(args) => Err(failure),
+        failure = ended_early(args.timeout) => Err(failure),
     };
     let took = stopwatch.elapsed();
-    close(&connection, &id).await;
+    close(APPLICATION, &connection, &id).await;
     let Results { ends, succeeded } = results?;
     let text = if args.perf {
         report::benchmark(args.task_num, succeeded, took)
@@ -79,35 +77,4 @@ async fn run(args: &PingArgs) -> Result<(), Failure> {
         return Err(failure.hint(format!("`flmctl view -s {id} -t TASK` says why")));
     }
     Ok(())
-}
-
-/// Resolves when the user or the clock ends the run.
-async fn ended_early(args: &PingArgs) -> Failure {
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => return Failure::failed(format!("cannot wait for signals: {error}")),
-    };
-    let timeout = async {
-        match args.timeout {
-            Some(timeout) => sleep(timeout).await,
-            None => pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => Failure::new(Exit::Interrupted, "interrupted; the session was closed"),
-        _ = terminate.recv() => Failure::new(Exit::Interrupted, "interrupted; the session was closed"),
-        () = timeout => Failure::new(Exit::TimedOut, "the tasks did not end in time; the session was closed")
-            .hint("`flmctl list -n` shows whether workers are there to run them"),
-    }
-}
-
-/// Leaves nothing behind. After an early end tasks may still run.
-async fn close(connection: &Connection, session: &str) {
-    let closed = match connection.close_session(session).await {
-        Err(FlameError::FailedPrecondition(_)) => connection.force_close_session(session).await,
-        result => result.map(|_| ()),
-    };
-    if let Err(error) = closed {
-        note(&format!("flmping: session <{session}> could not be closed: {error}\n"));
-    }
 }

@@ -111,7 +111,7 @@ pub fn render<T: Render>(value: &T, format: Format, color: bool) -> Result<Strin
 }
 
 /// The same of something that has no table.
-pub(crate) fn value_in<T: Serialize>(value: &T, format: Format) -> Result<String, Failure> {
+pub fn value_in<T: Serialize>(value: &T, format: Format) -> Result<String, Failure> {
     match format {
         Format::Table | Format::Json => {
             let json = serde_json::to_string_pretty(value);

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use flame_ctl::exec;
 use flame_ctl::exit::Exit;
 
-fn page() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/flmctl.md");
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference").join(name);
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -29,15 +30,26 @@ fn check(command: &clap::Command, path: &str, page: &str, missing: &mut Vec<Stri
 
 #[test]
 fn every_verb_and_flag_is_documented() {
-    let (page, mut missing) = (page(), Vec::new());
+    let (page, mut missing) = (page("flmctl.md"), Vec::new());
     check(&flame_ctl::cli::command(), "flmctl", &page, &mut missing);
     check(&flame_ctl::ping::command(), "flmping", &page, &mut missing);
     assert!(missing.is_empty(), "docs/reference/flmctl.md does not mention {missing:#?}");
 }
 
 #[test]
+fn every_flag_and_bound_of_flmexec_is_documented() {
+    let (page, mut missing) = (page("flmexec.md"), Vec::new());
+    check(&flame_ctl::exec::command(), "flmexec", &page, &mut missing);
+    assert!(missing.is_empty(), "docs/reference/flmexec.md does not mention {missing:#?}");
+    for (what, bytes) in [("stdout", exec::STDOUT_BYTES_MAX), ("stderr", exec::STDERR_BYTES_MAX)] {
+        let bound = format!("{} KiB of {what}", bytes / 1024);
+        assert!(page.contains(&bound), "docs/reference/flmexec.md lacks {bound:?}");
+    }
+}
+
+#[test]
 fn every_exit_code_is_documented_with_its_meaning() {
-    let page = page();
+    let page = page("flmctl.md");
     for (exit, meaning) in Exit::TABLE {
         let row = format!("| {} | {meaning} |", exit.code());
         assert!(page.contains(&row), "docs/reference/flmctl.md lacks the row {row}");

@@ -22,6 +22,15 @@ fn flmctl() {
 }
 
 #[test]
+fn flmexec() {
+    let mut command = flame_ctl::exec::command().version("0.0.0").term_width(100);
+    command.build();
+    let mut text = String::new();
+    help_of(&mut command, "flmexec", &mut text);
+    check("help-flmexec", &text);
+}
+
+#[test]
 fn flmping() {
     let mut command = flame_ctl::ping::command().version("0.0.0").term_width(100);
     command.build();

@@ -2,6 +2,7 @@
 //! binaries against addresses where nobody listens.
 
 mod documentation;
+mod exec;
 mod golden;
 mod help;
 mod processes;

@@ -146,7 +146,9 @@ fn completion_scripts_are_printed() {
 
 #[test]
 fn a_service_started_by_hand_says_who_should_start_it() {
-    let output = run(program(env!("CARGO_BIN_EXE_flmping-service")).env_remove("FLAME_INSTANCE_ENDPOINT"));
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("started by a worker"), "{}", text(&output.stderr));
+    for service in [env!("CARGO_BIN_EXE_flmping-service"), env!("CARGO_BIN_EXE_flmexec-service")] {
+        let output = run(program(service).env_remove("FLAME_INSTANCE_ENDPOINT"));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("started by a worker"), "{}", text(&output.stderr));
+    }
 }

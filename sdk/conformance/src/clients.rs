@@ -69,7 +69,7 @@ impl Rust {
     }
 }
 
-fn place(variables: &[&str], below_cache: &str) -> Result<PathBuf> {
+pub(crate) fn place(variables: &[&str], below_cache: &str) -> Result<PathBuf> {
     if let Some(folder) = variables.iter().find_map(std::env::var_os) {
         return Ok(folder.into());
     }
@@ -78,7 +78,7 @@ fn place(variables: &[&str], below_cache: &str) -> Result<PathBuf> {
     Ok(Path::new(&home).join(".cache/flame-ha").join(below_cache))
 }
 
-fn installed(path: &Path) -> Result<()> {
+pub(crate) fn installed(path: &Path) -> Result<()> {
     if path.exists() {
         return Ok(());
     }

@@ -10,7 +10,9 @@
 //! | module | holds |
 //! |---|---|
 //! | [`clients`] | where the published clients are, and how to run them |
+//! | [`ours`] | our own Python package in the place of the published one |
 //! | [`scene`] | the cluster and its follower; a client's process and what it prints |
 
 pub mod clients;
+pub mod ours;
 pub mod scene;

@@ -14,6 +14,17 @@ use crate::{Connection, FlameError};
 impl Connection {
     /// Makes an application.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use flame_sdk::model::ApplicationSpec;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// let spec = ApplicationSpec { command: Some("/opt/render/service".to_owned()), ..ApplicationSpec::default() };
+    /// connection.register_application("render", spec).await?;
+    /// # connection.unregister_application("render").await?;
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::AlreadyExists`] when there is one of this name; [`FlameError::InvalidArgument`] when the name or
     /// the specification breaks a rule.
@@ -29,6 +40,19 @@ impl Connection {
     }
 
     /// Replaces the specification of an application.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use flame_sdk::model::ApplicationSpec;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// # connection.register_application("render-2", ApplicationSpec { command: Some("a".to_owned()), ..<_>::default() }).await?;
+    /// let spec = connection.get_application("render-2").await?.spec;
+    /// connection.update_application("render-2", ApplicationSpec { max_instances: Some(4), ..spec }).await?;
+    /// assert_eq!(connection.get_application("render-2").await?.spec.max_instances, Some(4));
+    /// # connection.unregister_application("render-2").await?;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] while it has open sessions;
@@ -46,6 +70,19 @@ impl Connection {
 
     /// Removes an application.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use flame_sdk::FlameError;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// match connection.unregister_application("never-registered").await {
+    ///     Ok(()) => println!("gone"),
+    ///     Err(FlameError::NotFound(_)) => println!("there was none"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] while it has open sessions.
     pub async fn unregister_application(&self, name: &str) -> Result<(), FlameError> {
@@ -61,6 +98,14 @@ impl Connection {
 
     /// One application.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let echo = connection.get_application("echo-rust").await?;
+    /// println!("it is started as {:?}", echo.spec.command);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::NotFound`].
     pub async fn get_application(&self, name: &str) -> Result<Application, FlameError> {
@@ -75,6 +120,15 @@ impl Connection {
     }
 
     /// All applications, or those in one state.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// for application in connection.list_applications(None).await? {
+    ///     println!("{}", application.metadata.name);
+    /// }
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.

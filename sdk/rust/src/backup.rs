@@ -37,6 +37,20 @@ impl Connection {
     /// send, which takes it a reading of all its data. `stale`: what it holds will do, although nobody confirms that this is
     /// all that was acknowledged.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use std::io::Write;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// let mut backup = connection.take_backup(None, false).await?;
+    /// let mut file = Vec::new();
+    /// while let Some(bytes) = backup.next().await? {
+    ///     file.write_all(&bytes).map_err(|error| flame_sdk::FlameError::Internal(error.to_string()))?;
+    /// }
+    /// assert_eq!(backup.bytes(), file.len() as u64);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::Unavailable`] when no majority confirms, or nobody answers; [`FlameError::FailedPrecondition`] when that
     /// coordinator is at it already; [`FlameError::NotFound`] when there is no such coordinator.

@@ -33,6 +33,14 @@ pub struct MemberReport<T> {
 impl Connection {
     /// Who the members are and who leads, as the node that answers knows it.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let members = connection.members().await?;
+    /// println!("{} coordinators, led by {:?}", members.members.len(), members.leader);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn members(&self) -> Result<Members, FlameError> {
@@ -44,16 +52,43 @@ impl Connection {
     }
 
     /// Every member's own word on itself; all are asked at the same time. Who is not that member is not believed.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let members = connection.members().await?;
+    /// for report in connection.member_statuses(&members).await {
+    ///     println!("coordinator {}: {:?}", report.member.id, report.answer);
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub async fn member_statuses(&self, members: &Members) -> Vec<MemberReport<MemberStatus>> {
         self.ask_each(members, |node| async move { node.member_status().await }).await
     }
 
     /// Every member's digest of its replicated state.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let members = connection.members().await?;
+    /// for report in connection.state_digests(&members).await {
+    ///     println!("coordinator {}: {:?}", report.member.id, report.answer);
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub async fn state_digests(&self, members: &Members) -> Vec<MemberReport<StateDigest>> {
         self.ask_each(members, |node| async move { node.state_digest().await }).await
     }
 
     /// What the node this connection talks to says of itself.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// println!("{:?}", connection.member_status().await?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::Unavailable`] when it does not answer.
@@ -66,6 +101,13 @@ impl Connection {
 
     /// The digest of the replicated state of the node this connection talks to.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// println!("{:?}", connection.state_digest().await?);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::Unavailable`] when it does not answer.
     pub async fn state_digest(&self) -> Result<StateDigest, FlameError> {
@@ -77,6 +119,14 @@ impl Connection {
 
     /// Hands leadership to `to`, or to the member that is furthest; returns who leads then. Only the leader can do so:
     /// it is looked for and asked itself.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), flame_sdk::FlameError> {
+    /// let connection = flame_sdk::connect().await?;
+    /// let leader = connection.transfer_leader(None).await?;
+    /// println!("coordinator {leader} leads now");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`] when there is no such member; [`FlameError::FailedPrecondition`] when it cannot lead;
@@ -133,6 +183,17 @@ impl Connection {
 
     /// Ends one task. A running one is cancelled at once; what its service still answers is refused.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let session = connection.create_session_with("echo-rust").await?;
+    /// connection.suspend_session(session.id()).await?;
+    /// let task = connection.create_task(session.id(), None).await?.number()?;
+    /// connection.cancel_task(session.id(), task).await?;
+    /// # session.close().await?;
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::NotFound`]; [`FlameError::FailedPrecondition`] when it has ended already.
     pub async fn cancel_task(&self, session: &str, task: TaskNo) -> Result<(), FlameError> {
@@ -147,6 +208,17 @@ impl Connection {
     }
 
     /// Ends a session although tasks run: they are cancelled.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let session = connection.create_session_with("echo-rust").await?;
+    /// let task = session.invoke::<_, String>("hello").await?;
+    /// connection.force_close_session(session.id()).await?;
+    /// // It was quicker, or it was cancelled.
+    /// println!("{:?}", task.await);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`].

@@ -14,7 +14,7 @@ use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::v1::frontend_client::FrontendClient;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use tokio::time::{Sleep, sleep, timeout};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
 use crate::fate::{Fate, Trouble};
@@ -23,6 +23,7 @@ use crate::places::Places;
 use crate::repeats::Kind;
 use crate::request::{Heard, Mark, too_old};
 use crate::retry::Backoff;
+use crate::tls::{self, Misfits, TlsFiles};
 use crate::{Endpoints, FlameError};
 
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
@@ -47,6 +48,8 @@ pub struct Options {
     pub keep_alive_interval: Duration,
     /// For the answer to a ping; a connection that misses it is given up.
     pub keep_alive_timeout: Duration,
+    /// Certificates, before those that the endpoints were found with.
+    pub tls: TlsFiles,
     /// Whether coordinators that are heard of are turned to even when one endpoint only was given. Without it, who was
     /// given one coordinator wants that one.
     pub discovers: bool,
@@ -62,6 +65,7 @@ impl Default for Options {
             patience: Duration::from_secs(600),
             keep_alive_interval: Duration::from_secs(5),
             keep_alive_timeout: Duration::from_secs(5),
+            tls: TlsFiles::default(),
             discovers: false,
         }
     }
@@ -83,6 +87,8 @@ struct Shared {
     options: Options,
     /// What changes name beside their request ids.
     heard: Heard,
+    /// Encrypts what goes to `https` endpoints.
+    tls: Option<flame_tls::Client>,
     /// Whether an attempt that failed is followed by another.
     tries_again: bool,
 }
@@ -125,9 +131,10 @@ impl Connection {
     /// A client of the cluster at `endpoints`. Connects at the first call; must be made inside a tokio runtime.
     ///
     /// # Errors
-    /// [`FlameError::InvalidArgument`] when the certificates named by the endpoints cannot be read.
+    /// [`FlameError::InvalidArgument`] when certificates cannot be used; it names the setting and the file.
     pub fn open(endpoints: Endpoints, options: Options) -> Result<Self, FlameError> {
-        Self::make(endpoints, options, true)
+        let tls = tls::client(endpoints.urls(), &options.tls, endpoints.tls())?;
+        Self::make(endpoints, options, tls, true)
     }
 
     /// A client of one node of the same cluster, with a deadline of its own.
@@ -142,15 +149,20 @@ impl Connection {
 
     fn single(&self, endpoint: &str, deadline: Duration, tries_again: bool) -> Result<Self, FlameError> {
         let options = Options { deadline, attempt_timeout: deadline, ..self.shared.options.clone() };
-        Self::make(self.shared.endpoints.single(endpoint)?, options, tries_again)
+        Self::make(self.shared.endpoints.single(endpoint)?, options, self.shared.tls.clone(), tries_again)
     }
 
-    fn make(endpoints: Endpoints, options: Options, tries_again: bool) -> Result<Self, FlameError> {
-        let given = endpoints.urls().iter().map(|url| Ok((url.clone(), channel(url, &endpoints, &options)?)));
+    fn make(
+        endpoints: Endpoints,
+        options: Options,
+        tls: Option<flame_tls::Client>,
+        tries_again: bool,
+    ) -> Result<Self, FlameError> {
+        let given = endpoints.urls().iter().map(|url| Ok((url.clone(), channel(url, tls.as_ref(), &options)?)));
         let places = Places::new(given.collect::<Result<Vec<_>, FlameError>>()?);
         let current = AtomicUsize::new(0);
         let (heard, knows_leader) = (Heard::default(), AtomicBool::new(false));
-        let shared = Shared { endpoints, places, current, knows_leader, options, heard, tries_again };
+        let shared = Shared { endpoints, places, current, knows_leader, options, heard, tls, tries_again };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -209,7 +221,7 @@ impl Connection {
     }
 
     fn connect(&self, url: &str) -> Option<Channel> {
-        channel(url, &self.shared.endpoints, &self.shared.options).ok()
+        channel(url, self.shared.tls.as_ref(), &self.shared.options).ok()
     }
 
     /// Where a coordinator is among those that can be turned to.
@@ -316,7 +328,7 @@ impl Connection {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let mut after_lost = false;
-        let mut backoff = self.backoff();
+        let (mut backoff, mut misfits) = (self.backoff(), Misfits::default());
         loop {
             let (at, channel) = self.channel();
             let fate = match self.attempt(attempt(channel), deadline.as_mut()).await {
@@ -335,6 +347,11 @@ impl Connection {
                 Fate::NotDone(trouble) => trouble,
             };
             tracing::debug!(endpoint = %self.shared.places.url(at), why = trouble.why, "attempt failed");
+            let trouble = match self.weigh(&mut misfits, at, trouble) {
+                Ok(trouble) => trouble,
+                Err(error) if after_lost => return Err(Failed::because(unknown(&error.to_string()))),
+                Err(error) => return Err(Failed::because(error)),
+            };
             if after_lost && kind == Kind::Once {
                 return Err(Failed::because(unknown(&trouble.why)));
             }
@@ -370,6 +387,11 @@ impl Connection {
         }
     }
 
+    /// What an attempt has met, or the error that no further one could fare better: no certificates fit.
+    pub(crate) fn weigh(&self, misfits: &mut Misfits, at: usize, trouble: Trouble) -> Result<Trouble, FlameError> {
+        misfits.weigh(at, trouble, &self.shared.places.urls())
+    }
+
     /// The error after the last attempt, none of which did anything.
     pub(crate) fn gave_up(&self, Trouble { why, is_busy, .. }: &Trouble) -> FlameError {
         let endpoints = self.shared.endpoints.urls().join(", ");
@@ -394,9 +416,10 @@ pub(crate) fn cluster(channel: Channel) -> ClusterClient<Channel> {
     ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-fn channel(url: &str, endpoints: &Endpoints, options: &Options) -> Result<Channel, FlameError> {
+fn channel(url: &str, tls: Option<&flame_tls::Client>, options: &Options) -> Result<Channel, FlameError> {
     let wrong = |error: &dyn std::fmt::Display| FlameError::InvalidArgument(format!("endpoint {url}: {error}"));
-    let mut endpoint = Endpoint::from_shared(url.to_owned())
+    let tls = tls.filter(|_| tls::is_secure(url));
+    let endpoint = Endpoint::from_shared(url.replacen("https://", "http://", 1))
         .map_err(|error| wrong(&error))?
         .user_agent(concat!("flame-sdk/", env!("CARGO_PKG_VERSION")))
         .map_err(|error| wrong(&error))?
@@ -407,16 +430,10 @@ fn channel(url: &str, endpoints: &Endpoints, options: &Options) -> Result<Channe
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    if url.starts_with("https://") {
-        let mut tls = ClientTlsConfig::new().with_native_roots();
-        if let Some(path) = endpoints.ca_file() {
-            let pem = std::fs::read(path)
-                .map_err(|error| FlameError::InvalidArgument(format!("{}: {error}", path.display())))?;
-            tls = tls.ca_certificate(Certificate::from_pem(pem));
-        }
-        endpoint = endpoint.tls_config(tls).map_err(|error| wrong(&error))?;
+    if tls::is_secure(url) && tls.is_none() {
+        return Err(wrong(&"this client was made for http endpoints and has no certificates to check this one by"));
     }
-    Ok(endpoint.connect_lazy())
+    Ok(flame_tls::client::channel(endpoint, tls))
 }
 
 #[cfg(test)]

@@ -3,6 +3,9 @@
 //! The first of these that says something decides: endpoints given by the program (flags), a configuration file given by
 //! the program, the environment variable `FLAME_ENDPOINT` (several, with commas), `~/.flame/flame.yaml`, the default.
 //!
+//! Certificates ([`crate::tls`]) come from the file, and from `FLAME_CA_FILE`, `FLAME_CERT_FILE` and `FLAME_KEY_FILE` where
+//! it has none.
+//!
 //! **Invariant:** the file stays readable for published clients: `cluster.endpoint` is one URL; further coordinators go
 //! into `cluster.endpoints`, a key they skip. For the same reason unknown keys are skipped here.
 
@@ -11,15 +14,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::FlameError;
+use crate::tls::{CA_FILE_VARIABLE, CERT_FILE_VARIABLE, KEY_FILE_VARIABLE, NamedFiles, TlsFiles, is_secure};
 
 /// Where a cluster is looked for that nobody has named.
 pub const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
 
 /// Names the endpoints, separated by commas.
 pub const ENDPOINT_VARIABLE: &str = "FLAME_ENDPOINT";
-
-/// Names the file with the certificates that `https` endpoints are checked against.
-pub const CA_FILE_VARIABLE: &str = "FLAME_CA_FILE";
 
 /// Most endpoints one client keeps.
 pub(crate) const ENDPOINTS_MAX: usize = 64;
@@ -33,7 +34,7 @@ const DEFAULT_PORT: u16 = 8080;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     urls: Vec<String>,
-    ca_file: Option<PathBuf>,
+    tls: NamedFiles,
 }
 
 /// What of the environment decides where the coordinators are. A value of its own so that tests need no process
@@ -42,8 +43,8 @@ pub struct Endpoints {
 pub struct Environment {
     /// `FLAME_ENDPOINT`.
     pub endpoint: Option<String>,
-    /// `FLAME_CA_FILE`.
-    pub ca_file: Option<PathBuf>,
+    /// `FLAME_CA_FILE`, `FLAME_CERT_FILE`, `FLAME_KEY_FILE`.
+    pub tls: TlsFiles,
     /// The folder that holds `.flame/flame.yaml`.
     pub home: Option<PathBuf>,
 }
@@ -55,7 +56,11 @@ impl Environment {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         Self {
             endpoint: text(ENDPOINT_VARIABLE),
-            ca_file: text(CA_FILE_VARIABLE).map(PathBuf::from),
+            tls: TlsFiles {
+                ca_file: text(CA_FILE_VARIABLE).map(PathBuf::from),
+                cert_file: text(CERT_FILE_VARIABLE).map(PathBuf::from),
+                key_file: text(KEY_FILE_VARIABLE).map(PathBuf::from),
+            },
             home: text("HOME").map(PathBuf::from),
         }
     }
@@ -63,6 +68,14 @@ impl Environment {
 
 impl Endpoints {
     /// These endpoints: URLs or `host:port`, each item possibly several with commas between.
+    ///
+    /// ```
+    /// use flame_sdk::Endpoints;
+    ///
+    /// let endpoints = Endpoints::parse(&["http://a:8080, b:9000", "https://c"])?;
+    /// assert_eq!(endpoints.urls(), ["http://a:8080", "http://b:9000", "https://c:8080"]);
+    /// # Ok::<(), flame_sdk::FlameError>(())
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::InvalidArgument`] names the text that is no endpoint.
@@ -84,20 +97,30 @@ impl Endpoints {
             let why = format!("{} endpoints are given, at most {ENDPOINTS_MAX} are allowed", urls.len());
             return Err(FlameError::InvalidArgument(why));
         }
-        Ok(Self { urls, ca_file: None })
+        Ok(Self { urls, tls: NamedFiles::default() })
     }
 
     /// The endpoints of this process: `given`, else the file `config`, else the environment, else the user's file, else
     /// the default.
     ///
+    /// ```
+    /// use flame_sdk::Endpoints;
+    /// use flame_sdk::endpoints::Environment;
+    ///
+    /// let environment = Environment { endpoint: Some("a:1,b:2".to_owned()), ..Environment::default() };
+    /// assert_eq!(Endpoints::discover(&[], None, &environment)?.urls(), ["http://a:1", "http://b:2"]);
+    /// let given = ["c:3".to_owned()];
+    /// assert_eq!(Endpoints::discover(&given, None, &environment)?.urls(), ["http://c:3"]);
+    /// # Ok::<(), flame_sdk::FlameError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::InvalidArgument`] says which text or file is wrong, and how.
     pub fn discover(given: &[String], config: Option<&Path>, environment: &Environment) -> Result<Self, FlameError> {
-        let mut found = Self::discover_urls(given, config, environment)?;
-        if found.ca_file.is_none() {
-            found.ca_file.clone_from(&environment.ca_file);
-        }
-        Ok(found)
+        let found = Self::discover_urls(given, config, environment)?;
+        let variables = [CA_FILE_VARIABLE, CERT_FILE_VARIABLE, KEY_FILE_VARIABLE];
+        let by_environment = environment.tls.clone().named(|which| which.pick(variables).to_owned());
+        Ok(Self { tls: found.tls.or(by_environment), ..found })
     }
 
     fn discover_urls(given: &[String], config: Option<&Path>, environment: &Environment) -> Result<Self, FlameError> {
@@ -128,10 +151,10 @@ impl Endpoints {
             return Err(wrong(format!("it has {size} bytes, at most {FILE_BYTES_MAX} are read")));
         }
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        Self::from_yaml(&text).map_err(|error| wrong(error.to_string()))
+        Self::from_yaml(&text, path).map_err(|error| wrong(error.to_string()))
     }
 
-    fn from_yaml(text: &str) -> Result<Self, FlameError> {
+    fn from_yaml(text: &str, path: &Path) -> Result<Self, FlameError> {
         let wrong = FlameError::InvalidArgument;
         let file: File = serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
         let context =
@@ -143,9 +166,11 @@ impl Endpoints {
         if endpoints.is_empty() {
             endpoints.push(DEFAULT_ENDPOINT.to_owned());
         }
-        let mut found = Self::parse(&endpoints)?;
-        found.ca_file = context.cluster.tls.and_then(|tls| tls.ca_file);
-        Ok(found)
+        let Tls { ca_file, cert_file, key_file } = context.cluster.tls.unwrap_or_default();
+        let keys = ["cluster.tls.ca_file", "cluster.tls.cert_file", "cluster.tls.key_file"];
+        let tls = TlsFiles { ca_file, cert_file, key_file };
+        let tls = tls.named(|which| format!("{} in {}", which.pick(keys), path.display()));
+        Ok(Self { tls, ..Self::parse(&endpoints)? })
     }
 
     /// The URLs, in the order in which they are tried. Never empty.
@@ -154,18 +179,28 @@ impl Endpoints {
         &self.urls
     }
 
-    /// The certificates that `https` endpoints are checked against, beside those of the system.
+    /// The authorities that `https` endpoints are checked by, instead of those that the system trusts.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
-        self.ca_file.as_deref()
+        self.tls.ca_file()
     }
 
-    /// The same trust for another node of the same cluster.
+    /// All that was found about certificates.
+    pub(crate) fn tls(&self) -> &NamedFiles {
+        &self.tls
+    }
+
+    /// The same trust for another node of the same cluster. One that is among the endpoints is reached as it stands there;
+    /// others are encrypted as soon as any endpoint is.
     pub(crate) fn single(&self, text: &str) -> Result<Self, FlameError> {
-        let secure = self.urls.iter().all(|url| url.starts_with("https://"));
-        let url =
-            if secure && !text.contains("://") { parse_url(&format!("https://{text}"))? } else { parse_url(text)? };
-        Ok(Self { urls: vec![url], ca_file: self.ca_file.clone() })
+        let url = if text.contains("://") {
+            parse_url(text)?
+        } else {
+            let (plain, secure) = (parse_url(text)?, parse_url(&format!("https://{text}"))?);
+            let encrypts = self.urls.iter().any(|url| is_secure(url)) && !self.urls.contains(&plain);
+            if encrypts { secure } else { plain }
+        };
+        Ok(Self { urls: vec![url], tls: self.tls.clone() })
     }
 }
 
@@ -218,9 +253,11 @@ struct Cluster {
     tls: Option<Tls>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Tls {
     ca_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -258,9 +295,36 @@ contexts:
 
     #[test]
     fn a_file_for_published_clients_may_name_more_coordinators() {
-        let endpoints = Endpoints::from_yaml(FILE).unwrap();
+        let endpoints = Endpoints::from_yaml(FILE, Path::new("f.yaml")).unwrap();
         assert_eq!(endpoints.urls(), ["http://a:8080", "http://b:9", "https://c:8080"]);
         assert_eq!(endpoints.ca_file(), Some(Path::new("/etc/ca.crt")));
+    }
+
+    #[test]
+    fn members_are_encrypted_as_soon_as_one_endpoint_is() {
+        let single =
+            |given: &[&str], text: &str| Endpoints::parse(given).unwrap().single(text).unwrap().urls[0].clone();
+        assert_eq!(single(&["a:1", "http://b:1"], "c:1"), "http://c:1");
+        assert_eq!(single(&["https://a:1"], "c:1"), "https://c:1");
+        let mixed = ["http://a:1", "https://b:1"];
+        assert_eq!(
+            ["a:1", "b:1", "c:1"].map(|text| single(&mixed, text)),
+            ["http://a:1", "https://b:1", "https://c:1"]
+        );
+    }
+
+    #[test]
+    fn certificates_of_the_file_come_before_those_of_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("flame.yaml");
+        std::fs::write(&file, FILE.replace("ca_file: /etc/ca.crt", "cert_file: /etc/c.crt, key_file: /etc/c.key"))
+            .unwrap();
+        let named = |name: &str| Some(PathBuf::from(name));
+        let tls = TlsFiles { ca_file: named("/e/ca"), cert_file: named("/e/cert"), key_file: named("/e/key") };
+        let found = Endpoints::discover(&[], Some(&file), &Environment { tls, ..Environment::default() }).unwrap();
+        let told = format!("{:?}", found.tls());
+        assert!(told.contains("FLAME_CA_FILE") && told.contains("cluster.tls.cert_file in "), "{told}");
+        assert!(!told.contains("FLAME_CERT_FILE"), "{told}");
     }
 
     #[test]
@@ -289,7 +353,7 @@ contexts:
             let error = Endpoints::parse(&[bad]).unwrap_err();
             assert_eq!(error.class(), "invalid_argument", "{bad}");
         }
-        let error = Endpoints::from_yaml("current-context: x\ncontexts: []").unwrap_err();
+        let error = Endpoints::from_yaml("current-context: x\ncontexts: []", Path::new("f.yaml")).unwrap_err();
         assert!(error.to_string().contains("current-context \"x\""), "{error}");
         assert_eq!(Endpoints::parse(&["[::1]:7"]).unwrap().urls(), ["http://[::1]:7"]);
     }

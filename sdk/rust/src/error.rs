@@ -31,6 +31,10 @@ pub enum FlameError {
     /// The caller may not do this. Nothing was done.
     #[error("{0}")]
     PermissionDenied(String),
+    /// This client and the coordinators do not come together over TLS: certificates, or who trusts whom, must be mended.
+    /// Nothing was done.
+    #[error("{0}")]
+    Untrusted(String),
     /// No coordinator could be reached, or none leads. Nothing was done: try again.
     #[error("{0}")]
     Unavailable(String),
@@ -43,6 +47,18 @@ pub enum FlameError {
     /// The server lacks this call: it is older than this client.
     #[error("{0}")]
     Unimplemented(String),
+    /// The task ran and ended badly; the text ends with what its service said. Mend the service or the input.
+    #[error("{0}")]
+    TaskFailed(String),
+    /// Somebody ended the task before it was done.
+    #[error("{0}")]
+    TaskCancelled(String),
+    /// The wait has taken as long as its caller allowed. What was waited for goes on: wait again, or cancel it.
+    #[error("{0}")]
+    TimedOut(String),
+    /// A value has no form in its codec, or bytes are not the type they were taken for: mend the type.
+    #[error("{0}")]
+    Codec(String),
     /// The server, the service or this client failed.
     #[error("{0}")]
     Internal(String),
@@ -50,6 +66,12 @@ pub enum FlameError {
 
 impl FlameError {
     /// A short stable name of the class, as JSON output carries it.
+    ///
+    /// ```
+    /// use flame_sdk::FlameError;
+    ///
+    /// assert_eq!(FlameError::NotFound("session x".to_owned()).class(), "not_found");
+    /// ```
     #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
@@ -59,10 +81,15 @@ impl FlameError {
             Self::FailedPrecondition(_) => "failed_precondition",
             Self::ResourceExhausted(_) => "resource_exhausted",
             Self::PermissionDenied(_) => "permission_denied",
+            Self::Untrusted(_) => "untrusted",
             Self::Unavailable(_) => "unavailable",
             Self::Overloaded(_) => "overloaded",
             Self::UnknownOutcome(_) => "unknown_outcome",
             Self::Unimplemented(_) => "unimplemented",
+            Self::TaskFailed(_) => "task_failed",
+            Self::TaskCancelled(_) => "task_cancelled",
+            Self::TimedOut(_) => "timed_out",
+            Self::Codec(_) => "codec",
             Self::Internal(_) => "internal",
         }
     }
@@ -85,6 +112,11 @@ impl FlameError {
             }
             Self::UnknownOutcome(_) => Code::DeadlineExceeded,
             Self::Unimplemented(_) => Code::Unimplemented,
+            Self::Untrusted(_) => Code::Unauthenticated,
+            Self::TimedOut(_) => Code::DeadlineExceeded,
+            Self::TaskCancelled(_) => Code::Cancelled,
+            Self::TaskFailed(_) => Code::Aborted,
+            Self::Codec(_) => Code::InvalidArgument,
             Self::Internal(_) => Code::Internal,
         };
         Status::new(code, self.to_string())

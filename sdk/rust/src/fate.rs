@@ -1,15 +1,18 @@
 //! What became of one attempt of a call.
 //!
 //! **Invariant:** only three things prove that nothing was done and that another attempt may fare better: the connection
-//! never came up, or the server itself said UNAVAILABLE, or it said RESOURCE_EXHAUSTED together with a time after which to
+//! never came up (whoever does not take the other side's certificate never has one), or the server itself said UNAVAILABLE, or it said RESOURCE_EXHAUSTED together with a time after which to
 //! come back (ours says either only before it has passed a command on). RESOURCE_EXHAUSTED without such a time is a limit,
 //! which another attempt meets as well. Everything else that is no answer is *lost*.
 
 use std::error::Error;
 use std::time::Duration;
 
+use flame_tls::Verdict;
 use tonic::{Code, ConnectError, Status};
 use tonic_types::StatusExt;
+
+use crate::tls;
 
 /// Longest time to come back after that is obeyed.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -33,12 +36,14 @@ pub(crate) struct Trouble {
     pub(crate) wait: Duration,
     /// It is there, and has too much to do.
     pub(crate) is_busy: bool,
+    /// It is there, and does not fit to this client's certificates.
+    pub(crate) misfit: Option<Verdict>,
 }
 
 impl Trouble {
     /// It did not answer, or not to the purpose.
     pub(crate) fn with(why: impl Into<String>) -> Self {
-        Self { why: why.into(), wait: Duration::ZERO, is_busy: false }
+        Self { why: why.into(), wait: Duration::ZERO, is_busy: false, misfit: None }
     }
 }
 
@@ -50,12 +55,17 @@ impl Fate {
                 (Code::Unavailable, wait) => {
                     Self::NotDone(Trouble { wait: wait.unwrap_or_default(), ..Trouble::with(why()) })
                 }
-                (Code::ResourceExhausted, Some(wait)) => Self::NotDone(Trouble { why: why(), wait, is_busy: true }),
+                (Code::ResourceExhausted, Some(wait)) => {
+                    Self::NotDone(Trouble { wait, is_busy: true, ..Trouble::with(why()) })
+                }
                 (Code::Unknown | Code::Cancelled | Code::DeadlineExceeded, _) => Self::Lost(describe(&status)),
                 _ => Self::Answered(status),
             };
         };
         // A status with a source was made on this side, by the transport.
+        if let Some(misfit) = tls::misfit(&status) {
+            return Self::NotDone(misfit);
+        }
         let text = innermost(source).to_string();
         if chain(source).any(|error| error.is::<ConnectError>()) {
             Self::NotDone(Trouble::with(text))
@@ -110,7 +120,7 @@ mod tests {
             }
         };
         let busy = trouble(Code::ResourceExhausted, Some(Duration::from_millis(100)));
-        assert_eq!(busy, Trouble { why: "busy".to_owned(), wait: Duration::from_millis(100), is_busy: true });
+        assert_eq!(busy, Trouble { wait: Duration::from_millis(100), is_busy: true, ..Trouble::with("busy") });
         assert_eq!(trouble(Code::ResourceExhausted, Some(Duration::from_secs(9999))).wait, WAIT_MAX);
         let away = trouble(Code::Unavailable, Some(Duration::from_secs(1)));
         assert!(away.wait == Duration::from_secs(1) && !away.is_busy);

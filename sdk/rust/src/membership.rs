@@ -46,6 +46,18 @@ pub enum MemberChange {
 impl Connection {
     /// What a change would do; nothing is changed. The plan says why it would be refused.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use flame_sdk::MemberChange;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// # let members = connection.members().await?.members;
+    /// # let one = flame_sdk::types::CoordinatorId(members[0].id);
+    /// let plan = connection.plan_members(&MemberChange::Remove(one)).await?;
+    /// println!("{plan:?}");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::FailedPrecondition`] when a new member does not answer or does not wait to be added;
     /// [`FlameError::Unavailable`] when nobody leads.
@@ -55,6 +67,19 @@ impl Connection {
     }
 
     /// Changes the members. `force`: although fewer voters than a majority answer afterwards.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), flame_sdk::FlameError> {
+    /// use flame_sdk::types::CoordinatorId;
+    /// use flame_sdk::{MemberChange, NewMember};
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// let id = CoordinatorId(4);
+    /// let new = NewMember { id, peer: "10.0.0.4:8070".to_owned(), ..NewMember::default() };
+    /// connection.change_members(&MemberChange::Add(new), false).await?;
+    /// connection.change_members(&MemberChange::Promote(id), false).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`], [`FlameError::AlreadyExists`], [`FlameError::InvalidArgument`] and

@@ -10,6 +10,15 @@ use crate::{Connection, FlameError};
 impl Connection {
     /// All workers.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// for node in connection.list_nodes().await? {
+    ///     println!("{}", node.metadata.name);
+    /// }
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn list_nodes(&self) -> Result<Vec<Node>, FlameError> {
@@ -20,6 +29,14 @@ impl Connection {
     }
 
     /// One worker.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let first = &connection.list_nodes().await?[0].metadata.name;
+    /// println!("{:?}", connection.get_node(first).await?.status.state);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`].
@@ -35,6 +52,13 @@ impl Connection {
     }
 
     /// All executors.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// println!("{} executors", connection.list_executors().await?.len());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.

@@ -13,6 +13,15 @@ use crate::{Connection, FlameError};
 impl Connection {
     /// All workers and what they hold, by name, without their executors one by one.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// for load in connection.list_node_loads().await? {
+    ///     println!("{load:?}");
+    /// }
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.
     pub async fn list_node_loads(&self) -> Result<Vec<NodeLoad>, FlameError> {
@@ -25,6 +34,15 @@ impl Connection {
     }
 
     /// One worker and what it holds, with its executors.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// # let nodes = connection.list_nodes().await?;
+    /// let name = &nodes[0].metadata.name;
+    /// println!("{:?}", connection.get_node_load(name).await?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`].
@@ -40,6 +58,15 @@ impl Connection {
     }
 
     /// Has a worker take no new executors, or take them again; that ends a drain as well. Returns how it stands then.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), flame_sdk::FlameError> {
+    /// let connection = flame_sdk::connect().await?;
+    /// connection.cordon_node("worker-7", true).await?;
+    /// // Mend it; then:
+    /// connection.cordon_node("worker-7", false).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`].
@@ -57,6 +84,13 @@ impl Connection {
     /// Has a worker take nothing new and give up what it has: what runs may end. Returns how it stands right then; it
     /// holds nothing any more when it has no executors.
     ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), flame_sdk::FlameError> {
+    /// let connection = flame_sdk::connect().await?;
+    /// connection.drain_node("worker-7").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::NotFound`].
     pub async fn drain_node(&self, name: &str) -> Result<NodeLoad, FlameError> {
@@ -71,6 +105,17 @@ impl Connection {
     }
 
     /// Why a task does not run; of one that runs or has ended, where and how.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let session = connection.create_session_with("echo-rust").await?;
+    /// connection.suspend_session(session.id()).await?;
+    /// let task = connection.create_task(session.id(), None).await?.number()?;
+    /// println!("{:?}", connection.explain_task(session.id(), task).await?);
+    /// # session.close().await?;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`].
@@ -88,6 +133,14 @@ impl Connection {
     /// What happened in the cluster after the event of this number (0: from the beginning), the newest `last` of it (0: all
     /// that is kept). Whoever follows asks again with the highest number; when `oldest` is above that by more than one,
     /// some have left meanwhile.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let events = connection.list_cluster_events(0, 10).await?;
+    /// println!("{events:?}");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody answers.

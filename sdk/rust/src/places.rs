@@ -49,6 +49,10 @@ impl Places {
         self.read()[at].url.clone()
     }
 
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.read().iter().map(|place| place.url.clone()).collect()
+    }
+
     pub(crate) fn position(&self, url: &str) -> Option<usize> {
         self.read().iter().position(|place| place.url == url)
     }

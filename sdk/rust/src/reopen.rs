@@ -12,6 +12,7 @@ use tonic::Status;
 
 use crate::fate::{Fate, Trouble};
 use crate::retry::Backoff;
+use crate::tls::Misfits;
 use crate::{Connection, FlameError};
 
 /// What became of a stream to one coordinator.
@@ -57,6 +58,7 @@ impl Left {
 pub struct Reopening {
     connection: Connection,
     backoff: Backoff,
+    misfits: Misfits,
     /// When it is given up; none while it is served.
     late: Option<Pin<Box<Sleep>>>,
     was_served: bool,
@@ -69,7 +71,8 @@ impl Reopening {
     #[must_use]
     pub fn new(connection: &Connection) -> Self {
         let connection = connection.clone();
-        Self { backoff: connection.backoff(), connection, late: None, was_served: false, has_heard: false }
+        let (backoff, misfits) = (connection.backoff(), Misfits::default());
+        Self { connection, backoff, misfits, late: None, was_served: false, has_heard: false }
     }
 
     /// A coordinator has said something on it.
@@ -81,9 +84,11 @@ impl Reopening {
     /// Leaves the coordinator that failed, and waits until the next one may be tried.
     ///
     /// # Errors
-    /// [`FlameError::Unavailable`] or [`FlameError::Overloaded`] once it is to be given up.
+    /// [`FlameError::Unavailable`] or [`FlameError::Overloaded`] once it is to be given up, [`FlameError::Untrusted`] when no
+    /// further coordinator could fare better.
     pub async fn wait(&mut self, broken: Broken) -> Result<(), FlameError> {
         let Broken { at, trouble } = broken;
+        let trouble = self.connection.weigh(&mut self.misfits, at, trouble)?;
         if std::mem::take(&mut self.has_heard) {
             self.was_served = true;
             self.late = None;

@@ -13,6 +13,13 @@ impl Connection {
     /// Whether the level could be raised: by default as far as every member's build goes. Nothing is changed; the answer
     /// says why it would be refused.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// println!("{:?}", connection.plan_upgrade(None).await?);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::Unavailable`] when nobody leads.
     pub async fn plan_upgrade(&self, to: Option<u32>) -> Result<Upgrade, FlameError> {
@@ -20,6 +27,13 @@ impl Connection {
     }
 
     /// Raises the level, for ever: builds that do not understand it cannot come back.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), flame_sdk::FlameError> {
+    /// let connection = flame_sdk::connect().await?;
+    /// connection.upgrade(None).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::FailedPrecondition`] while a member does not answer or its build does not understand the level;

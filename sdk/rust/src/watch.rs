@@ -66,6 +66,23 @@ impl Stream for TaskUpdates {
 impl Connection {
     /// Follows tasks of `session`. Register and read from different tasks of the runtime (or register little at a
     /// time): both ends are bounded.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use flame_sdk::StreamExt;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// let session = connection.create_session_with("echo-rust").await?;
+    /// let task = connection.create_task(session.id(), Some("\"hello\"".into())).await?;
+    /// let (watcher, mut updates) = connection.watch_tasks(session.id());
+    /// watcher.add(task.number()?).await?;
+    /// drop(watcher);
+    /// while let Some(task) = updates.next().await {
+    ///     println!("{:?}", task?.status.state);
+    /// }
+    /// # session.close().await?;
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn watch_tasks(&self, session: &str) -> (TaskWatcher, TaskUpdates) {
         let (registrations, incoming) = mpsc::channel(CHANNEL_MAX);

@@ -1,5 +1,6 @@
 //! The loop: events in, frames out.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use flame_proto::ha::refused::Reason;
 use flame_proto::ha::worker_down::Frame as Down;
 use flame_proto::ha::worker_up::Frame as Up;
 use flame_proxy::OwnThread;
+use flame_tls::{Settings, Verdict};
 use flame_types::{ExecutorKey, HelloNo, Incarnation, NodeName, Resources, Shim, Term};
 use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
@@ -39,6 +41,13 @@ const READY_WITHIN: Duration = Duration::from_millis(2);
 
 /// Beyond the time that running tasks and services get: how long the last results may take to be recorded.
 const LAST_RESULTS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Most coordinators whose misfit is remembered.
+const UNFIT_MAX: usize = 64;
+
+/// How a worker names its certificates.
+const TLS_SETTINGS: Settings =
+    Settings { ca: "worker.tls.ca_file", identity: "worker.tls.cert_file and worker.tls.key_file" };
 
 /// Who this worker is.
 #[derive(Clone, Debug)]
@@ -82,6 +91,8 @@ pub(crate) struct Agent {
     finder: Finder,
     news: News,
     channels: Channels,
+    /// What was last said of coordinators whose certificates do not fit.
+    unfit: BTreeMap<String, Verdict>,
     outbox: Outbox,
     roster: Roster<Parts>,
     reports: mpsc::Receiver<Report>,
@@ -123,7 +134,8 @@ impl Agent {
             wire: Wire::waiting(first.endpoint, first.wait_max),
             finder,
             news: News::default(),
-            channels: Channels::default(),
+            channels: Channels::new(options.tls.clone(), &options.coordinators),
+            unfit: BTreeMap::new(),
             outbox: Outbox::default(),
             roster: Roster::new(parts, options.limits, held),
             reports,
@@ -271,9 +283,27 @@ impl Agent {
                 }
                 self.finder.on_failure();
             }
+            Setback::Unfit(verdict) => {
+                self.on_unfit(endpoint, verdict);
+                self.finder.on_failure();
+            }
             Setback::Refused(refused) => self.on_refused(endpoint, refused),
         }
         self.look_on();
+    }
+
+    /// Somebody has to mend something, here or there: it is said once for each coordinator, and tried on.
+    fn on_unfit(&mut self, endpoint: &str, verdict: Verdict) {
+        if self.unfit.get(endpoint) == Some(&verdict) {
+            tracing::debug!(endpoint, ?verdict, "it still does not fit");
+            return;
+        }
+        let why = verdict.explain(TLS_SETTINGS);
+        tracing::error!(endpoint, why, "this worker and a coordinator do not come together over TLS; trying on");
+        if self.unfit.len() >= UNFIT_MAX {
+            self.unfit.clear();
+        }
+        self.unfit.insert(endpoint.to_owned(), verdict);
     }
 
     fn on_refused(&mut self, endpoint: &str, refused: ha::Refused) {

@@ -7,6 +7,7 @@ use flame_proto::ha;
 use flame_proto::ha::worker_down::Frame as Down;
 use flame_proto::ha::worker_hub_client::WorkerHubClient;
 use flame_proto::ha::worker_up::Frame as Up;
+use flame_tls::Verdict;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -47,6 +48,8 @@ pub(crate) enum Setback {
     NotLeader(ha::NotLeader),
     /// It leads and does not want us.
     Refused(ha::Refused),
+    /// Its certificate and ours do not fit, which trying again does not change.
+    Unfit(Verdict),
     /// There was no answer that makes sense.
     Failed(String),
 }
@@ -173,9 +176,9 @@ impl Link {
 
 async fn attach(channels: Channels, endpoint: String, hello: ha::Hello) -> Result<(Link, ha::Welcome), Setback> {
     match timeout(ANSWER_WITHIN, open(&channels, endpoint.clone(), hello)).await {
-        Ok(Err(Setback::Failed(why))) => {
+        Ok(Err(setback @ (Setback::Failed(_) | Setback::Unfit(_)))) => {
             channels.forget(&endpoint);
-            Err(Setback::Failed(why))
+            Err(setback)
         }
         Ok(answer) => answer,
         Err(_) => {
@@ -186,7 +189,10 @@ async fn attach(channels: Channels, endpoint: String, hello: ha::Hello) -> Resul
 }
 
 async fn open(channels: &Channels, endpoint: String, hello: ha::Hello) -> Result<(Link, ha::Welcome), Setback> {
-    let failed = |error: tonic::Status| Setback::Failed(format!("{:?}: {}", error.code(), error.message()));
+    let failed = |error: tonic::Status| match Verdict::of(&error) {
+        Some(verdict) => Setback::Unfit(verdict),
+        None => Setback::Failed(format!("{:?}: {}", error.code(), error.message())),
+    };
     let channel = channels.get(&endpoint).map_err(|error| Setback::Failed(error.to_string()))?;
     let (up, frames) = mpsc::channel(FRAMES_AHEAD);
     up.try_send(ha::WorkerUp { frame: Some(Up::Hello(hello)) }).expect("a fresh channel has room for one frame");

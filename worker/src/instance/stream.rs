@@ -51,17 +51,7 @@ impl Stream {
     }
 
     pub(super) async fn enter(&mut self, start: &ha::Start) -> Result<Entered, CallError> {
-        let application = start.application.clone().unwrap_or_default();
-        self.send(Down::Enter(ha::EnterSession {
-            feature_level: FEATURE_LEVEL,
-            session_id: start.session_id.clone(),
-            application: application.name,
-            common_data: start.common_data.clone(),
-            tokens: start.tokens.clone(),
-            batch_size: start.batch_size,
-            image: application.image,
-            command: application.command,
-        }))?;
+        self.send(Down::Enter(enter_frame(start)))?;
         match self.receive().await? {
             Up::Entered(ha::EnteredSession { return_code, message, in_flight_max, publish, retract, .. }) => {
                 self.in_flight_max = usize::try_from(in_flight_max).unwrap_or(usize::MAX).clamp(1, IN_FLIGHT_MAX);
@@ -75,8 +65,7 @@ impl Stream {
 
     /// Hands tasks over. They have begun.
     pub(crate) fn invoke(&self, tasks: Vec<ha::Task>) -> Result<(), CallError> {
-        let invoke = |ha::Task { token, task, attempt, input, .. }| ha::InvokeTask { token, task, attempt, input };
-        self.send(Down::Invoke(ha::InvokeTasks { tasks: tasks.into_iter().map(invoke).collect() }))
+        self.send(Down::Invoke(ha::InvokeTasks { tasks: tasks.into_iter().map(invoke_frame).collect() }))
     }
 
     /// Nobody wants this task any more.
@@ -124,6 +113,28 @@ impl Stream {
     }
 }
 
+/// What a service is told of its session: as much as the published protocol tells.
+fn enter_frame(start: &ha::Start) -> ha::EnterSession {
+    let application = start.application.clone().unwrap_or_default();
+    ha::EnterSession {
+        feature_level: FEATURE_LEVEL,
+        session_id: start.session_id.clone(),
+        application: application.name,
+        common_data: start.common_data.clone(),
+        tokens: start.tokens.clone(),
+        batch_size: start.batch_size,
+        image: application.image,
+        command: application.command,
+        working_directory: application.working_directory,
+        url: application.url,
+    }
+}
+
+fn invoke_frame(task: ha::Task) -> ha::InvokeTask {
+    let ha::Task { token, task, attempt, input, timeout_ms, .. } = task;
+    ha::InvokeTask { token, task, attempt, input, timeout_ms }
+}
+
 fn unexpected(frame: &Up) -> CallError {
     let name = match frame {
         Up::Entered(_) => "Entered",
@@ -131,4 +142,45 @@ fn unexpected(frame: &Up) -> CallError {
         Up::Left(_) => "Left",
     };
     CallError::Broken(format!("it sent {name} out of turn"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_told_everything_that_concerns_it() {
+        let application = ha::Application {
+            name: "a".into(),
+            image: Some("i".into()),
+            command: Some("c".into()),
+            working_directory: Some("/w".into()),
+            url: Some("u".into()),
+            ..ha::Application::default()
+        };
+        let start = ha::Start {
+            session_id: "s".into(),
+            application: Some(application),
+            common_data: Some("data".into()),
+            tokens: [("service".to_owned(), "secret".to_owned())].into(),
+            batch_size: 3,
+            ..ha::Start::default()
+        };
+        let expected = ha::EnterSession {
+            feature_level: FEATURE_LEVEL,
+            session_id: "s".into(),
+            application: "a".into(),
+            common_data: Some("data".into()),
+            tokens: start.tokens.clone(),
+            batch_size: 3,
+            image: Some("i".into()),
+            command: Some("c".into()),
+            working_directory: Some("/w".into()),
+            url: Some("u".into()),
+        };
+        assert_eq!(enter_frame(&start), expected);
+        let task = ha::Task { token: 1, executor: 2, session: 3, task: 4, attempt: 5, input: None, timeout_ms: 6 };
+        let expected = ha::InvokeTask { token: 1, task: 4, attempt: 5, input: None, timeout_ms: 6 };
+        assert_eq!(invoke_frame(task), expected);
+    }
 }

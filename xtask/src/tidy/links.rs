@@ -20,12 +20,12 @@ pub(crate) fn check(source: &Source, exists: &dyn Fn(&str) -> bool) -> Vec<Findi
 }
 
 /// Targets of `[text](target)`.
-fn links(line: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn links(line: &str) -> impl Iterator<Item = &str> {
     line.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
 /// The path a link means, from the root; `None` for links that leave the project or stay on the page.
-fn resolve(page: &str, link: &str) -> Option<String> {
+pub(crate) fn resolve(page: &str, link: &str) -> Option<String> {
     let path = link.split(['#', ' ']).next().unwrap_or_default();
     if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
         return None;

@@ -8,8 +8,10 @@
 //! | [`edges`] | which crate may use which, and which dependencies stay behind a fence |
 //! | [`dependencies`] | every dependency says why it is there |
 //! | [`links`] | links of the documentation lead somewhere |
+//! | [`book`] | every page is in the book's table of contents, and links stay within it |
 //! | [`places`] | nothing names a path of one machine or a host of a package registry |
 
+mod book;
 mod dependencies;
 mod edges;
 mod headers;
@@ -46,6 +48,7 @@ impl Finding {
 pub(crate) fn run(root: &Path) -> Result<()> {
     let tree = Tree::read(root)?;
     let mut findings = edges::check(&edges::packages(root)?);
+    findings.extend(book::check(tree.sources()));
     for source in tree.sources() {
         findings.extend(check_file(source, &tree));
     }

@@ -37,7 +37,9 @@ impl Scene {
         let folder = tempfile::tempdir()?;
         let bin = folder.path().join("bin");
         std::fs::create_dir(&bin)?;
-        symlink(Binaries::find()?.path("flmping-service")?, bin.join("flmping-service"))?;
+        for service in ["flmping-service", "flmexec-service"] {
+            symlink(Binaries::find()?.path(service)?, bin.join(service))?;
+        }
         let home = ("FLAME_HOME".to_owned(), folder.path().display().to_string());
         // The Raft library's own complaints tell how often a dead peer is tried.
         let log = ("FLAME_LOG".to_owned(), "info,openraft=warn".to_owned());

@@ -50,7 +50,12 @@ async fn settings(cluster: &Cluster) -> Result<()> {
         (&member, &format!("{member}\n{second}"), &["coordinator.members"]),
         (&member, &format!("{member}\n{member}\n{member}"), &["coordinator.members"]),
         ("  insecure: true", "  insecure: maybe", &["coordinator.insecure", "maybe"]),
-        ("cluster:\n", "cluster:\n  tls: { cert_file: /x }\n", &["cluster.tls.cert_file", "TLS is not served yet"]),
+        ("cluster:\n", "cluster:\n  tls: { cert_file: /x }\n", &["cluster.tls.cert_file", "set both or neither"]),
+        (
+            "cluster:\n",
+            "cluster:\n  tls: { cert_file: /x/a.pem, key_file: /x/a.key, ca_file: /x/ca.pem }\n",
+            &["cluster.tls.cert_file (", "wrong-8.yaml, line 2) names /x/a.pem, which cannot be read"],
+        ),
     ]
     .into_iter()
     .enumerate()

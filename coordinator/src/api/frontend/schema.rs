@@ -46,6 +46,13 @@ mod tests {
     }
 
     #[test]
+    fn what_ships_with_flame_keeps_the_rule() {
+        for builtin in crate::builtins::builtins() {
+            assert!(check(&builtin.spec.schema.unwrap_or_default()).is_ok(), "{}", builtin.name);
+        }
+    }
+
+    #[test]
     fn what_is_no_schema_is_refused_by_its_published_name() {
         let bad = || Some(r#"{"type": 12}"#.to_owned());
         let input = Schema { input: bad(), ..Schema::default() };

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use flame_tls::Client;
+use flame_tls::client::channel;
 use tokio::runtime::Handle;
 use tonic::transport::{Channel, Endpoint};
 
 /// A peer that does not accept a connection in this time is not there.
 const CONNECT_MAX: Duration = Duration::from_millis(100);
+
+/// The same for a connection on which both sides show certificates first.
+const SECURE_CONNECT_MAX: Duration = Duration::from_millis(500);
 
 /// An idle connection is tried this often, so that a silent loss of the peer's host is noticed …
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(1);
@@ -35,12 +40,14 @@ pub(in crate::consensus) struct Channels {
     kept: Mutex<BTreeMap<u64, Kept>>,
     /// Where they live, whoever needs them first.
     runtime: Handle,
+    /// Encrypts them; `None` for plaintext.
+    tls: Option<Client>,
 }
 
 impl Channels {
     /// No connections yet; all will live on this runtime.
-    pub(in crate::consensus) fn new(runtime: Handle) -> Self {
-        Self { kept: Mutex::default(), runtime }
+    pub(in crate::consensus) fn new(runtime: Handle, tls: Option<Client>) -> Self {
+        Self { kept: Mutex::default(), runtime, tls }
     }
 
     /// The connections to a peer at this address; `None` when the address is not one. Nothing is connected before it
@@ -50,25 +57,27 @@ impl Channels {
         if let Some(known) = kept.get(&peer).filter(|known| known.address == address) {
             return Some(known.clone());
         }
-        let endpoint = endpoint(address)?;
+        let tls = self.tls.as_ref();
+        let endpoint = endpoint(address, if tls.is_some() { SECURE_CONNECT_MAX } else { CONNECT_MAX })?;
         let _on_runtime = self.runtime.enter();
+        let connection = || channel(endpoint.clone(), tls);
         let fresh = Kept {
             address: address.to_owned(),
-            entries: endpoint.connect_lazy(),
-            heartbeats: endpoint.connect_lazy(),
-            questions: endpoint.connect_lazy(),
-            snapshots: endpoint.connect_lazy(),
+            entries: connection(),
+            heartbeats: connection(),
+            questions: connection(),
+            snapshots: connection(),
         };
         kept.insert(peer, fresh.clone());
         Some(fresh)
     }
 }
 
-fn endpoint(address: &str) -> Option<Endpoint> {
+fn endpoint(address: &str, connect_max: Duration) -> Option<Endpoint> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
     Some(
         endpoint
-            .connect_timeout(CONNECT_MAX)
+            .connect_timeout(connect_max)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
             .keep_alive_timeout(KEEP_ALIVE_ANSWER_MAX)

@@ -109,19 +109,6 @@ fn defaults_alone_warn_about_nothing() {
 }
 
 #[test]
-fn tls_is_refused_rather_than_ignored() {
-    for text in [
-        "cluster: { tls: { cert_file: a, key_file: b } }",
-        "cluster: { tls: { ca_file: c } }",
-        "cluster: { endpoint: https://127.0.0.1:8080 }",
-        "worker: { coordinators: [https://127.0.0.1:8081] }",
-    ] {
-        let error = load(text).unwrap().worker().unwrap_err();
-        assert!(matches!(error, ConfigError::Refused { .. }), "{text}: {error}");
-    }
-}
-
-#[test]
 fn a_file_that_is_missing_or_too_large_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let none: BTreeMap<&str, &str> = BTreeMap::new();

@@ -140,6 +140,47 @@ fn plaintext_beyond_this_machine_must_be_asked_for() {
 }
 
 #[test]
+fn tls_needs_no_leave_to_go_beyond_this_machine() {
+    let tls = "cluster: { tls: { cert_file: a.pem, key_file: a.key, ca_file: ca.pem } }\n";
+    let coordinator = |rest: &str| load(&format!("{tls}coordinator: {rest}")).unwrap().coordinator();
+    assert!(coordinator("{ listen: { client: 0.0.0.0:8080 }, join: [10.0.0.1:8082] }").is_ok());
+    let error = coordinator("{ listen: { metrics: 0.0.0.0:9180 } }").unwrap_err().to_string();
+    assert!(error.contains("metrics are always plaintext"), "{error}");
+
+    let worker = |text: &str| load(text).unwrap().worker();
+    assert!(worker("worker: { coordinators: [https://node1:8081] }").is_ok());
+    let error = worker("worker: { coordinators: [https://node1:8081, http://node2:8081] }").unwrap_err().to_string();
+    assert!(error.contains("http://node2:8081 lies beyond this machine"), "{error}");
+    let of_endpoint = worker("cluster: { endpoint: https://node1:8080 }").unwrap();
+    assert_eq!(of_endpoint.coordinators[0].to_string(), "https://node1:8081");
+}
+
+#[test]
+fn files_of_certificates_know_which_key_names_them() {
+    let text = "cluster: { tls: { ca_file: ca.pem, client_ca_file: clients.pem } }";
+    let environment = [("FLAME_WORKER_TLS_CERT_FILE", "w.pem")];
+    let config = load_all(text, &environment, &Flags::default()).unwrap();
+    let coordinator = config.coordinator().unwrap().cluster.tls;
+    assert!(!coordinator.serves());
+    let client_ca = coordinator.client_ca_file.unwrap();
+    assert_eq!(client_ca.named, "cluster.tls.client_ca_file (c.yaml, line 1)");
+    assert_eq!(client_ca.path.to_str(), Some("clients.pem"));
+
+    let worker = config.worker().unwrap().tls;
+    assert_eq!(worker.ca_file, coordinator.ca_file, "as published");
+    assert_eq!(worker.cert_file.unwrap().named, "worker.tls.cert_file (environment, FLAME_WORKER_TLS_CERT_FILE)");
+    assert_eq!((worker.key_file, worker.client_ca_file), (None, None));
+    let own = load_all(text, &[("FLAME_WORKER_TLS_CA_FILE", "own.pem")], &Flags::default()).unwrap().worker().unwrap();
+    assert_eq!(own.tls.ca_file.unwrap().path.to_str(), Some("own.pem"));
+    check_refused_tls("cluster: { tls: { cert_file: '' } }");
+}
+
+fn check_refused_tls(text: &str) {
+    let error = load(text).unwrap().coordinator().unwrap_err().to_string();
+    assert!(error.contains("cluster.tls.cert_file (c.yaml, line 1): \"\" names no file"), "{error}");
+}
+
+#[test]
 fn values_of_the_wrong_kind_name_their_place() {
     check_refused("{ id: zero }", "coordinator.id (c.yaml, line 1): \"zero\" is not a whole number");
     check_refused("{ id: 0 }", "is too small; write at least 1");

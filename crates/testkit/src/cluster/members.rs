@@ -37,7 +37,7 @@ impl Cluster {
         let join: Vec<_> = self.members().map(|member| member.addresses.peer.clone()).collect();
         let (name, profile) = (format!("test-{}", &self.run.as_str()[..8]), self.options.profile);
         let config = own.join("flame-cluster.yaml");
-        write_file(&config, &config_file::joiner(&name, &addresses, &join, profile, &data))?;
+        write_file(&config, &config_file::joiner(&name, &addresses, &join, profile, &data, self.certificates()))?;
         let mut arguments = vec!["--config".to_owned(), config.display().to_string()];
         arguments.extend_from_slice(&self.options.coordinator_arguments);
         let binary = Binaries::find()?.path(self.options.build.coordinator())?;

@@ -24,10 +24,11 @@ FULL = {
 @check
 def the_built_in_application_is_there(world):
     listed = {application.name: application for application in world.connection.list_applications()}
-    assert "flmping" in listed, f"flmping is missing from {sorted(listed)}"
-    assert listed["flmping"].state == ApplicationState.ENABLED
-    assert listed["flmping"].shim == Shim.HOST
-    assert listed["flmping"].command.endswith("/bin/flmping-service"), listed["flmping"].command
+    for name in ("flmping", "flmexec"):
+        assert name in listed, f"{name} is missing from {sorted(listed)}"
+        assert listed[name].state == ApplicationState.ENABLED
+        assert listed[name].shim == Shim.HOST
+        assert listed[name].command.endswith(f"/bin/{name}-service"), listed[name].command
 
 
 @check

@@ -30,10 +30,12 @@ pub fn checks() -> Vec<Check> {
 
 async fn the_built_in_application_is_there(world: &World) -> Outcome {
     let listed = world.connection.list_applications().await.map_err(explain("list"))?;
-    let found = listed.iter().find(|application| application.name == "flmping");
-    let found = found.ok_or("the built-in application flmping is missing")?;
-    ensure!(found.state == ApplicationState::Enabled, "flmping is {}", found.state);
-    ensure!(found.attributes.shim == Some(Shim::Host), "flmping has another shim than Host");
+    for name in ["flmping", "flmexec"] {
+        let found = listed.iter().find(|application| application.name == name);
+        let found = found.ok_or_else(|| format!("the built-in application {name} is missing"))?;
+        ensure!(found.state == ApplicationState::Enabled, "{name} is {}", found.state);
+        ensure!(found.attributes.shim == Some(Shim::Host), "{name} has another shim than Host");
+    }
     Ok(())
 }
 

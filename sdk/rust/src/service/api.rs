@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flame_types::Token;
+use tokio::time::Instant;
 use tonic::async_trait;
 
 use super::cancellation::Cancellation;
@@ -34,6 +35,10 @@ pub struct ApplicationContext {
     pub image: Option<String>,
     /// The program that runs.
     pub command: Option<String>,
+    /// The folder it runs in, as registered.
+    pub working_directory: Option<String>,
+    /// Where its package was fetched from.
+    pub url: Option<String>,
 }
 
 /// One task to run.
@@ -50,6 +55,9 @@ pub struct TaskContext {
     pub fence: Option<Fence>,
     /// Whether anybody still wants the task. One that goes on regardless is ended with its process after a grace.
     pub cancellation: Cancellation,
+    /// When it has run too long: then it has failed, and its process is ended. Absent when it may run for ever, or when a
+    /// worker calls by the published protocol.
+    pub deadline: Option<Instant>,
 }
 
 /// One run of one task. A worker that was given up may still run a task that runs elsewhere already; side effects that
@@ -62,7 +70,27 @@ pub struct Fence {
     pub attempt: u32,
 }
 
-/// What a service does. A worker calls `on_session_enter` once, `on_task_invoke` for each task, `on_session_leave` once.
+/// What a service does, without macros: bytes in, bytes out. A worker calls `on_session_enter` once, `on_task_invoke` for
+/// each task, `on_session_leave` once. For typed messages see [`crate::entrypoint`] and [`crate::instance`].
+///
+/// ```
+/// use bytes::Bytes;
+/// use flame_sdk::service::TaskContext;
+/// use flame_sdk::{FlameError, FlameService, async_trait};
+///
+/// struct Reverse;
+///
+/// #[async_trait]
+/// impl FlameService for Reverse {
+///     async fn on_task_invoke(&self, context: TaskContext) -> Result<Option<Bytes>, FlameError> {
+///         Ok(context.input.map(|input| input.iter().rev().copied().collect()))
+///     }
+/// }
+///
+/// // In `main`: flame_sdk::run(Reverse).await
+/// # fn is_a_service(_: impl flame_sdk::IntoFlameInstance) {}
+/// # is_a_service(Reverse);
+/// ```
 #[async_trait]
 pub trait FlameService: Send + Sync + 'static {
     /// Where this service says what its executor holds, if it ever does: what was published or retracted until a call

@@ -14,6 +14,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`api`] | what a service is, and what it is told |
+//! | [`instance`] | what the macros make of user code: typed services with a session at hand |
 //! | [`cancellation`] | how a running task hears that nobody wants it any more |
 //! | [`publisher`] | what an executor says about itself |
 //! | [`listen`] | the socket and its thread; start here |
@@ -26,6 +27,7 @@
 mod api;
 mod cancellation;
 mod desk;
+mod instance;
 mod listen;
 mod publisher;
 mod runner;
@@ -35,5 +37,6 @@ mod unary;
 
 pub use api::{ApplicationContext, Fence, FlameService, SessionContext, TaskContext};
 pub use cancellation::Cancellation;
+pub use instance::{Entrypoint, FlameInstance, InstanceService, IntoFlameInstance};
 pub use listen::{INSTANCE_VARIABLE, run, serve};
 pub use publisher::Publisher;

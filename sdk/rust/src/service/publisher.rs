@@ -24,6 +24,15 @@ struct Pending {
 impl Publisher {
     /// The executor holds these keys from now on.
     ///
+    /// ```
+    /// use flame_sdk::service::Publisher;
+    ///
+    /// let publisher = Publisher::default();
+    /// publisher.publish(["model-7b", "tokenizer"])?;
+    /// publisher.retract(["tokenizer"])?;
+    /// # Ok::<(), flame_sdk::FlameError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::InvalidArgument`] for a key of a wrong length, [`FlameError::ResourceExhausted`] when more keys
     /// would wait than one answer can carry. Nothing is published then.

@@ -1,12 +1,14 @@
 //! Runs what lies on the desk, one order after the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flame_clock::SharedClock;
 use flame_proto::ha;
 use flame_proto::ha::service_up::Frame;
 use flame_types::Token;
 use flame_types::limits::TASK_PAYLOAD_BYTES_MAX;
+use tokio::time::Instant;
 
 use super::api::{ApplicationContext, Fence, FlameService, SessionContext, TaskContext};
 use super::cancellation::Cancellation;
@@ -45,7 +47,13 @@ impl<S: FlameService> Runner<S> {
     async fn enter(&self, enter: ha::EnterSession) -> ha::EnteredSession {
         let context = SessionContext {
             session_id: enter.session_id,
-            application: ApplicationContext { name: enter.application, image: enter.image, command: enter.command },
+            application: ApplicationContext {
+                name: enter.application,
+                image: enter.image,
+                command: enter.command,
+                working_directory: enter.working_directory,
+                url: enter.url,
+            },
             common_data: enter.common_data,
             tokens: enter.tokens,
             batch_size: enter.batch_size.max(1),
@@ -71,6 +79,7 @@ impl<S: FlameService> Runner<S> {
             input: task.input,
             fence: Some(Fence { token: Token(token), attempt: task.attempt }),
             cancellation,
+            deadline: (task.timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(task.timeout_ms)),
         };
         let begun = self.clock.mono();
         let result = shielded(self.service.on_task_invoke(context)).await;

@@ -78,10 +78,10 @@ impl<S: FlameService> Instance for Calls<S> {
 }
 
 fn session_context(context: v1::SessionContext) -> Option<SessionContext> {
-    let v1::ApplicationContext { name, image, command, .. } = context.application?;
+    let v1::ApplicationContext { name, image, command, working_directory, url, .. } = context.application?;
     Some(SessionContext {
         session_id: context.session_id,
-        application: ApplicationContext { name, image, command },
+        application: ApplicationContext { name, image, command, working_directory, url },
         common_data: context.common_data,
         tokens: context.tokens,
         batch_size: context.batch_size.max(1),

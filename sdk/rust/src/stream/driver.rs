@@ -20,6 +20,7 @@ use super::task::abandoned;
 use super::unfinished::Unfinished;
 use crate::fate::Trouble;
 use crate::retry::Backoff;
+use crate::tls::Misfits;
 use crate::{Connection, FlameError};
 
 /// A stream, wherever it is connected.
@@ -74,7 +75,7 @@ impl Driver {
     }
 
     async fn run(mut self) {
-        let mut late: Option<Pin<Box<Sleep>>> = None;
+        let (mut late, mut misfits): (Option<Pin<Box<Sleep>>>, _) = (None, Misfits::default());
         loop {
             if self.first.is_none() && self.is_idle() {
                 late = None;
@@ -98,7 +99,10 @@ impl Driver {
                 }
                 Leave::Broken { at, trouble } => {
                     self.connection.leave(at);
-                    trouble
+                    match self.connection.weigh(&mut misfits, at, trouble) {
+                        Ok(trouble) => trouble,
+                        Err(error) => return self.fail(&error),
+                    }
                 }
             };
             tracing::debug!(session = self.session, why = trouble.why, "stream broke; trying the next coordinator");

@@ -177,6 +177,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether nothing is taken any more.
+    pub(super) fn is_over(&self) -> bool {
+        let inner = self.inner();
+        inner.over.is_some() || inner.closing
+    }
+
     /// Asks the driver to bring what is there to an end; the answer comes when all of it is answered.
     pub(super) fn close(&self) -> oneshot::Receiver<Result<(), FlameError>> {
         let (closer, answered) = oneshot::channel();

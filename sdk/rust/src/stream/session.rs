@@ -25,6 +25,18 @@ pub struct SessionStream {
 impl Connection {
     /// Opens a stream for the tasks of `session`. It goes to the leader, if that is among the endpoints.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// let session = connection.create_session_with("echo-rust").await?;
+    /// let stream = connection.open_stream(session.id()).await?;
+    /// let end = stream.submit(Some("\"hello\"".into())).await?.await?;
+    /// assert!(end.succeeded());
+    /// stream.close().await?;
+    /// # session.close().await?;
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::NotFound`] when there is no such session; [`FlameError::Unavailable`] when no coordinator answers
     /// until the deadline; [`FlameError::Unimplemented`] when the coordinators do not have this stream: use
@@ -52,6 +64,22 @@ impl SessionStream {
 
     /// The same with options. They are best shared by many tasks: only tasks that are asked for alike travel together.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use std::sync::Arc;
+    ///
+    /// use flame_sdk::types::TaskOptions;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// let session = connection.create_session_with("echo-rust").await?;
+    /// let stream = connection.open_stream(session.id()).await?;
+    /// let urgent = Arc::new(TaskOptions { priority: 10, ..TaskOptions::default() });
+    /// let task = stream.submit_with(Some("\"hello\"".into()), &urgent).await?;
+    /// assert!(task.await?.succeeded());
+    /// # session.close().await?;
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`SessionStream::submit`].
     pub async fn submit_with(
@@ -63,6 +91,23 @@ impl SessionStream {
     }
 
     /// Submits one task for each input, with the same options. They may be accepted in several parts.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use flame_sdk::StreamExt;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// let session = connection.create_session_with("echo-rust").await?;
+    /// let stream = connection.open_stream(session.id()).await?;
+    /// let inputs = vec![Some("1".into()), Some("2".into())];
+    /// let mut tasks = stream.submit_many(inputs, &<_>::default()).await?;
+    /// println!("{:?}", tasks.accepted().await?);
+    /// while let Some(end) = tasks.next().await {
+    ///     println!("{:?}", end?);
+    /// }
+    /// # session.close().await?;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`SessionStream::submit`], but the first of them may have been submitted.
@@ -86,6 +131,19 @@ impl SessionStream {
     /// Submits `count` tasks with the same input. They are accepted together or not at all, and cost the cluster little
     /// more than one while they wait.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// use flame_sdk::StreamExt;
+    ///
+    /// let connection = flame_sdk::connect().await?;
+    /// let session = connection.create_session_with("echo-rust").await?;
+    /// let stream = connection.open_stream(session.id()).await?;
+    /// let tasks = stream.submit_array(100, Some("\"same\"".into()), &<_>::default()).await?;
+    /// assert_eq!(tasks.count().await, 100);
+    /// # session.close().await?;
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`SessionStream::submit`]; [`FlameError::InvalidArgument`] when `count` is 0.
     pub async fn submit_array(
@@ -106,6 +164,17 @@ impl SessionStream {
             queue.put(Submission::Array { input, options, tasks }).await?;
         }
         Ok(submitted)
+    }
+
+    /// Whether it has ended, and takes nothing any more: it was closed, or given up.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.queue.0.is_over()
+    }
+
+    /// Whether both are handles of one stream.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.queue.0, &other.queue.0)
     }
 
     async fn submit_one(

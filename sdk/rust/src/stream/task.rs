@@ -78,7 +78,10 @@ struct Progress {
     end: Option<Result<TaskEnd, FlameError>>,
     /// There was an end, taken or not.
     has_ended: bool,
-    waker: Option<Waker>,
+    /// Whoever waits for its number, and whoever waits for its end, may be different: neither takes the place of the
+    /// other.
+    on_accepted: Option<Waker>,
+    on_end: Option<Waker>,
 }
 
 impl Slot {
@@ -93,7 +96,7 @@ impl Slot {
             (None, Some(Err(error))) => Poll::Ready(Err(error.clone())),
             (None, Some(Ok(end))) => Poll::Ready(Ok(end.task)),
             (None, None) if progress.has_ended => Poll::Ready(Err(taken())),
-            (None, None) => progress.wait(context),
+            (None, None) => wait(&mut progress.on_accepted, context),
         }
     }
 
@@ -102,19 +105,17 @@ impl Slot {
         match progress.end.take() {
             Some(end) => Poll::Ready(end),
             None if progress.has_ended => Poll::Ready(Err(taken())),
-            None => progress.wait(context),
+            None => wait(&mut progress.on_end, context),
         }
     }
 }
 
-impl Progress {
-    fn wait<T>(&mut self, context: &Context<'_>) -> Poll<T> {
-        match &mut self.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            None => self.waker = Some(context.waker().clone()),
-        }
-        Poll::Pending
+fn wait<T>(waker: &mut Option<Waker>, context: &Context<'_>) -> Poll<T> {
+    match waker {
+        Some(waker) => waker.clone_from(context.waker()),
+        None => *waker = Some(context.waker().clone()),
     }
+    Poll::Pending
 }
 
 fn taken() -> FlameError {
@@ -141,7 +142,7 @@ impl Writer {
         let waker = {
             let mut progress = self.0.progress();
             progress.task = Some(task);
-            progress.waker.take()
+            progress.on_accepted.take()
         };
         waker.into_iter().for_each(Waker::wake);
     }
@@ -151,16 +152,16 @@ impl Writer {
     }
 
     fn settle(&self, end: impl FnOnce() -> Result<TaskEnd, FlameError>) {
-        let waker = {
+        let wakers = {
             let mut progress = self.0.progress();
             if progress.has_ended {
                 return;
             }
             progress.has_ended = true;
             progress.end = Some(end());
-            progress.waker.take()
+            [progress.on_accepted.take(), progress.on_end.take()]
         };
-        waker.into_iter().for_each(Waker::wake);
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }
 
@@ -197,6 +198,23 @@ mod tests {
         assert_eq!(task.accepted().await, Ok(TaskNo(3)));
         assert_eq!(task.result().await, Ok(end));
         writing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_the_number_does_not_take_the_place_of_whoever_waits_for_the_end() {
+        use futures::stream::{FuturesUnordered, StreamExt};
+        let (writer, task) = new();
+        let mut waiting = FuturesUnordered::from_iter([task]);
+        assert!(futures::poll!(waiting.next()).is_pending());
+        {
+            let first = waiting.iter_mut().next().unwrap();
+            let mut accepted = std::pin::pin!(first.accepted());
+            assert!(futures::poll!(accepted.as_mut()).is_pending());
+            writer.accept(TaskNo(3));
+            assert_eq!(accepted.await, Ok(TaskNo(3)));
+        }
+        writer.end(Err(FlameError::NotFound("s".to_owned())));
+        assert_eq!(waiting.next().await.unwrap().unwrap_err().class(), "not_found");
     }
 
     #[tokio::test]

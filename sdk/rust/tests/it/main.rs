@@ -4,9 +4,11 @@
 mod calls;
 mod fake;
 mod fake_sessions;
+mod handles;
 mod operate;
 mod overload;
 mod services;
 mod session_streams;
 mod streams;
+mod typed;
 mod watches;

@@ -1,7 +1,7 @@
 //! The host side of a service over our stream, called as our worker calls it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use flame_proto::ha;
 use flame_proto::ha::service_down::Frame as Down;
 use flame_proto::ha::service_stream_client::ServiceStreamClient;
 use flame_proto::ha::service_up::Frame as Up;
-use flame_sdk::service::{Publisher, SessionContext, TaskContext, serve};
+use flame_sdk::service::{ApplicationContext, Publisher, SessionContext, TaskContext, serve};
 use flame_sdk::{FlameError, FlameService, async_trait};
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -24,6 +24,7 @@ const SOON: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Echo {
     publisher: Publisher,
+    application: Mutex<ApplicationContext>,
     gate: Arc<Notify>,
 }
 
@@ -35,6 +36,7 @@ impl FlameService for Echo {
 
     async fn on_session_enter(&self, context: SessionContext) -> Result<(), FlameError> {
         self.publisher.publish([context.session_id.clone()])?;
+        *self.application.lock().unwrap() = context.application;
         match context.session_id.as_str() {
             "closed" => Err(FlameError::FailedPrecondition("not today".into())),
             _ => Ok(()),
@@ -49,6 +51,11 @@ impl FlameService for Echo {
             Some(b"who") => {
                 let (session, task) = (context.session_id, context.task_id);
                 Ok(Some(format!("{session} {task} {} {}", fence.token, fence.attempt).into()))
+            }
+            Some(b"where") => {
+                let application = self.application.lock().unwrap().clone();
+                let (folder, url) = (application.working_directory, application.url);
+                Ok(Some(format!("{} {folder:?} {url:?} {}", application.name, context.deadline.is_some()).into()))
             }
             Some(b"retract") => {
                 self.publisher.retract(["s"])?;
@@ -134,6 +141,7 @@ impl Scene {
             task,
             attempt: 2,
             input: Some(Bytes::from_static(input.as_bytes())),
+            timeout_ms: 0,
         };
         let tasks = (first..).zip(inputs).map(task).collect();
         self.send(Down::Invoke(ha::InvokeTasks { tasks })).await;
@@ -204,6 +212,27 @@ async fn tasks_are_answered_in_order_whatever_user_code_does() {
 
     scene.send(Down::Leave(ha::LeaveSession {})).await;
     assert_eq!(scene.next().await.unwrap(), Some(Up::Left(ha::LeftSession::default())));
+}
+
+#[tokio::test]
+async fn user_code_knows_its_application_and_how_long_it_may_run() {
+    let mut scene = Scene::start().await;
+    let enter = ha::EnterSession {
+        session_id: "s".into(),
+        application: "a".into(),
+        working_directory: Some("/srv".into()),
+        url: Some("file:///a.tar.gz".into()),
+        ..Default::default()
+    };
+    scene.send(Down::Enter(enter)).await;
+    assert!(matches!(scene.next().await, Ok(Some(Up::Entered(_)))));
+    let task =
+        |token, timeout_ms| ha::InvokeTask { token, timeout_ms, input: Some("where".into()), ..Default::default() };
+    scene.send(Down::Invoke(ha::InvokeTasks { tasks: vec![task(1, 0), task(2, 60_000)] })).await;
+    let done = scene.answers(2).await;
+    let texts: Vec<_> = done.iter().map(|done| String::from_utf8_lossy(done.output.as_deref().unwrap())).collect();
+    let known = "a Some(\"/srv\") Some(\"file:///a.tar.gz\")";
+    assert_eq!(texts, [format!("{known} false"), format!("{known} true")]);
 }
 
 /// Tasks of which the first has been answered: so the second runs.

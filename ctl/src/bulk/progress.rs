@@ -13,3 +13,8 @@ pub(super) fn bar(tasks: u64) -> ProgressBar {
     let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(tasks), target).with_style(style.progress_chars("== "))
 }
+
+/// None at all.
+pub(super) fn none() -> ProgressBar {
+    ProgressBar::hidden()
+}

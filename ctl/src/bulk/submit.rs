@@ -1,4 +1,4 @@
-//! Submitting pings and learning how they end: over one stream, or call by call where coordinators have no streams.
+//! Submitting like tasks and learning how they end: over one stream, or call by call where coordinators have no streams.
 
 use bytes::Bytes;
 use flame_sdk::model::Task;
@@ -13,29 +13,31 @@ use crate::exit::Failure;
 /// Most submits under way at a time where coordinators have no streams.
 pub const SUBMITS_IN_FLIGHT_MAX: usize = 256;
 
-/// Most pings of a stream whose ends are waited for at a time.
-pub const PINGS_UNDER_WAY_MAX: usize = 65_536;
+/// Most tasks of a stream whose ends are waited for at a time.
+pub const TASKS_UNDER_WAY_MAX: usize = 65_536;
 
 /// What is submitted.
-pub(super) struct Pings<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) session: &'a str,
-    pub(super) tasks: u64,
-    pub(super) input: Option<Bytes>,
+pub(crate) struct Bulk<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) session: &'a str,
+    pub(crate) tasks: u64,
+    pub(crate) input: Option<Bytes>,
     /// Whether every end is wanted, or only how many were good.
-    pub(super) keep_ends: bool,
+    pub(crate) keep_ends: bool,
+    /// Whether a bar says how far it is.
+    pub(crate) shows_progress: bool,
 }
 
 /// What became of them.
 #[derive(Default)]
-pub(super) struct Results {
-    pub(super) ends: Vec<TaskEnd>,
-    pub(super) succeeded: u64,
+pub(crate) struct Results {
+    pub(crate) ends: Vec<TaskEnd>,
+    pub(crate) succeeded: u64,
 }
 
-impl Pings<'_> {
+impl Bulk<'_> {
     /// Submits all tasks and waits for all ends, both at the same time.
-    pub(super) async fn run(self) -> Result<Results, Failure> {
+    pub(crate) async fn run(self) -> Result<Results, Failure> {
         match self.connection.open_stream(self.session).await {
             Ok(stream) => self.over(&stream).await,
             Err(FlameError::Unimplemented(_)) => self.call_by_call().await,
@@ -44,7 +46,7 @@ impl Pings<'_> {
     }
 
     async fn over(&self, stream: &SessionStream) -> Result<Results, Failure> {
-        let (handles, under_way) = mpsc::channel::<SubmittedTask>(PINGS_UNDER_WAY_MAX);
+        let (handles, under_way) = mpsc::channel::<SubmittedTask>(TASKS_UNDER_WAY_MAX);
         let submit = async move {
             for _ in 0..self.tasks {
                 let task = stream.submit(self.input.clone()).await?;
@@ -84,7 +86,7 @@ impl Pings<'_> {
     }
 
     async fn collect(&self, ends: impl Stream<Item = Result<TaskEnd, FlameError>>) -> Result<Results, Failure> {
-        let bar = progress::bar(self.tasks);
+        let bar = if self.shows_progress { progress::bar(self.tasks) } else { progress::none() };
         let mut results = Results::default();
         let mut ends = std::pin::pin!(ends);
         while let Some(end) = ends.try_next().await? {
