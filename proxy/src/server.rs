@@ -48,6 +48,8 @@ const LOOK_FIRST_EVERY: Duration = Duration::from_secs(1);
 pub struct Proxy {
     listener: TcpListener,
     address: SocketAddr,
+    /// Whether it looks by itself who the members are.
+    looks_around: bool,
 }
 
 impl Proxy {
@@ -58,15 +60,16 @@ impl Proxy {
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, looks_around: true })
     }
 
-    /// The same on a listener that is there. Must be called inside the runtime that is to serve.
+    /// The same on a listener that is there, for an owner that tells it who the members are: as long as nobody comes it asks
+    /// no coordinator, and holds no connection to any. Must be called inside the runtime that is to serve.
     pub(crate) fn on(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, looks_around: false })
     }
 
     /// Where it listens.
@@ -102,7 +105,7 @@ impl Proxy {
         tokio::pin!(serving);
         tokio::select! {
             served = &mut serving => return served,
-            () = look_around(&connection) => {}
+            () = look_around(&connection), if self.looks_around => {}
             () = stop => {}
         }
         stopping.cancel();

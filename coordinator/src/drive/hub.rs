@@ -258,9 +258,10 @@ impl Hub {
         self.inner.consensus.members().into_iter().map(|(_, node, _)| url(node)).collect()
     }
 
-    /// `http://host:port` of all coordinators' client listeners.
+    /// The same of their client listeners.
     fn client_endpoints(&self) -> Vec<String> {
-        self.inner.consensus.members().into_iter().map(|(_, node, _)| format!("http://{}", node.client)).collect()
+        let url = |node: MemberNode| format!("{}://{}", self.inner.scheme, node.client);
+        self.inner.consensus.members().into_iter().map(|(_, node, _)| url(node)).collect()
     }
 
     /// The leader's worker endpoint; empty when nobody is known to lead.

@@ -50,7 +50,7 @@ pub const KEYS: &[Key] = &[
     works(
         "cluster.endpoint",
         "http://127.0.0.1:8080",
-        "Where clients reach the cluster. Told to services; its port is the default of the listeners, its host that of worker.coordinators.",
+        "Where clients reach the cluster. Told to services when worker.proxy is off; its port is the default of the listeners, its host that of worker.coordinators.",
     ),
     works(
         "cluster.resreq",

@@ -111,7 +111,7 @@ pub enum Command {
     Node(node::NodeArgs),
     /// Ask about one task
     Task(task::TaskArgs),
-    /// Serve the published API on this machine, so that any client lives through the loss of any coordinator
+    /// Serve the published API on this machine, whichever coordinators come and go
     Proxy(proxy::ProxyArgs),
     /// Run a whole cluster on this machine
     Dev(dev::DevArgs),

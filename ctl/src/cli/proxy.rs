@@ -19,7 +19,7 @@ pub struct ProxyArgs {
     /// Where it listens; port 0 is any free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub listen: String,
-    /// Allow to listen beyond this machine: whoever can connect acts with your rights, in plaintext
+    /// Allow other machines to connect: they act with your rights, in plaintext
     #[arg(long)]
     pub insecure: bool,
     /// How to print

@@ -69,7 +69,7 @@ fn scripts_read_where_it_listens() {
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert!(listens_at(value["endpoint"].as_str().unwrap()), "{line}");
     let (_proxy, line) = Serving::start(&["proxy", "-o", "yaml", "--endpoint", "127.0.0.1:1"]);
-    assert!(listens_at(line.trim().strip_prefix("endpoint: ").unwrap().trim_matches('"')), "{line}");
+    assert!(listens_at(line.trim().strip_prefix("endpoint: ").unwrap().trim_matches(['"', '\''])), "{line}");
 }
 
 #[test]
