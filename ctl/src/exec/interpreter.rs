@@ -72,8 +72,8 @@ impl Tools {
         let found = match folder {
             Some(_) => Some(PathBuf::from(asked)).filter(|path| is_program(path)),
             None => self.find(name).or_else(|| {
-                let usual = SHELL_FOLDERS.iter().map(|folder| Path::new(folder).join(name));
-                usual.into_iter().find(|path| is_program(path))
+                let mut usual = SHELL_FOLDERS.iter().map(|folder| Path::new(folder).join(name));
+                usual.find(|path| is_program(path))
             }),
         };
         let program = found.ok_or_else(|| format!("there is no shell {asked} on this worker"))?;

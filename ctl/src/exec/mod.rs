@@ -8,7 +8,7 @@
 //! **Invariant:** a task succeeds only if its script ended with exit code 0. Anything else fails it, and the message says
 //! what, with the end of what the script wrote to stderr.
 //! **Invariant:** when a task has ended, so has every process that its script started, also those that went to the
-//! background or into sessions of their own; its folder is gone.
+//! background or into sessions of their own. Its folder goes with it, or with the folder of a service that was killed.
 //! **Invariant:** nothing is cut silently: too long a stdout fails the task, too long a stderr begins with what was left
 //! out.
 //! **Invariant:** a script that reads its standard input finds what its task brings, then the end: it never waits for ever.
