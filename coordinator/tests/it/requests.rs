@@ -95,6 +95,17 @@ impl Node {
         Ok(task.metadata.unwrap().id)
     }
 
+    async fn register(&self, mark: Option<Mark>) -> Result<v1::Result, Status> {
+        let application = Some(v1::ApplicationSpec { command: Some("/bin/true".into()), ..Default::default() });
+        let request = v1::RegisterApplicationRequest { name: "a".into(), application };
+        self.frontend().register_application(marked(mark, request)).await.map(Response::into_inner)
+    }
+
+    async fn unregister(&self, mark: Option<Mark>) -> Result<v1::Result, Status> {
+        let request = v1::UnregisterApplicationRequest { name: "a".into() };
+        self.frontend().unregister_application(marked(mark, request)).await.map(Response::into_inner)
+    }
+
     async fn stop(self) {
         self.parts.consensus.shutdown().await;
     }
@@ -182,27 +193,15 @@ async fn a_refusal_is_repeated_as_well() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_applications_are_made_once() {
     let node = Node::start().await;
-    let application = || Some(v1::ApplicationSpec { command: Some("/bin/true".into()), ..Default::default() });
-    let here = &node;
-    let register = |mark| {
-        let request = v1::RegisterApplicationRequest { name: "a".into(), application: application() };
-        async move { here.frontend().register_application(marked(mark, request)).await.map(Response::into_inner) }
-    };
-    let register = &register;
-    assert_eq!(thrice(|| register(Some(Mark(1, 1)))).await.return_code, 0);
-    assert_eq!(register(None).await.unwrap().return_code, -1, "somebody else's would be the second");
-    let unregister = |mark| {
-        let request = v1::UnregisterApplicationRequest { name: "a".into() };
-        async move { here.frontend().unregister_application(marked(mark, request)).await.map(Response::into_inner) }
-    };
-    let unregister = &unregister;
-    assert_eq!(thrice(|| unregister(Some(Mark(2, 2)))).await.return_code, 0);
+    assert_eq!(thrice(|| node.register(Some(Mark(1, 1)))).await.return_code, 0);
+    assert_eq!(node.register(None).await.unwrap().return_code, -1, "somebody else's would be the second");
+    assert_eq!(thrice(|| node.unregister(Some(Mark(2, 2)))).await.return_code, 0);
     // The first registration comes late: the name stays free.
-    assert_eq!(register(Some(Mark(1, 1))).await.unwrap().return_code, 0);
+    assert_eq!(node.register(Some(Mark(1, 1))).await.unwrap().return_code, 0);
     let get = node.frontend().get_application(v1::GetApplicationRequest { name: "a".into() }).await;
     assert_eq!(get.unwrap_err().code(), Code::NotFound);
 
-    let reused = unregister(Some(Mark(1, 1))).await.unwrap_err();
+    let reused = node.unregister(Some(Mark(1, 1))).await.unwrap_err();
     assert_eq!(reused.code(), Code::InvalidArgument, "not in band: {reused}");
     node.stop().await;
 }

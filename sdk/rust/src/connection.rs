@@ -13,7 +13,7 @@ use flame_proto::ha;
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::v1::frontend_client::FrontendClient;
 use flame_types::limits::MESSAGE_BYTES_MAX;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
@@ -277,7 +277,7 @@ impl Connection {
         A: Fn(Channel, Mark) -> F,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let mut seen = match self.shared.heard.number() {
+        let mut seen = match self.shared.heard.number(Instant::now()) {
             Some(seen) => Some(seen),
             None => self.ask_number(deadline.as_mut()).await?,
         };
@@ -292,7 +292,7 @@ impl Connection {
             // No other attempt may have done it: it begins anew, as another change.
             match failed.number.filter(|_| left > 0) {
                 Some(number) => {
-                    self.shared.heard.note(number);
+                    self.shared.heard.note(number, Instant::now());
                     seen = Some(number);
                     left -= 1;
                 }
@@ -307,7 +307,7 @@ impl Connection {
         match self.try_until(Kind::Read, ask, deadline).await.map(Response::into_inner) {
             Ok(ha::MembersReply { next_request: 0, .. }) => Ok(None),
             Ok(ha::MembersReply { next_request, .. }) => {
-                self.shared.heard.note(next_request);
+                self.shared.heard.note(next_request, Instant::now());
                 Ok(Some(next_request))
             }
             // A published server.

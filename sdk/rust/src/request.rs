@@ -85,16 +85,16 @@ pub(crate) struct Heard(Mutex<Option<(u64, Instant, u32)>>);
 
 impl Heard {
     /// To be named by a change, if it is young enough.
-    pub(crate) fn number(&self) -> Option<u64> {
+    pub(crate) fn number(&self, now: Instant) -> Option<u64> {
         let mut heard = self.0.lock().expect("no code panics while it holds this lock");
         let (number, since, named) = heard.as_mut()?;
         *named += 1;
-        (since.elapsed() < HEARD_AGE_MAX && *named <= NAMED_MAX).then_some(*number)
+        (now.duration_since(*since) < HEARD_AGE_MAX && *named <= NAMED_MAX).then_some(*number)
     }
 
     /// A coordinator has named it.
-    pub(crate) fn note(&self, number: u64) {
-        *self.0.lock().expect("no code panics while it holds this lock") = Some((number, Instant::now(), 0));
+    pub(crate) fn note(&self, number: u64, now: Instant) {
+        *self.0.lock().expect("no code panics while it holds this lock") = Some((number, now, 0));
     }
 }
 
@@ -123,17 +123,16 @@ mod tests {
         assert_eq!((sent(mark), mark.is_known()), (None, false));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_number_is_named_while_it_is_young() {
-        let heard = Heard::default();
-        assert_eq!(heard.number(), None);
-        heard.note(5);
-        assert_eq!(heard.number(), Some(5));
-        tokio::time::advance(HEARD_AGE_MAX).await;
-        assert_eq!(heard.number(), None);
-        heard.note(6);
-        assert_eq!((0..NAMED_MAX).filter_map(|_| heard.number()).count(), NAMED_MAX as usize);
-        assert_eq!(heard.number(), None, "many changes later");
+    #[test]
+    fn a_number_is_named_while_it_is_young() {
+        let (heard, start) = (Heard::default(), Instant::now());
+        assert_eq!(heard.number(start), None);
+        heard.note(5, start);
+        assert_eq!(heard.number(start + HEARD_AGE_MAX / 2), Some(5));
+        assert_eq!(heard.number(start + HEARD_AGE_MAX), None);
+        heard.note(6, start);
+        assert_eq!((0..NAMED_MAX).filter_map(|_| heard.number(start)).count(), NAMED_MAX as usize);
+        assert_eq!(heard.number(start), None, "many changes later");
     }
 
     #[test]

