@@ -9,10 +9,10 @@ use rand::{Rng, SeedableRng};
 const POINTS_AT_A_TIME: u64 = 100_000;
 
 #[flame_sdk::entrypoint]
-async fn throw(instance: FlameInstance, throw: Throw) -> Result<Hits, FlameError> {
-    let mut random = StdRng::seed_from_u64(throw.seed);
+async fn throw(instance: FlameInstance, order: Throw) -> Result<Hits, FlameError> {
+    let mut random = StdRng::seed_from_u64(order.seed);
     let mut inside = 0;
-    for at in 0..throw.points {
+    for at in 0..order.points {
         if at % POINTS_AT_A_TIME == 0 && instance.cancellation().is_cancelled() {
             return Err(FlameError::Internal("cancelled".to_owned()));
         }

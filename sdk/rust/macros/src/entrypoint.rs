@@ -6,7 +6,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::Parser;
-use syn::{Item, ItemFn, Path};
+use syn::{FnArg, Ident, Item, ItemFn, Pat, Path};
 
 use crate::options::{crate_path, default_crate};
 use crate::signature::Entrypoint;
@@ -23,6 +23,10 @@ fn expand_function(krate: &Path, function: ItemFn) -> syn::Result<TokenStream> {
     let ItemFn { attrs, vis, mut sig, block } = function;
     let entrypoint = Entrypoint::read(&sig, false)?;
     let name = sig.ident.clone();
+    if let Some(argument) = sig.inputs.iter().find(|argument| names(argument, &name)) {
+        let text = format!("the function becomes a value named `{name}`, so an argument needs another name");
+        return Err(syn::Error::new_spanned(argument, text));
+    }
     sig.ident = syn::Ident::new("call", name.span());
     let (docs, attrs): (Vec<_>, Vec<_>) = attrs.into_iter().partition(|attribute| attribute.path().is_ident("doc"));
     let call = entrypoint.call(krate, &quote!(Self::call));
@@ -56,6 +60,12 @@ fn expand_function(krate: &Path, function: ItemFn) -> syn::Result<TokenStream> {
             }
         }
     })
+}
+
+/// Whether the argument has this name.
+fn names(argument: &FnArg, name: &Ident) -> bool {
+    let FnArg::Typed(argument) = argument else { return false };
+    matches!(argument.pat.as_ref(), Pat::Ident(pattern) if pattern.ident == *name)
 }
 
 fn read_options(options: TokenStream) -> syn::Result<Path> {
@@ -94,6 +104,17 @@ mod tests {
         }
         assert!(text.contains("< Pair as flame :: codec :: FromTaskInput >"), "{text}");
         assert!(text.contains("Self :: call (instance , message ,)"), "{text}");
+    }
+
+    #[test]
+    fn an_argument_has_another_name_than_the_function() {
+        let item = quote!(
+            async fn add(add: Pair) -> Result<Sum, FlameError> {
+                sum(add)
+            }
+        );
+        let text = refused(item);
+        assert!(text.contains("`add`") && text.contains("another name"), "{text}");
     }
 
     #[test]
