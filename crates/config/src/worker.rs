@@ -105,7 +105,7 @@ fn local_unless_insecure(layers: &Layers, key: &'static str, danger: &str) -> Re
 
 fn endpoints(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoint>, ConfigError> {
     let setting = layers.get("worker.endpoints");
-    let mut endpoints = endpoints_of(&setting, Some(CLIENT_PORT))?;
+    let mut endpoints = endpoints_of(setting, Some(CLIENT_PORT))?;
     if endpoints.is_empty() {
         endpoints.push(cluster.endpoint.clone());
     }
@@ -115,7 +115,7 @@ fn endpoints(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoint>,
 
 fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoint>, ConfigError> {
     let setting = layers.get("worker.coordinators");
-    let mut endpoints = endpoints_of(&setting, None)?;
+    let mut endpoints = endpoints_of(setting, None)?;
     if endpoints.is_empty() {
         let address = cluster.endpoint.address.port_up(1).ok_or_else(|| {
             layers

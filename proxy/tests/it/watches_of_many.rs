@@ -15,11 +15,14 @@ use tonic::{Code, Status, Streaming};
 
 use crate::fake::{Asked, Fake, LIMIT, Replies, Served, encoded, next, rest, shown, task};
 
+/// Ways to everybody who watches.
+type Watchers = Vec<mpsc::UnboundedSender<Result<bytes::Bytes, Status>>>;
+
 /// A coordinator that shows what it is told to, and writes down what is registered.
 struct Watched {
     fake: Fake,
     registered: Arc<Mutex<Vec<String>>>,
-    show: Arc<Mutex<Vec<mpsc::UnboundedSender<Result<bytes::Bytes, Status>>>>>,
+    show: Arc<Mutex<Watchers>>,
 }
 
 impl Watched {
@@ -58,7 +61,7 @@ fn serve(
     mut asked: Asked,
     snapshot: impl Fn(u64) -> TaskState + Send + 'static,
     log: Arc<Mutex<Vec<String>>>,
-    shows: &Mutex<Vec<mpsc::UnboundedSender<Result<bytes::Bytes, Status>>>>,
+    shows: &Mutex<Watchers>,
 ) -> Replies {
     let (show, replies) = mpsc::unbounded_channel();
     shows.lock().unwrap().push(show.clone());

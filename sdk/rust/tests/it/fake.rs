@@ -34,6 +34,8 @@ pub struct Script {
     pub sessions: HashMap<String, v1::SessionSpec>,
     /// Tasks that were made.
     pub tasks: u64,
+    /// Idempotency keys of tasks, and their numbers.
+    pub keys: Vec<(Vec<u8>, u64)>,
     /// The number of the next change with a request id, as it is told to whoever asks. 0: none is known.
     pub next_request: u64,
     /// Below it, requests are forgotten.
@@ -412,8 +414,15 @@ macro_rules! absent {
             }
 
             async fn create_task(&self, request: Request<v1::CreateTaskRequest>) -> Result<Response<v1::Task>, Status> {
+                let key = request.metadata().get_bin("flame-idempotency-key-bin");
+                let key = key.map(|key| key.to_bytes().unwrap().to_vec());
                 self.change(request, |script, _| {
+                    let known = script.keys.iter().find(|(known, _)| Some(known) == key.as_ref());
+                    if let Some((_, number)) = known {
+                        return Ok(task(*number, v1::TaskState::Pending));
+                    }
                     script.tasks += 1;
+                    script.keys.extend(key.clone().map(|key| (key, script.tasks)));
                     Ok(task(script.tasks, v1::TaskState::Pending))
                 })
             }

@@ -383,7 +383,7 @@ async fn a_task_with_a_key_is_one_task_however_often_it_is_submitted() {
     let (first, again, ()) = futures::join!(first, again, ended);
     assert!(first.as_ref().unwrap().is_succeed(), "{first:?}");
     assert_eq!(first, again);
-    assert!(fake.script(|script| script.keys.iter().all(|sent| *sent == key) && script.tasks == 1));
+    assert!(fake.script(|script| script.keys == [(key.to_vec(), 1)] && script.tasks == 1));
     let mut other = session.run_once::<_, ()>([9; 16], 1_u8).await.unwrap();
     assert_eq!(other.accepted().await, Ok(TaskNo(2)));
 }
