@@ -1,0 +1,2 @@
+"""Flame."""
+from ._version import __version__ as __version__

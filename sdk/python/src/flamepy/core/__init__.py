@@ -1,0 +1,1 @@
+"""The client and the service side, by the names of the published package."""
