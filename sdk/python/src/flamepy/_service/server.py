@@ -57,17 +57,18 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        self._bind(server)
-        server.start()
-        try:
-            with _Signals(self.stop):
+        # Whoever sees the socket may send a signal.
+        with _Signals(self.stop):
+            self._bind(server)
+            server.start()
+            try:
                 self._runner.run()
-        finally:
-            self._desk.end()
-            server.stop(_FLUSH_SECONDS).wait()
-            # The worker may have removed it already.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
+            finally:
+                self._desk.end()
+                server.stop(_FLUSH_SECONDS).wait()
+                # The worker may have removed it already.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._path)
 
     def stop(self) -> None:
         """What runs is ended and answered; nothing else is begun. Returns at once."""
