@@ -1,2 +1,44 @@
-"""Flame."""
-from ._version import __version__ as __version__
+"""The Python SDK of Flame: sessions, tasks and services.
+
+    import flamepy
+
+    with flamepy.create_session("my-app") as session:
+        print(session.invoke(b"hello"))
+
+Everything that the published package `flamepy` 0.6.0 has for sessions, tasks and services is here by the same name. The
+object cache (`flamepy.cache`) and `flamepy.runner` are not in this release: importing them says so.
+
+| module | holds |
+|---|---|
+| `flamepy` | the blocking client, services, values and errors |
+| `flamepy.aio` | the client for event loops |
+| `flamepy.core` | the same names as here, and a few more |
+| `flamepy.service` | services by decorator, and their sessions |
+| `flamepy.codec` | how values become bytes |
+"""
+
+# `core` comes first: the engine and `core` need parts of each other.
+# ruff: isort: off
+from ._version import COMPATIBLE_WITH, __version__
+from .core import *  # noqa: F403
+from .core import __all__ as _core
+from . import aio, codec, service, util
+from .service import FlameInstance
+# ruff: isort: on
+
+__all__ = ["COMPATIBLE_WITH", "FlameInstance", "__version__", "aio", "codec", "service", "util", *_core]
+
+
+def __getattr__(name: str) -> object:
+    if name in _ABSENT:
+        raise AttributeError(
+            f"flamepy.{name} belongs to the {_ABSENT[name]}, which is not in this release of flamepy "
+            f"({__version__}); the published flamepy {COMPATIBLE_WITH} has it"
+        )
+    raise AttributeError(f"module 'flamepy' has no attribute {name!r}")
+
+
+_ABSENT = {
+    **dict.fromkeys(["ObjectRef", "get_object", "put_object", "update_object", "cache"], "object cache"),
+    "runner": "Runner",
+}

@@ -14,8 +14,12 @@ from typing import Any, Dict, List, Optional
 
 import yaml
 
-from . import types as _types
 from .errors import FlameError, FlameErrorCode
+
+DEFAULT_FLAME_CONF = "flame.yaml"
+DEFAULT_FLAME_ENDPOINT = "http://127.0.0.1:8080"
+DEFAULT_FLAME_CACHE_ENDPOINT = "grpc://127.0.0.1:9090"
+DEFAULT_FLAME_RUNNER_TEMPLATE = "flmrun"
 
 ENDPOINT_VARIABLE = "FLAME_ENDPOINT"
 CACHE_ENDPOINT_VARIABLE = "FLAME_CACHE_ENDPOINT"
@@ -75,7 +79,7 @@ class FlameContext:
         self._cache: Optional[FlameClientCache] = None
         self._package: Optional[FlamePackage] = None
         self._runner: Optional[FlameContextRunner] = None
-        file = Path(path) if path is not None else Path.home() / ".flame" / _types.DEFAULT_FLAME_CONF
+        file = Path(path) if path is not None else Path.home() / ".flame" / DEFAULT_FLAME_CONF
         if path is not None or file.is_file():
             self._read(file)
         self._apply_environment()
@@ -89,7 +93,7 @@ class FlameContext:
     def endpoints(self) -> List[str]:
         """All coordinators that are named, in the order in which they are tried."""
         named = [self._cluster.endpoint, *self._cluster.endpoints]
-        return list(dict.fromkeys(text for text in named if text)) or [_types.DEFAULT_FLAME_ENDPOINT]
+        return list(dict.fromkeys(text for text in named if text)) or [DEFAULT_FLAME_ENDPOINT]
 
     @property
     def tls(self) -> Optional[FlameClientTls]:
@@ -105,7 +109,7 @@ class FlameContext:
 
     @property
     def cache_endpoint(self) -> str:
-        return (self._cache and self._cache.endpoint) or _types.DEFAULT_FLAME_CACHE_ENDPOINT
+        return (self._cache and self._cache.endpoint) or DEFAULT_FLAME_CACHE_ENDPOINT
 
     @property
     def cache_tls(self) -> Optional[FlameClientTls]:

@@ -12,6 +12,18 @@ from enum import IntEnum
 from typing import Any, Dict, List, Optional, Sequence
 
 from ..util import short_name
+from .context import (
+    DEFAULT_FLAME_CACHE_ENDPOINT,
+    DEFAULT_FLAME_CONF,
+    DEFAULT_FLAME_ENDPOINT,
+    DEFAULT_FLAME_RUNNER_TEMPLATE,
+    FlameClientCache,
+    FlameClientTls,
+    FlameClusterConfig,
+    FlameContext,
+    FlameContextRunner,
+    FlamePackage,
+)
 from .errors import FlameError, FlameErrorCode, RemoteTraceback, TaskFailedError
 
 __all__ = [
@@ -63,11 +75,6 @@ Message = bytes
 TaskInput = Message
 TaskOutput = Message
 CommonData = Message
-
-DEFAULT_FLAME_CONF = "flame.yaml"
-DEFAULT_FLAME_ENDPOINT = "http://127.0.0.1:8080"
-DEFAULT_FLAME_CACHE_ENDPOINT = "grpc://127.0.0.1:9090"
-DEFAULT_FLAME_RUNNER_TEMPLATE = "flmrun"
 
 
 # ── states ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -342,13 +349,3 @@ class TaskInformer:
 
     def on_error(self, error: FlameError) -> None:
         """What becomes of the task cannot be learned, or it has failed."""
-
-
-from .context import (  # noqa: E402  (it needs the constants above)
-    FlameClientCache,
-    FlameClientTls,
-    FlameClusterConfig,
-    FlameContext,
-    FlameContextRunner,
-    FlamePackage,
-)
