@@ -29,6 +29,8 @@ WIRE = Path(__file__).resolve().parents[1] / "src/flamepy/_wire"
 # `from flame.v1 import types_pb2`: the package lives below flamepy, so that it disturbs nobody.
 IMPORT = re.compile(r"^from flame\.(ha\.)?v1 import", re.MULTILINE)
 
+SELF = re.compile(r"(def __init__\(self,.*?)(?<=, )self: [^=]*= \.\.\., ")
+
 
 def generate(target: Path) -> None:
     found = metadata.version("grpcio-tools")
@@ -54,6 +56,8 @@ def generate(target: Path) -> None:
             for suffix in ["_pb2.py", "_pb2.pyi"]:
                 text = made.with_name(made.stem + suffix).read_text()
                 text = IMPORT.sub(lambda m: f"from flamepy._wire.{'ha' if m[1] else 'v1'} import", text)
+                # A field named self is in no constructor that can be called.
+                text = SELF.sub(r"\1", text)
                 (place / (made.stem + suffix)).write_text(text)
 
 

@@ -23,6 +23,14 @@ import grpc
 from flamepy._wire.ha import cluster_pb2, session_pb2
 from flamepy._wire.v1 import frontend_pb2, types_pb2
 
+# As the coordinators: pings of clients are welcome.
+OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_receive_message_length", -1),
+]
+
 NOW_MS = 1_700_000_000_000
 
 
@@ -94,7 +102,7 @@ class Coordinator:
         self.drop_accepted = 0
         """So many answers to frames are lost together with their stream."""
         self.streams: List[queue.SimpleQueue[Any]] = []
-        self.server = grpc.server(ThreadPoolExecutor(64), options=[("grpc.so_reuseport", 0)])
+        self.server = grpc.server(ThreadPoolExecutor(64), options=OPTIONS)
         self.server.add_generic_rpc_handlers((self._handlers("flame.v1.Frontend"), self._handlers("flame.ha.v1.Cluster")))
         stream = grpc.stream_stream_rpc_method_handler(
             self._stream, session_pb2.SessionUp.FromString, session_pb2.SessionDown.SerializeToString
@@ -351,7 +359,7 @@ class Coordinator:
             feature_level=1, client=client, credit_bytes=8 << 20, credit_frames=256, position=position(at)
         )
         yield session_pb2.SessionDown(opened=opened)
-        threading.Thread(target=self._read, args=(frames, down, first.session_id, answers), daemon=True).start()
+        threading.Thread(target=self._read, args=(frames, down), daemon=True).start()
         own: set[int] = set()
         follow: Optional[int] = None
         closing = False
@@ -364,11 +372,13 @@ class Coordinator:
                 context.abort(item, "the stream was broken")
             if item == "end":
                 closing = True
-            elif isinstance(item, session_pb2.WatchFrom):
-                follow = getattr(item, "from").log_index
-                for one in item.tasks:
+            elif item is not None and item.WhichOneof("frame") == "watch":
+                follow = getattr(item.watch, "from").log_index
+                for one in item.watch.tasks:
                     own.update(range(one.first, one.last + 1))
             elif item is not None:
+                kind = item.WhichOneof("frame")
+                item = self._answer(getattr(item, kind), kind, first.session_id, answers)
                 own.update(range(item.first_task, item.first_task + item.count))
                 if self.drop_accepted:
                     self.drop_accepted -= 1
@@ -396,14 +406,11 @@ class Coordinator:
                 state.clients.pop(client, None)
                 return
 
-    def _read(self, frames: Iterator[Any], down: Any, session_id: str, answers: Dict[int, Any]) -> None:
+    @staticmethod
+    def _read(frames: Iterator[Any], down: Any) -> None:
         try:
             for message in frames:
-                kind = message.WhichOneof("frame")
-                if kind == "watch":
-                    down.put(message.watch)
-                else:
-                    down.put(self._answer(getattr(message, kind), kind, session_id, answers))
+                down.put(message)
         except grpc.RpcError:
             return
         down.put("end")

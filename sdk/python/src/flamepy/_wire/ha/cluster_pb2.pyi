@@ -37,7 +37,7 @@ class MembersReply(_message.Message):
     self: int
     term: int
     changing: bool
-    def __init__(self, cluster_id: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., leader: _Optional[int] = ..., self: _Optional[int] = ..., term: _Optional[int] = ..., changing: bool = ...) -> None: ...
+    def __init__(self, cluster_id: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., leader: _Optional[int] = ..., term: _Optional[int] = ..., changing: bool = ...) -> None: ...
 
 class MemberStatusRequest(_message.Message):
     __slots__ = ()
