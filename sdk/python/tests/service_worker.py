@@ -77,6 +77,8 @@ class Stream:
             response_deserializer=wire.ServiceUp.FromString,
         )
         self._up = run(iter(self._down.get, None), timeout=LIMIT, wait_for_ready=True)
+        # As a worker does: whether there is a stream must show before anything is said.
+        self._up.initial_metadata()
 
     def __enter__(self) -> Stream:
         return self

@@ -117,6 +117,8 @@ def serve(frames: Iterator[wire.ServiceDown], context: grpc.ServicerContext, des
     if not context.add_callback(outbox.close):
         outbox.close()  # over before it began
         return
+    # The worker says nothing before it knows that there is a stream; gRPC would tell it with our first frame.
+    context.send_initial_metadata(())
     threading.Thread(target=read, name="flame-stream", daemon=True).start()
     while True:
         answer = outbox.next_frame()
