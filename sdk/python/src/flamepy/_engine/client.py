@@ -20,7 +20,7 @@ from .cluster import Cluster, closed
 from .endpoints import Endpoints
 from .fate import error_of_refusal, unknown_outcome
 from .loop import Engine, engine
-from .requests import Key, Request
+from .requests import Key
 from .stream import SessionStream
 
 _GONE = FlameErrorCode.NOT_FOUND
@@ -126,7 +126,7 @@ class Client:
     async def _change_application(
         self, method: Any, request: Any, doing: str, done: Optional[FlameErrorCode] = None
     ) -> None:
-        outcome = await self.cluster.call(method, request, doing, Request())
+        outcome = await self.cluster.change(method, request, doing)
         if outcome.error is None and outcome.reply is not None and outcome.reply.return_code != 0:
             outcome.error = error_of_refusal(outcome.reply.message, doing)
         if outcome.after_lost and done is not None and outcome.is_refused(done):
@@ -158,7 +158,7 @@ class Client:
         spec = convert.session_spec(given)
         chosen = given.id if given.id is not None else short_name(given.application)
         request = frontend.CreateSessionRequest(session_id=chosen, session=spec)
-        outcome = await self.cluster.call(methods.CREATE_SESSION, request, "create session", Request())
+        outcome = await self.cluster.change(methods.CREATE_SESSION, request, "create session")
         if outcome.after_lost and given.id is None and outcome.is_refused(FlameErrorCode.ALREADY_EXISTS):
             # Nobody else draws the same id: what exists is what the lost attempt made.
             return await self.get_session(chosen)
@@ -168,8 +168,9 @@ class Client:
         request = frontend.OpenSessionRequest(session_id=session_id)
         if given is not None:
             request.session.CopyFrom(convert.session_spec(given))
-        change = Request() if given is not None else None
-        return (await self.cluster.call(methods.OPEN_SESSION, request, "open session", change)).of_change()
+        if given is None:
+            return await self.cluster.read(methods.OPEN_SESSION, request, "open session")
+        return (await self.cluster.change(methods.OPEN_SESSION, request, "open session")).of_change()
 
     async def get_session(self, session_id: str) -> wire.Session:
         request = frontend.GetSessionRequest(session_id=session_id)
@@ -190,9 +191,9 @@ class Client:
             await stream.flushed()
         if force:
             ask = ha.ForceCloseSessionRequest(session_id=session_id)
-            (await self.cluster.call(methods.FORCE_CLOSE_SESSION, ask, "close session", Request())).of_change()
+            (await self.cluster.change(methods.FORCE_CLOSE_SESSION, ask, "close session")).of_change()
         request = frontend.CloseSessionRequest(session_id=session_id)
-        outcome = await self.cluster.call(methods.CLOSE_SESSION, request, "close session", Request())
+        outcome = await self.cluster.change(methods.CLOSE_SESSION, request, "close session")
         if outcome.is_refused(FlameErrorCode.INVALID_STATE):
             # Had a lost attempt closed it, nothing would run.
             error = outcome.error
@@ -204,17 +205,17 @@ class Client:
 
     async def delete_session(self, session_id: str) -> None:
         request = frontend.DeleteSessionRequest(session_id=session_id)
-        outcome = await self.cluster.call(methods.DELETE_SESSION, request, "delete session", Request())
+        outcome = await self.cluster.change(methods.DELETE_SESSION, request, "delete session")
         if not (outcome.after_lost and outcome.is_refused(_GONE)):
             outcome.of_change()
 
     async def suspend_session(self, session_id: str) -> wire.Session:
         request = frontend.SuspendSessionRequest(session_id=session_id)
-        return (await self.cluster.call(methods.SUSPEND_SESSION, request, "suspend session", Request())).of_change()
+        return (await self.cluster.change(methods.SUSPEND_SESSION, request, "suspend session")).of_change()
 
     async def resume_session(self, session_id: str) -> wire.Session:
         request = frontend.ResumeSessionRequest(session_id=session_id)
-        return (await self.cluster.call(methods.RESUME_SESSION, request, "resume session", Request())).of_change()
+        return (await self.cluster.change(methods.RESUME_SESSION, request, "resume session")).of_change()
 
     # ── tasks ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,7 +237,7 @@ class Client:
     async def cancel_task(self, session_id: str, task_id: str) -> None:
         number = convert.task_number(task_id)
         request = ha.CancelTaskRequest(session_id=session_id, task_id=number)
-        outcome = await self.cluster.call(methods.CANCEL_TASK, request, "cancel task", Request())
+        outcome = await self.cluster.change(methods.CANCEL_TASK, request, "cancel task")
         if outcome.after_lost and outcome.is_refused(FlameErrorCode.INVALID_STATE):
             if (await self.get_task(session_id, number)).is_cancelled():
                 return

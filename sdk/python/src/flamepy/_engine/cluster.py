@@ -1,11 +1,11 @@
 """All coordinators of one cluster, the leader among them, and the one loop in which every call is tried.
 
-Any coordinator serves any call, so a client talks to one and goes to the next when that one is gone. Which call is sent
-again after a lost answer, and what its refusal then means:
+Any coordinator serves any call, so a client talks to one and goes to the next when that one is gone. Every change carries
+a mark (`requests`): sent again after a lost answer it is done once, and answered as the first time. What a server that
+knows no request ids does with a repeat:
 
-| call | a repeat after a lost answer |
+| call | a repeat after a lost answer, without request ids |
 |---|---|
-| whatever only reads | changes nothing |
 | CreateTask | carries the same key; a session makes one task of a key |
 | CreateSession with a drawn id | nobody else draws that id: if it exists, this call made it, and it is fetched |
 | CreateSession with a chosen id, Register | an id is taken once; "exists already" may speak of this call: unknown outcome |
@@ -36,9 +36,12 @@ from .channel import Options, open_channel
 from .endpoints import ENDPOINTS_MAX, Endpoint, Endpoints
 from .fate import Fate, Kind, error_of_status, fate_of, gave_up, unknown_outcome
 from .methods import Method
-from .requests import Once
+from .requests import Heard, Key, Mark
 
 R = TypeVar("R", bound=Message)
+
+# How often a change that comes too late for the memory of the coordinators begins anew.
+_RENEWED_MAX = 5
 
 # How long the question for the leader may hold up the first stream.
 _LEADER_SECONDS = 1.0
@@ -74,14 +77,18 @@ class Place:
 class Outcome(Generic[R]):
     """The end of a call."""
 
-    __slots__ = ("after_lost", "doing", "error", "reply")
+    __slots__ = ("after_lost", "doing", "error", "number", "reply")
 
-    def __init__(self, doing: str, reply: Optional[R], error: Optional[FlameError], after_lost: bool) -> None:
+    def __init__(
+        self, doing: str, reply: Optional[R], error: Optional[FlameError], after_lost: bool, number: int = 0
+    ) -> None:
         self.doing = doing
         self.reply = reply
         self.error = error
         self.after_lost = after_lost
         """An earlier attempt may have changed something: a refusal may speak of that one."""
+        self.number = number
+        """Certain: nothing was done, because the coordinators could not tell; the number that was to be named."""
 
     def of_read(self) -> R:
         if self.error is not None:
@@ -111,6 +118,7 @@ class Cluster:
             self._add(endpoint)
         self._current = 0
         self._knows_leader = False
+        self._heard = Heard()
         self.is_closed = False
 
     def _add(self, endpoint: Endpoint) -> None:
@@ -158,6 +166,7 @@ class Cluster:
 
     def hear_of(self, members: ha.MembersReply) -> None:
         """These are all members, by the word of one of them. Who was given one coordinator only wants that one."""
+        self._heard.note(getattr(members, "next_request", 0))
         if len(self.endpoints.all) < 2:
             return
         told = [self.endpoints.member(one.client_endpoint) for one in members.members]
@@ -207,14 +216,38 @@ class Cluster:
         """A call that changes nothing."""
         return (await self.call(method, request, doing, None)).of_read()
 
-    async def call(self, method: Method[R], request: Message, doing: str, change: Optional[Once]) -> Outcome[R]:
-        """Tries a call until it is answered, or must not be tried again, or the deadline is reached. `change`: how it
-        is known again; None for a read."""
+    async def call(self, method: Method[R], request: Message, doing: str, key: Optional[Key]) -> Outcome[R]:
+        """A call that changes nothing, or that has a key."""
+        return await self._try(method, request, doing, key, _now() + self.options.deadline)
+
+    async def change(self, method: Method[R], request: Message, doing: str) -> Outcome[R]:
+        """A change: all attempts together do it once."""
         until = _now() + self.options.deadline
+        seen = self._heard.number()
+        if seen is None:
+            members = await self._try(methods.MEMBERS, ha.MembersRequest(), doing, None, until)
+            if members.error is not None and not members.is_refused(FlameErrorCode.UNIMPLEMENTED):
+                raise members.error
+            seen = getattr(members.reply, "next_request", 0)
+            self._heard.note(seen)
+        for _ in range(_RENEWED_MAX):
+            outcome = await self._try(method, request, doing, Mark(seen), until)
+            if not outcome.number:
+                break
+            # No other attempt may have done it: it begins anew, as another change.
+            seen = outcome.number
+            self._heard.note(seen)
+        return outcome
+
+    async def _try(
+        self, method: Method[R], request: Message, doing: str, mark: Optional[Mark], until: float
+    ) -> Outcome[R]:
+        """Tries a call until it is answered, or must not be tried again, or the deadline is reached. `mark`: None for
+        what only reads."""
         after_lost = False
         hopeless = 0
         backoff = Backoff(len(self.places))
-        metadata = change.metadata if change is not None else None
+        metadata = mark.metadata if mark is not None else None
         while True:
             at, place = self.here()
             timeout = max(min(self.options.attempt_timeout, until - _now()), 0.001)
@@ -228,10 +261,15 @@ class Cluster:
                     raise closed() from None
                 raise
             if fate.kind == Kind.ANSWERED:
-                return Outcome(doing, None, error_of_status(fate.code, fate.why, doing), after_lost)
-            if fate.kind == Kind.LOST and change is not None:
+                refusal = error_of_status(fate.code, fate.why, doing)
+                if fate.number and after_lost:
+                    refusal = unknown_outcome(fate.why, doing)
+                is_known = mark is not None and mark.is_known
+                number = 0 if after_lost else fate.number
+                return Outcome(doing, None, refusal, after_lost and not is_known, number)
+            if fate.kind == Kind.LOST and mark is not None:
                 after_lost = True
-                if not change.may_repeat():
+                if not mark.may_repeat():
                     return Outcome(doing, None, unknown_outcome(fate.why, doing), after_lost)
             self.leave(at)
             hopeless = hopeless + 1 if fate.is_hopeless else 0

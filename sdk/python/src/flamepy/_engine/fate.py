@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 
 from ..core.errors import FlameError, FlameErrorCode
+from .requests import REQUEST_SEEN
 
 _WAIT_MAX = 5.0
 _PUSHBACK = "grpc-retry-pushback-ms"
@@ -45,6 +46,8 @@ class Fate(NamedTuple):
     """It is there, and has too much to do."""
     is_hopeless: bool = False
     """Of this coordinator: its certificate, or ours, will not get better."""
+    number: int = 0
+    """It cannot tell any more whether the change was done; the number to begin anew with."""
 
 
 def fate_of(error: grpc.aio.AioRpcError) -> Fate:
@@ -60,14 +63,21 @@ def fate_of(error: grpc.aio.AioRpcError) -> Fate:
         return Fate(Kind.NOT_DONE, why, code, asked, is_busy=True)
     if code in (Code.UNKNOWN, Code.CANCELLED, Code.DEADLINE_EXCEEDED):
         return Fate(Kind.LOST, why or code.name, code)
-    return Fate(Kind.ANSWERED, why or code.name, code)
+    number = _trailer(error, REQUEST_SEEN) if code == Code.ABORTED else None
+    return Fate(Kind.ANSWERED, why or code.name, code, number=number or 0)
 
 
 def _asked_to_wait(error: grpc.aio.AioRpcError) -> Optional[float]:
+    milliseconds = _trailer(error, _PUSHBACK)
+    return None if milliseconds is None else min(max(milliseconds / 1000, 0.0), _WAIT_MAX)
+
+
+def _trailer(error: grpc.aio.AioRpcError, name: str) -> Optional[int]:
+    """A number that came with the status."""
     for key, value in error.trailing_metadata() or ():
-        if key == _PUSHBACK:
+        if key == name:
             try:
-                return min(max(int(value) / 1000, 0.0), _WAIT_MAX)
+                return int(value)
             except ValueError:
                 return None
     return None
