@@ -370,7 +370,7 @@ def run_python(code, **environment):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_fork_has_an_engine_of_its_own(cluster):
+def test_a_fork_of_a_process_with_a_connection_is_told(cluster):
     done = run_python(
         """
         import os, sys, flamepy
@@ -378,17 +378,36 @@ def test_a_fork_has_an_engine_of_its_own(cluster):
         assert session.invoke(b"parent") == b"parent"
         child = os.fork()
         if child == 0:
-            try:
-                session.invoke(b"x")
-                os._exit(1)
-            except flamepy.FlameError as error:
-                if "forked" not in error.message:
-                    os._exit(2)
-            again = flamepy.create_session("app")
-            os._exit(0 if again.invoke(b"child") == b"child" else 3)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            for call in [lambda: session.invoke(b"x"), session.refresh, flamepy.list_sessions]:
+                try:
+                    call()
+                    os._exit(1)
+                except flamepy.FlameError as error:
+                    if error.code != flamepy.FlameErrorCode.INVALID_STATE or "spawn" not in error.remedy:
+                        os._exit(2)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
         assert session.invoke(b"parent") == b"parent"
         session.close()
+        """,
+        FLAME_ENDPOINT=cluster.endpoints[0],
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_of_a_process_that_has_not_connected_has_an_engine_of_its_own(cluster):
+    done = run_python(
+        """
+        import os, sys, flamepy
+        def work(data):
+            with flamepy.connect(os.environ["FLAME_ENDPOINT"]) as connection:
+                return connection.create_session(flamepy.SessionAttributes("app")).invoke(data)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if work(b"child") == b"child" else 3)
+        assert os.waitpid(child, 0)[1] == 0
+        assert work(b"parent") == b"parent"
         """,
         FLAME_ENDPOINT=cluster.endpoints[0],
     )

@@ -19,7 +19,7 @@ from .channel import Options
 from .cluster import Cluster, closed
 from .endpoints import Endpoints
 from .fate import error_of_refusal, unknown_outcome
-from .loop import Engine, engine
+from .loop import Engine, engine, of_parent
 from .requests import Key
 from .stream import SessionStream
 
@@ -76,11 +76,7 @@ class Client:
         if self._is_closed:
             raise closed()
         if self.engine is not engine():
-            raise FlameError(
-                FlameErrorCode.INVALID_STATE,
-                "this connection was made before the process was forked, and belongs to the parent",
-                remedy="connect again in the child; the top-level functions of flamepy do so by themselves",
-            )
+            raise of_parent()
 
     def take_stream(self, session_id: str) -> SessionStream:
         """The stream of a session, for one more user. One that has failed is followed by a new one."""

@@ -127,7 +127,8 @@ class Cluster:
     async def close(self) -> None:
         """Ends every connection. What is under way ends with an error."""
         self.is_closed = True
-        await asyncio.gather(*(place.channel.close() for place in self.places), return_exceptions=True)
+        places, self.places = self.places, []
+        await asyncio.gather(*(place.channel.close() for place in places), return_exceptions=True)
 
     # ── which coordinator ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -139,7 +140,7 @@ class Cluster:
 
     def leave(self, at: int) -> None:
         """Goes on to the next coordinator, unless another call already has."""
-        if self._current == at:
+        if self._current == at and self.places:
             self._current = (at + 1) % len(self.places)
         self._knows_leader = False
 
@@ -272,6 +273,8 @@ class Cluster:
                 if not mark.may_repeat():
                     return Outcome(doing, None, unknown_outcome(fate.why, doing), after_lost)
             self.leave(at)
+            if self.is_closed:
+                raise closed()
             hopeless = hopeless + 1 if fate.is_hopeless else 0
             wait = backoff.wait_after(fate.wait)
             if hopeless >= len(self.places) or _now() + wait >= until:

@@ -1,6 +1,7 @@
 """The thread of the engine.
 
-Invariant: there is one per process; a fork has none until it needs one, and never touches that of its parent.
+Invariant: there is one per process; a fork never touches that of its parent. It gets one of its own if the parent has never
+connected. Else gRPC does not work in it, and every use says so at once instead of hanging.
 Invariant: a call that would wait on the engine's own thread for that thread is refused, not left hanging.
 """
 
@@ -26,7 +27,10 @@ class Engine:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
+        self.is_parents = False
+        """It was made before this process was forked."""
         self.loop = asyncio.new_event_loop()
+        self._is_used = False
         self._closers: List[Callable[[], Coroutine[Any, Any, None]]] = []
         self._thread = threading.Thread(target=self._run, name="flamepy-engine", daemon=True)
         self._thread.start()
@@ -39,6 +43,11 @@ class Engine:
     def is_here(self) -> bool:
         """Whether this is the thread of the engine."""
         return threading.current_thread() is self._thread
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a connection was ever made."""
+        return self._is_used
 
     def start(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Runs it on the engine; what comes out is told by the future."""
@@ -75,6 +84,7 @@ class Engine:
             return
 
     def on_stop(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._is_used = True
         self._closers.append(close)
 
     def forget_on_stop(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -101,20 +111,19 @@ class Engine:
         if self.pid == os.getpid():
             return
         work.close()
-        raise FlameError(
-            FlameErrorCode.INVALID_STATE,
-            "this connection was made before the process was forked, and belongs to the parent",
-            remedy="connect again in the child; the top-level functions of flamepy do so by themselves",
-        )
+        raise of_parent()
 
 
 _engine: Optional[Engine] = None
 _lock = threading.Lock()
+_is_spoiled = False
 
 
 def engine() -> Engine:
     """The engine of this process."""
     global _engine
+    if _is_spoiled:
+        raise of_parent()
     here = _engine
     if here is not None and here.pid == os.getpid():
         return here
@@ -124,9 +133,22 @@ def engine() -> Engine:
         return _engine
 
 
+def of_parent() -> FlameError:
+    """What is told in a fork."""
+    return FlameError(
+        FlameErrorCode.INVALID_STATE,
+        "this process was forked from one that has used flamepy: gRPC does not work in it",
+        remedy="start it otherwise (multiprocessing.get_context('spawn'), or 'forkserver'), or connect in the children "
+        "only",
+    )
+
+
 def _after_fork() -> None:
-    global _engine, _lock
+    global _engine, _lock, _is_spoiled
     _lock = threading.Lock()
+    _is_spoiled = _is_spoiled or (_engine is not None and _engine.is_used)
+    if _engine is not None:
+        _engine.is_parents = True
     # The parent's thread is not here. Its objects are left alone: to end them would end what the parent uses.
     _engine = None
 

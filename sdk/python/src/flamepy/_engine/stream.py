@@ -124,7 +124,7 @@ class SessionStream:
     @property
     def is_over(self) -> bool:
         """Whether nothing can be submitted any more."""
-        return self._over is not None
+        return self._over is not None or self._engine.is_parents
 
     def put(self, receiver: Receiver) -> None:
         """Submits a task. Waits only while there is no room."""
