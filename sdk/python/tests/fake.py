@@ -103,7 +103,9 @@ class Coordinator:
         """So many answers to frames are lost together with their stream."""
         self.streams: List[queue.SimpleQueue[Any]] = []
         self.server = grpc.server(ThreadPoolExecutor(64), options=OPTIONS)
-        self.server.add_generic_rpc_handlers((self._handlers("flame.v1.Frontend"), self._handlers("flame.ha.v1.Cluster")))
+        self.server.add_generic_rpc_handlers(
+            (self._handlers("flame.v1.Frontend"), self._handlers("flame.ha.v1.Cluster"))
+        )
         stream = grpc.stream_stream_rpc_method_handler(
             self._stream, session_pb2.SessionUp.FromString, session_pb2.SessionDown.SerializeToString
         )
@@ -140,7 +142,9 @@ class Coordinator:
             if not hasattr(self, name):
                 continue
             parse = getattr(requests, method.input_type.name).FromString
-            make = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+            make = (
+                grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+            )
             call = self._guarded_stream if method.server_streaming else self._guarded
             handlers[name] = make(
                 lambda request, context, name=name, call=call: call(name, request, context),

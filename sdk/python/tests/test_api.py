@@ -13,15 +13,60 @@ import flamepy
 import flamepy.core
 from flamepy import FlameErrorCode, ResourceRequirement
 
-TOP = """TaskID SessionID ApplicationID Message TaskInput TaskOutput CommonData DEFAULT_FLAME_CONF
-DEFAULT_FLAME_ENDPOINT DEFAULT_FLAME_CACHE_ENDPOINT SessionState TaskState ApplicationState FlameErrorCode Shim FlameError
-Event ResourceRequirement SessionAttributes ApplicationSchema ApplicationAttributes Task Application FlamePackage
-FlameContextRunner TaskInformer FlameContext connect create_session open_session register_application
-unregister_application list_applications list_executors list_nodes get_application list_sessions get_session close_session
-Connection Session TaskWatcher FLAME_INSTANCE_ENDPOINT ApplicationContext SessionContext TaskContext FlameService run
-service util""".split()
-CORE = "ConnectionInstance FlameInstanceServer FlameInstanceServicer short_name".split()
-TYPES = "FlameClientTls FlameClientCache FlameClusterConfig DEFAULT_FLAME_RUNNER_TEMPLATE".split()
+TOP = [
+    "TaskID",
+    "SessionID",
+    "ApplicationID",
+    "Message",
+    "TaskInput",
+    "TaskOutput",
+    "CommonData",
+    "DEFAULT_FLAME_CONF",
+    "DEFAULT_FLAME_ENDPOINT",
+    "DEFAULT_FLAME_CACHE_ENDPOINT",
+    "SessionState",
+    "TaskState",
+    "ApplicationState",
+    "FlameErrorCode",
+    "Shim",
+    "FlameError",
+    "Event",
+    "ResourceRequirement",
+    "SessionAttributes",
+    "ApplicationSchema",
+    "ApplicationAttributes",
+    "Task",
+    "Application",
+    "FlamePackage",
+    "FlameContextRunner",
+    "TaskInformer",
+    "FlameContext",
+    "connect",
+    "create_session",
+    "open_session",
+    "register_application",
+    "unregister_application",
+    "list_applications",
+    "list_executors",
+    "list_nodes",
+    "get_application",
+    "list_sessions",
+    "get_session",
+    "close_session",
+    "Connection",
+    "Session",
+    "TaskWatcher",
+    "FLAME_INSTANCE_ENDPOINT",
+    "ApplicationContext",
+    "SessionContext",
+    "TaskContext",
+    "FlameService",
+    "run",
+    "service",
+    "util",
+]
+CORE = ["ConnectionInstance", "FlameInstanceServer", "FlameInstanceServicer", "short_name"]
+TYPES = ["FlameClientTls", "FlameClientCache", "FlameClusterConfig", "DEFAULT_FLAME_RUNNER_TEMPLATE"]
 
 ENUMS = {
     "SessionState": {"OPEN": 0, "CLOSED": 1},
@@ -38,8 +83,21 @@ ENUMS = {
     },
 }
 
-ATTRIBUTES = """shim image description labels command arguments environments working_directory max_instances delay_release
-schema url installer""".split()
+ATTRIBUTES = [
+    "shim",
+    "image",
+    "description",
+    "labels",
+    "command",
+    "arguments",
+    "environments",
+    "working_directory",
+    "max_instances",
+    "delay_release",
+    "schema",
+    "url",
+    "installer",
+]
 
 # Fields of data classes with their defaults; `...` for none. What we have in addition follows and has a default.
 CLASSES = {
@@ -205,9 +263,9 @@ def test_what_is_absent_says_so(name):
     with pytest.raises(ImportError, match="not in this release"):
         importlib.import_module(f"flamepy.{name}")
     with pytest.raises(AttributeError, match="not in this release"):
-        getattr(flamepy, "put_object")
+        flamepy.put_object
     with pytest.raises(AttributeError):
-        getattr(flamepy, "nonsense")
+        flamepy.nonsense
 
 
 def test_secrets_are_not_shown():

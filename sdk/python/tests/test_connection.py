@@ -32,7 +32,18 @@ def refused(call, *arguments, **named):
 
 @pytest.mark.parametrize(
     "address",
-    ["", " , ", "ftp://a:1", "http://", "http://a:b", "http://a/path", "http://u@h:1", "http://a b:1", "invalid://address", "a:0"],
+    [
+        "",
+        " , ",
+        "ftp://a:1",
+        "http://",
+        "http://a:b",
+        "http://a/path",
+        "http://u@h:1",
+        "http://a b:1",
+        "invalid://address",
+        "a:0",
+    ],
 )
 def test_what_is_no_endpoint_is_named_at_once(address):
     error = refused(flamepy.connect, address)
@@ -122,8 +133,15 @@ def test_without_configuration_the_default_holds():
 
 
 @pytest.mark.parametrize(
-    "text", ["[", "- a", "contexts: []", "current-context: a\ncontexts: []", "current-context: a\ncontexts: 5",
-             "current-context: a\ncontexts: [{name: a, cluster: {endpoint: 7}}]"]
+    "text",
+    [
+        "[",
+        "- a",
+        "contexts: []",
+        "current-context: a\ncontexts: []",
+        "current-context: a\ncontexts: 5",
+        "current-context: a\ncontexts: [{name: a, cluster: {endpoint: 7}}]",
+    ],
 )
 def test_a_wrong_file_is_named(tmp_path, text):
     (tmp_path / ".flame").mkdir()
@@ -173,7 +191,9 @@ def test_applications(connection):
 
 
 def test_sessions(connection):
-    session = connection.create_session(SessionAttributes("app", id="mine", common_data=b"", priority=2, tokens={"a": "b"}))
+    session = connection.create_session(
+        SessionAttributes("app", id="mine", common_data=b"", priority=2, tokens={"a": "b"})
+    )
     assert (session.id, session.application, session.common_data()) == ("mine", "app", b"")
     assert connection.open_session("mine").id == "mine"
     assert connection.open_session("other", SessionAttributes("app")).id == "other"
@@ -188,10 +208,18 @@ def test_sessions(connection):
     assert refused(connection.open_session, "mine").code == FlameErrorCode.INVALID_STATE
     session.delete()
     assert refused(connection.get_session, "mine").code == FlameErrorCode.NOT_FOUND
-    assert refused(connection.create_session, SessionAttributes("app", id="other")).code == FlameErrorCode.ALREADY_EXISTS
+    assert (
+        refused(connection.create_session, SessionAttributes("app", id="other")).code == FlameErrorCode.ALREADY_EXISTS
+    )
     assert refused(connection.create_session, SessionAttributes("none")).code == FlameErrorCode.NOT_FOUND
-    for bad in [{"application": ""}, {"min_instances": -1}, {"common_data": "text"}, {"resreq": "cpu=1"},
-                {"common_data": b"x" * (3 << 20)}, {"task_timeout": 0}]:
+    for bad in [
+        {"application": ""},
+        {"min_instances": -1},
+        {"common_data": "text"},
+        {"resreq": "cpu=1"},
+        {"common_data": b"x" * (3 << 20)},
+        {"task_timeout": 0},
+    ]:
         error = refused(connection.create_session, SessionAttributes(**{"application": "app", **bad}))
         assert error.code == FlameErrorCode.INVALID_ARGUMENT, bad
 
@@ -275,8 +303,12 @@ def test_a_closed_connection_says_so(cluster):
     future = session.run(b"hold")
     future.accepted(20)
     connection.close()
-    for call in [connection.list_applications, lambda: session.run(b"x"), lambda: list(session.list_tasks()),
-                 lambda: future.result(20)]:
+    for call in [
+        connection.list_applications,
+        lambda: session.run(b"x"),
+        lambda: list(session.list_tasks()),
+        lambda: future.result(20),
+    ]:
         error = refused(call)
         assert error.code == FlameErrorCode.INVALID_STATE and "closed" in error.message
 
@@ -366,7 +398,9 @@ def test_streams_end_with_their_sessions(cluster, connection):
 
 def run_python(code, **environment):
     variables = {**os.environ, **environment, "PYTHONPATH": os.path.dirname(__file__)}
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=variables, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=variables, capture_output=True, text=True, timeout=60
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -453,14 +487,56 @@ def certificates(tmp_path_factory):
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     for name in ["ca", "other"]:
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                "-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}")
+        openssl(
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.crt",
+            "-subj",
+            f"/CN={name}",
+        )
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
     for name in ["server", "client"]:
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key",
-                "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-                "-days", "2", "-out", f"{name}.crt", "-extfile", "names")
+        openssl(
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.csr",
+            "-subj",
+            f"/CN={name}",
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-out",
+            f"{name}.crt",
+            "-extfile",
+            "names",
+        )
     return folder
 
 
@@ -490,7 +566,9 @@ def test_tls(certificates, monkeypatch):
         for tls in [FlameClientTls(ca_file=str(certificates / "other.crt")), None]:
             error = refused(flamepy.connect, address, tls)
             assert error.code == FlameErrorCode.INVALID_CONFIG and "ca_file" in error.remedy, error
-        assert refused(flamepy.connect, address, FlameClientTls(ca_file="/no/such")).code == FlameErrorCode.INVALID_CONFIG
+        assert (
+            refused(flamepy.connect, address, FlameClientTls(ca_file="/no/such")).code == FlameErrorCode.INVALID_CONFIG
+        )
         assert refused(flamepy.connect, address, FlameClientTls(cert_file="x")).code == FlameErrorCode.INVALID_CONFIG
     finally:
         cluster.stop()

@@ -272,4 +272,3 @@ class Client:
         stream = self._streams.get(session_id)
         if stream is not None:
             await stream.flushed()
-

@@ -34,7 +34,7 @@ from . import methods
 from .backoff import Backoff
 from .channel import Options, open_channel
 from .endpoints import ENDPOINTS_MAX, Endpoint, Endpoints
-from .fate import Fate, Kind, error_of_status, fate_of, gave_up, unknown_outcome
+from .fate import Kind, error_of_status, fate_of, gave_up, unknown_outcome
 from .methods import Method
 from .requests import Heard, Key, Mark
 

@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple, Union
 
 import grpc
 import grpc.aio
 
 from .._wire.ha import session_pb2 as ha
 from .._wire.v1 import frontend_pb2 as frontend
+from .._wire.v1 import types_pb2
 from ..core.errors import FlameError, FlameErrorCode
 from . import methods
 from .backoff import Backoff
@@ -238,7 +239,7 @@ class SessionStream:
                 if self._is_idle():
                     late = None
                     if self._closing:
-                        return
+                        return None
                     if self._client:
                         # Without a link: it broke while nothing was under way.
                         self._was_served = False
@@ -246,7 +247,7 @@ class SessionStream:
                         continue
                 try:
                     await self._serve()
-                    return
+                    return None
                 except _Left as left:
                     if left.error is not None:
                         return self._fail(left.error)
@@ -409,7 +410,7 @@ class SessionStream:
 
     def _watch(self) -> ha.SessionUp:
         ranges = [ha.TaskRange(first=first, last=last) for first, last in ranges_of(self._unfinished)]
-        return ha.SessionUp(watch=ha.WatchFrom(**{"from": self._position}, own=True, tasks=ranges))  # type: ignore[arg-type]
+        return ha.SessionUp(watch=ha.WatchFrom(**{"from": self._position}, own=True, tasks=ranges))
 
     async def _read(self, link: _Link) -> None:
         call = link.call
@@ -530,24 +531,25 @@ class SessionStream:
                 try:
                     task = await self._cluster.read(methods.GET_TASK, request, "get task")
                 except FlameError as error:
-                    self._end_one(number, lambda one, error=error: one.refuse(error))
+                    self._end_one(number, error)
                     continue
                 # What has not ended is told by results.
                 if task.status.state in _ENDED_STATES:
-                    output = task.spec.output if task.spec.HasField("output") else None
-                    message = next((one.message for one in task.status.events if one.code == 3), None)
-                    state = task.status.state
-                    self._end_one(
-                        number, lambda one, s=state, o=output, m=message: one.finish(s, o, m)
-                    )
+                    self._end_one(number, task)
 
         await asyncio.gather(*(asker() for _ in range(_QUESTIONS_MAX)))
 
-    def _end_one(self, number: int, end: Callable[[Any], Optional[Sink]]) -> None:
+    def _end_one(self, number: int, end: Union[FlameError, types_pb2.Task]) -> None:
         receiver = self._unfinished.pop(number, None)
         if receiver is None:
             return
-        sink = end(receiver)
+        if isinstance(end, FlameError):
+            sink = receiver.refuse(end)
+        else:
+            output = end.spec.output if end.spec.HasField("output") else None
+            state = end.status.state
+            message = next((one.message for one in end.status.events if one.code == state), None)
+            sink = receiver.finish(state, output, message)
         if sink is not None:
             sink.flush()
         self.room.give(0, 1)

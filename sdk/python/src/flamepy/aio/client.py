@@ -70,9 +70,7 @@ class AsyncConnection:
 
     # ── sessions ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def create_session(
-        self, attrs: SessionAttributes, *, codec: Any = None, output: Any = None
-    ) -> AsyncSession:
+    async def create_session(self, attrs: SessionAttributes, *, codec: Any = None, output: Any = None) -> AsyncSession:
         """As `Connection.create_session`."""
         payloads = Payloads(codec, output)
         message = await self._engine.await_(self._client.create_session(attrs))
@@ -180,9 +178,7 @@ async def list_nodes() -> List[Any]:
     return await (await _instance()).list_nodes()
 
 
-async def list_sessions(
-    application: Optional[str] = None, state: Optional[SessionState] = None
-) -> List[AsyncSession]:
+async def list_sessions(application: Optional[str] = None, state: Optional[SessionState] = None) -> List[AsyncSession]:
     return await (await _instance()).list_sessions(application, state)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from functools import partial
 from typing import Any, AsyncIterable, AsyncIterator, Dict, Iterable, List, Optional, Set, TypeVar, Union
 
 from .._engine.loop import Engine
@@ -165,7 +166,7 @@ class AsyncSession:
                         numbers[task] = submitted
                         submitted += 1
                         pending.add(task)
-                        task._future.add_done_callback(lambda _, task=task: arrived.put_nowait(task))
+                        task._future.add_done_callback(partial(_arrive, arrived, task))
                     if exhausted and taken == submitted:
                         return
                     left = None if until is None else max(until - loop.time(), 0.0)
@@ -247,8 +248,20 @@ class AsyncSession:
 
 
 _FIELDS = frozenset(
-    "id application state creation_time pending running succeed failed cancelled completion_time events "
-    "connection".split()
+    [
+        "id",
+        "application",
+        "state",
+        "creation_time",
+        "pending",
+        "running",
+        "succeed",
+        "failed",
+        "cancelled",
+        "completion_time",
+        "events",
+        "connection",
+    ]
 )
 
 
@@ -262,6 +275,10 @@ def _delivery() -> Delivery:
 
 def _cancelled() -> FlameError:
     return FlameError(FlameErrorCode.CANCELLED, "the task was cancelled")
+
+
+def _arrive(arrived: asyncio.Queue[AsyncTask], task: AsyncTask, _: object) -> None:
+    arrived.put_nowait(task)
 
 
 async def _each(inputs: Any) -> AsyncIterator[Any]:

@@ -123,9 +123,7 @@ class Connection:
         payloads = Payloads(codec, output)
         return Session.of(self, self.client.engine.wait(self.client.open_session(session_id, spec)), payloads)
 
-    def list_sessions(
-        self, application: Optional[str] = None, state: Optional[SessionState] = None
-    ) -> List[Session]:
+    def list_sessions(self, application: Optional[str] = None, state: Optional[SessionState] = None) -> List[Session]:
         found = self.client.engine.wait(self.client.list_sessions(application, state))
         return [Session.of(self, one) for one in found]
 

@@ -56,7 +56,7 @@ def encoded(value: Any, codec: Any, what: str) -> bytes:
     return data
 
 
-def _codec(chosen: Union[None, str, Any]) -> Any:
+def _codec(chosen: Union[str, Any, None]) -> Any:
     if chosen is None:
         return None
     from .. import codec

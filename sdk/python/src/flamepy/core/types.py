@@ -175,7 +175,7 @@ class ResourceRequirement:
         match = _MEMORY.fullmatch(text)
         if match is None or (match[3] and not match[2] and match[3].lower() != "b"):
             raise ValueError(f"invalid memory {text!r}, expected a whole number with a suffix like k, m, g, t or p")
-        return int(match[1]) * 1024 ** _POWERS[match[2].lower()]
+        return int(match[1]) << (10 * _POWERS[match[2].lower()])
 
 
 def _whole(key: str, text: str) -> int:
