@@ -168,8 +168,9 @@ class _Canceller:
         if self._is_cancelled:
             self._is_cancelled = False
             return True
-        cancelling = getattr(asyncio.current_task(), "cancelling", None)  # from Python 3.11 on
-        return cancelling is not None and cancelling() > 0
+        task = asyncio.current_task()
+        cancelling = getattr(task, "cancelling", None)  # from Python 3.11 on
+        return cancelling() > 0 if cancelling is not None else bool(getattr(task, "_must_cancel", False))
 
     def _on_cancelled(self, task: Optional[asyncio.Task[Any]], order: TaskOrder) -> None:
         if task is not None:

@@ -8,7 +8,6 @@ import signal
 import stat
 import threading
 from concurrent import futures
-from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
@@ -124,36 +123,56 @@ class _Signals:
     """Calls `stop` on SIGTERM and SIGINT while it is entered, and gives the signals back afterwards.
 
     A handler runs on the main thread between any two instructions, perhaps of code that holds the lock that `stop`
-    needs: so it only tells another thread. A second SIGINT is a KeyboardInterrupt, as without us.
+    needs; and a main thread that is just about to wait for something runs no handler before that comes. So another
+    thread listens to a pipe, which Python writes to the moment that a signal arrives. A second SIGINT is a
+    KeyboardInterrupt, as without us.
     """
+
+    _ENOUGH = 0
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
-        self._orders: SimpleQueue[bool] = SimpleQueue()
         self._before: Dict[int, Any] = {}
+        self._pipe_before = -1
         self._thread: Optional[threading.Thread] = None
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread hears signals; whoever calls from another one handles them
-        self._thread = threading.Thread(target=self._wait, name="flame-signals", daemon=True)
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._thread = threading.Thread(target=self._listen, name="flame-signals", daemon=True)
         self._thread.start()
+        self._pipe_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._on_signal)
 
     def __exit__(self, *_: object) -> None:
+        if self._thread is None:
+            return
         for number, handler in self._before.items():
             # None: it was set by something that is not Python, and cannot be named.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if self._thread is not None:
-            self._orders.put(False)
-            self._thread.join()
+        signal.set_wakeup_fd(self._pipe_before)
+        self._tell(self._ENOUGH)
+        self._thread.join()
+        os.close(self._read)
+        os.close(self._write)
 
     def _on_signal(self, number: int, _frame: Optional[FrameType]) -> None:
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        self._orders.put(True)
+        # User code may have given Python another pipe, as asyncio does for its own signal handlers.
+        self._tell(number)
 
-    def _wait(self) -> None:
-        while self._orders.get():
-            self._stop()
+    def _tell(self, number: int) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: there is enough to be read
+            os.write(self._write, bytes([number]))
+
+    def _listen(self) -> None:
+        while True:
+            (number,) = os.read(self._read, 1)
+            if number == self._ENOUGH:
+                return
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
