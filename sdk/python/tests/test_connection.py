@@ -1,7 +1,9 @@
 """Connections: where they go, what they survive, and what they say when they cannot be made."""
 
+import contextlib
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -397,10 +399,22 @@ def test_streams_end_with_their_sessions(cluster, connection):
 
 
 def run_python(code, **environment):
+    """A process of its own, with all its children: none outlives this."""
     variables = {**os.environ, **environment, "PYTHONPATH": os.path.dirname(__file__)}
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], env=variables, capture_output=True, text=True, timeout=60
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(code, process.returncode, out, err)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
