@@ -95,7 +95,7 @@ def test_null_is_a_value_only_of_an_optional() -> None:
 def test_what_is_not_what_it_is_declared_to_be_is_not_written() -> None:
     with pytest.raises(CodecError, match="str cannot be encoded as Page in JSON"):
         JSON.encode("page", Page)
-    with pytest.raises(CodecError, match="Whole cannot be encoded as Whole in JSON: .*Expected `str`"):
+    with pytest.raises(CodecError, match=r"Whole cannot be encoded as Whole in JSON: .*Expected `str`"):
         JSON.encode(Whole(Part(b"", 0), 7), Whole)  # type: ignore[arg-type]
     with pytest.raises(CodecError, match="cannot be encoded in JSON"):
         JSON.encode(object())
