@@ -135,6 +135,13 @@ class SessionStream:
         self._queue.append(receiver)
         self._notify()
 
+    def put_many(self, receivers: List[Any]) -> None:
+        """Submits tasks that are small together. Waits only while there is no room."""
+        size = TASK_BYTES * len(receivers) + sum(len(one.payload) for one in receivers if one.payload is not None)
+        self.room.take(size, len(receivers), forced=self._engine.is_here)
+        self._queue.extend(receivers)
+        self._notify()
+
     async def put_async(self, receiver: Receiver) -> None:
         """The same for a coroutine of any loop."""
         payload = receiver.payload

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 4096
 
+# So much of many tasks is handed over at a time.
+_CHUNK_TASKS = 1024
+_CHUNK_BYTES = 1 << 20
+
 
 class Session:
     """An open or closed session. Its state and counters are those of the moment when it was fetched: `refresh`.
@@ -170,11 +174,17 @@ class Session:
         """Submits a task for each input. `concurrent.futures.wait` and `as_completed` take the futures."""
         stream, checked = self._take_stream(), convert.options(options)
         encode, decode = self.payloads.encode, self.payloads.decode
-        futures = []
+        futures: List[TaskFuture] = []
+        handed = size = 0
         for one in inputs:
             future = TaskFuture(stream, encode(one), checked, decode)
-            stream.put(future)
             futures.append(future)
+            size += len(future.payload) if future.payload else 0
+            if len(futures) - handed >= _CHUNK_TASKS or size >= _CHUNK_BYTES:
+                stream.put_many(futures[handed:])
+                handed, size = len(futures), 0
+        if handed < len(futures):
+            stream.put_many(futures[handed:])
         return futures
 
     @staticmethod
