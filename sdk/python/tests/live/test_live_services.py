@@ -173,6 +173,46 @@ def test_the_asynchronous_client(connection: flamepy.Connection) -> None:
         asyncio.run(main(name))
 
 
+NESTED = """
+    import asyncio
+    import flamepy
+
+    ins = flamepy.FlameInstance()
+
+    @ins.entrypoint
+    def outer(inner: str) -> bytes:
+        with flamepy.create_session(inner) as session:
+            return b" ".join(session.map([b"from", b"inside"]))
+
+    ins.run()
+"""
+
+NESTED_ASYNC = """
+    import asyncio
+    import flamepy
+
+    ins = flamepy.FlameInstance()
+
+    @ins.entrypoint
+    async def outer(inner: str) -> bytes:
+        session = await flamepy.create_session(inner)
+        try:
+            return b" ".join(await asyncio.gather(session.invoke(b"from"), session.invoke(b"inside")))
+        finally:
+            await session.close()
+
+    ins.run()
+"""
+
+
+@pytest.mark.parametrize("code", [NESTED, NESTED_ASYNC], ids=["sync", "async"])
+def test_a_service_may_be_a_client_of_its_cluster(connection: flamepy.Connection, code: str) -> None:
+    with application(connection, NOTHING.format(define="def")) as inner, application(connection, code) as outer:
+        attributes = flamepy.SessionAttributes(outer)
+        with connection.create_session(attributes, codec="json", output=bytes) as session:
+            assert list(session.map([inner] * 3)) == [b"from inside"] * 3
+
+
 OBJECTS = """
     from flamepy import service
 
