@@ -27,6 +27,11 @@ class Answer(pydantic.BaseModel):
     answer: str
 
 
+@dataclasses.dataclass
+class Unfinished:
+    part: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+
 class Prompt(Request):
     prompt: str
 
@@ -317,11 +322,15 @@ def test_what_could_never_be_called_is_refused(monkeypatch: pytest.MonkeyPatch) 
     def two(first: int, second: int) -> None: ...
     def keyword(data: bytes, *, factor: int) -> None: ...
     def unknown(data: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    def odd(lock: threading.Event) -> None: ...
+    def generator() -> Unfinished: ...
     def good(data: bytes) -> None: ...
 
     assert "two takes 2 inputs (first, second), a task has one" in refused(two)
     assert "keyword cannot be called with an input alone: it needs factor" in refused(keyword)
     assert "an annotation of unknown names something that is not there" in refused(unknown)
+    assert "an annotation of odd: Event cannot be checked" in refused(odd)
+    assert "an annotation of generator: Unfinished cannot be checked" in refused(generator)
     assert "FLAME_INSTANCE_ENDPOINT not found" in refused(good), "and nothing else is wrong with it"
     with pytest.raises(FlameError, match="no entrypoint"):
         FlameInstance().run()

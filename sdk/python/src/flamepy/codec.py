@@ -52,7 +52,16 @@ class Codec(Protocol):
         """The value in `data`, which is to be a `kind`."""
 
 
-class _Json:
+class _Checking:
+    """A codec that checks values by their types."""
+
+    @staticmethod
+    def prepare(kind: Any) -> None:
+        """Refuses a type whose values cannot be checked, and makes the first check as fast as the others."""
+        _adapter(kind)
+
+
+class _Json(_Checking):
     name = "JSON"
 
     def encode(self, value: Any, kind: Any = Any) -> bytes:
@@ -72,7 +81,7 @@ class _Json:
             raise CodecError(_misfit(self.name, kind, error, len(data))) from None
 
 
-class _MessagePack:
+class _MessagePack(_Checking):
     name = "MessagePack"
 
     def encode(self, value: Any, kind: Any = Any) -> bytes:
@@ -181,11 +190,16 @@ def _adapter_of(kind: Any) -> pydantic.TypeAdapter[Any]:
     import pydantic
 
     # A setting is refused beside a type that may have its own; beside a union it is taken as what holds otherwise.
-    settings = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", arbitrary_types_allowed=True)
+    settings = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
     try:
-        return pydantic.TypeAdapter(Optional[kind], config=settings)
-    except pydantic.errors.PydanticUserError as error:
-        raise CodecError(f"{name_of(kind)} cannot be checked: {error.message}") from None
+        adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(Optional[kind], config=settings)
+        if not getattr(adapter, "pydantic_complete", True):  # from 2.10 on; earlier releases refuse at once
+            adapter.rebuild(force=True, raise_errors=True)
+        return adapter
+    except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
+        # What follows the first sentence is for whoever calls pydantic.
+        why = " ".join(str(error.message).split()).partition(". ")[0]
+        raise CodecError(f"{name_of(kind)} cannot be checked: {why}") from None
 
 
 def _adapter(kind: Any) -> pydantic.TypeAdapter[Any]:

@@ -121,9 +121,9 @@ class FlameInstance(FlameService):
                 "the service has no entrypoint",
                 remedy="put @ins.entrypoint above the function that runs a task",
             )
-        self._entrypoint.resolve()
+        self._entrypoint.prepare(self._codec)
         if self._context is not None:
-            self._context.resolve()
+            self._context.prepare(self._codec)
         run(self)
 
     # ── where we are ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -265,6 +265,20 @@ class _Function:
         self._takes_input_only = [what for what, _ in given] == ["input"]
         self._is_resolved = True
 
+    def prepare(self, codec: Codec) -> None:
+        """Finds out before the first task whether what it takes and gives can travel."""
+        self.resolve()
+        check: Optional[Callable[[Any], None]] = getattr(codec, "prepare", None)
+        if check is None:
+            return  # a codec of the user's own
+        try:
+            if self._payload is not None and not self._is_raw:
+                check(self._kind)
+            if not is_bytes(self._returns):
+                check(self._returns)
+        except CodecError as error:
+            raise FlameError(FlameErrorCode.INVALID_ARGUMENT, f"an annotation of {self.name}: {error}") from None
+
     def wants_nothing(self) -> bool:
         """Whether it can be called without an input."""
         self.resolve()
@@ -319,6 +333,12 @@ class _Function:
                 FlameErrorCode.INVALID_ARGUMENT,
                 f"an annotation of {self.name} names something that is not there: {error}",
                 remedy="import it where the function is written, not for type checkers only",
+            ) from None
+        except TypeError as error:
+            raise FlameError(
+                FlameErrorCode.INVALID_ARGUMENT,
+                f"an annotation of {self.name} cannot be read: {error}",
+                remedy="before Python 3.10 write Optional[X] for X | None, and Union[X, Y] for X | Y",
             ) from None
 
     @staticmethod
