@@ -248,3 +248,32 @@ def test_typed_values_by_a_codec(connection):
     assert caught.value.code == FlameErrorCode.INVALID_ARGUMENT and "lock" in caught.value.message
     with pytest.raises(flamepy.FlameError):
         connection.create_session(flamepy.SessionAttributes("app"), codec="nonsense")
+
+
+def test_who_submits_and_then_looks_finds_it(session, connection):
+    for number in range(1, 101):
+        session.run(b"x")
+        assert session.get_task(str(number)).input == b"x"
+    session.submit_many([b"y"] * 500)
+    assert len(list(session.list_tasks())) == 600
+    session.submit_many([b"y"] * 500)
+    assert connection.get_session(session.id).succeed == 1100
+
+
+def test_looking_ends_although_others_go_on_submitting(session):
+    stop = threading.Event()
+
+    def submit():
+        while not stop.is_set():
+            concurrent.futures.wait(session.submit_many([b"x"] * 50), 20)
+
+    threads = [threading.Thread(target=submit) for _ in range(4)]
+    [one.start() for one in threads]
+    try:
+        for number in range(1, 21):
+            future = session.run(b"mine")
+            assert session.get_task(future.accepted(20)).input == b"mine"
+            session.flush()
+    finally:
+        stop.set()
+        [one.join() for one in threads]

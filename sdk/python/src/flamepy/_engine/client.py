@@ -169,22 +169,21 @@ class Client:
         return (await self.cluster.change(methods.OPEN_SESSION, request, "open session")).of_change()
 
     async def get_session(self, session_id: str) -> wire.Session:
+        await self.settle(session_id)
         request = frontend.GetSessionRequest(session_id=session_id)
         return await self.cluster.read(methods.GET_SESSION, request, "get session")
 
     async def list_sessions(
         self, application: Optional[str] = None, state: Optional[SessionState] = None
     ) -> List[wire.Session]:
+        await asyncio.gather(*(self.settle(one) for one in list(self._streams)))
         request = frontend.ListSessionsRequest(application=application)
         if state is not None:
             request.state = int(state)  # type: ignore[assignment]
         return list((await self.cluster.read(methods.LIST_SESSIONS, request, "list sessions")).sessions)
 
     async def close_session(self, session_id: str, force: bool = False) -> wire.Session:
-        """What was submitted before is a task, as with calls that wait for their answer."""
-        stream = self._streams.get(session_id)
-        if stream is not None:
-            await stream.flushed()
+        await self.settle(session_id)
         if force:
             ask = ha.ForceCloseSessionRequest(session_id=session_id)
             (await self.cluster.change(methods.FORCE_CLOSE_SESSION, ask, "close session")).of_change()
@@ -206,6 +205,7 @@ class Client:
             outcome.of_change()
 
     async def suspend_session(self, session_id: str) -> wire.Session:
+        await self.settle(session_id)
         request = frontend.SuspendSessionRequest(session_id=session_id)
         return (await self.cluster.change(methods.SUSPEND_SESSION, request, "suspend session")).of_change()
 
@@ -227,6 +227,7 @@ class Client:
         return convert.task(outcome.of_change(), session_id)
 
     async def get_task(self, session_id: str, task_id: str) -> Task:
+        await self.settle(session_id)
         request = frontend.GetTaskRequest(task_id=convert.task_number(task_id), session_id=session_id)
         return convert.task(await self.cluster.read(methods.GET_TASK, request, "get task"), session_id)
 
@@ -242,6 +243,7 @@ class Client:
 
     async def list_tasks(self, session_id: str) -> AsyncIterator[Task]:
         """In the order of their numbers; each once, also when the stream breaks in between."""
+        await self.settle(session_id)
         request = frontend.ListTasksRequest(session_id=session_id)
         seen = set()
         deadline = self.options.deadline
@@ -253,6 +255,7 @@ class Client:
     async def watch_task(self, session_id: str, task_id: str) -> AsyncIterator[Task]:
         """The present state, then every further one until the last."""
         request = frontend.WatchTaskRequest(task_id=convert.task_number(task_id), session_id=session_id)
+        await self.settle(session_id)
         last: Optional[int] = None
         while True:
             messages = self.cluster.follow(methods.WATCH_TASK, request, "watch task", self.options.patience)
@@ -267,6 +270,14 @@ class Client:
                     return
             # A clean end is no end of the task: ask again.
             await asyncio.sleep(0.05)
+
+    async def settle(self, session_id: str) -> None:
+        """What was submitted before is a task by then, as with calls that wait for their answer: whoever submits and
+        then looks finds it. When that takes too long, the call that follows says why."""
+        stream = self._streams.get(session_id)
+        if stream is not None:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(stream.flushed(), self.options.deadline)
 
     async def flush(self, session_id: str) -> None:
         stream = self._streams.get(session_id)

@@ -103,7 +103,7 @@ _CODES = {
 }
 
 # The published protocol uses INVALID_ARGUMENT and INTERNAL for some refusals that depend on a state.
-_ABOUT_A_STATE = ("running tasks", "is not open", "spec mismatch", "open session", "Cannot delete open", "is disabled")
+_ABOUT_A_STATE = ("running tasks", "is not open", "open session", "Cannot delete open", "is disabled")
 
 _REMEDIES = {
     FlameErrorCode.UNIMPLEMENTED: "the server is older than this client: upgrade it",

@@ -7,7 +7,8 @@ Invariant: tasks of one frame have the same options, are accepted together or no
 
 from __future__ import annotations
 
-from typing import Any, Deque, List, Optional, Protocol, Union
+import asyncio
+from typing import Any, Deque, List, Optional, Protocol
 
 from .._wire.ha import session_pb2 as ha
 from ..core.errors import FlameError
@@ -56,7 +57,17 @@ class Cancel:
         self.number = number
 
 
-Waiting = Union[Receiver, Cancel]
+class Marker:
+    """Whoever wants to know when everything before it is answered."""
+
+    __slots__ = ("reached",)
+
+    def __init__(self, reached: asyncio.Future[None]) -> None:
+        self.reached = reached
+
+    def tell(self) -> None:
+        if not self.reached.done():
+            self.reached.set_result(None)
 
 
 class Frame:
@@ -89,6 +100,8 @@ def gather(seq: int, waiting: Deque[Any], dropped: List[Any]) -> Optional[Frame]
                 break
             waiting.popleft()
             return Frame(seq, ha.SessionUp(cancel=ha.CancelTask(seq=seq, task=first.number)), [], 0)
+        if type(first) is Marker:
+            break
         if not first.is_wanted():
             dropped.append(waiting.popleft())
             continue

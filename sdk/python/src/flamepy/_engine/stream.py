@@ -33,7 +33,7 @@ from . import methods
 from .backoff import Backoff
 from .cluster import Cluster, closed
 from .fate import Code, Fate, Kind, error_of_status, fate_of, gave_up, unknown_outcome
-from .frame import Cancel, Frame, Receiver, Sink, gather
+from .frame import Cancel, Frame, Marker, Receiver, Sink, gather
 from .loop import Engine
 from .room import TASK_BYTES, Room
 
@@ -116,7 +116,7 @@ class SessionStream:
         self._was_served = False
         self._has_progressed = False
         self._backoff = Backoff(len(cluster.places))
-        self._flushers: List[asyncio.Future[None]] = []
+        self._markers: List[Tuple[int, Marker]] = []
         self._asking: Optional[asyncio.Task[None]] = None
         self._driver: Optional[asyncio.Task[None]] = None
 
@@ -209,13 +209,15 @@ class SessionStream:
             self._wake()
 
     async def flushed(self) -> None:
-        """Waits until everything submitted is answered."""
+        """Waits until everything that was submitted before is answered."""
         if self._over is not None or not (self._queue or self._unanswered):
             return
+        marker = Marker(self._loop.create_future())
+        self._queue.append(marker)
+        self._started = True
         self._start()
-        done = self._loop.create_future()
-        self._flushers.append(done)
-        await done
+        self._wake()
+        await marker.reached
 
     async def ended(self) -> None:
         """Waits for the end after `close`, within reason."""
@@ -228,12 +230,15 @@ class SessionStream:
             self._driver.cancel()
         self._fail(error)
 
-    def _tell_flushers(self) -> None:
-        if self._flushers and not (self._queue or self._unanswered):
-            flushers, self._flushers = self._flushers, []
-            for one in flushers:
-                if not one.done():
-                    one.set_result(None)
+    def _pass_markers(self) -> None:
+        """Those that are at the front, and those whose frames are answered."""
+        queue, markers = self._queue, self._markers
+        while queue and type(queue[0]) is Marker:
+            markers.append((self._next - 1, queue.popleft()))
+        if markers:
+            first = next(iter(self._unanswered), self._next)
+            while markers and markers[0][0] < first:
+                markers.pop(0)[1].tell()
 
     def _is_idle(self) -> bool:
         return not (self._queue or self._unanswered or self._unfinished)
@@ -370,7 +375,6 @@ class SessionStream:
                 if message is not None:
                     await link.call.write(message)
                     continue
-                self._tell_flushers()
                 if self._closing and self._is_idle():
                     await link.call.done_writing()
                     return
@@ -388,6 +392,7 @@ class SessionStream:
     def _next_message(self, link: _Link) -> Optional[ha.SessionUp]:
         """What may be sent now."""
         unanswered = self._unanswered
+        self._pass_markers()
         if link.follow_after is not None and (not unanswered or next(iter(unanswered)) > link.follow_after):
             link.follow_after = None
             return self._watch()
@@ -401,6 +406,7 @@ class SessionStream:
                 size = sum(TASK_BYTES + len(one.payload or b"") for one in dropped)
                 self.room.give(size, len(dropped))
             if frame is None:
+                self._pass_markers()
                 return None
             self._next += 1
             unanswered[frame.seq] = frame
@@ -564,6 +570,8 @@ class SessionStream:
     def _forget_client(self, why: str) -> None:
         """The client has expired: nobody can say what became of the frames without an answer."""
         self._client, self._next = 0, 1
+        # Every frame before them is answered, in its way.
+        self._markers = [(0, marker) for _, marker in self._markers]
         frames, self._unanswered = list(self._unanswered.values()), {}
         for frame in frames:
             self._refuse(frame.receivers, unknown_outcome(why, _DOING))
@@ -579,7 +587,10 @@ class SessionStream:
         waiting = []
         while self._queue:
             waiting.append(self._queue.popleft())
-        self._refuse((one for one in waiting if type(one) is not Cancel), self._over or closed())
+        for one in waiting:
+            if type(one) is Marker:
+                one.tell()
+        self._refuse((one for one in waiting if type(one) not in (Cancel, Marker)), self._over or closed())
 
     def _fail(self, error: FlameError) -> None:
         self._end(error)
@@ -600,10 +611,9 @@ class SessionStream:
         if self._asking is not None:
             self._asking.cancel()
         self._refuse_queue()
-        flushers, self._flushers = self._flushers, []
-        for one in flushers:
-            if not one.done():
-                one.set_result(None)
+        markers, self._markers = self._markers, []
+        for _, marker in markers:
+            marker.tell()
 
 
 async def _why(call: Any, error: Optional[BaseException]) -> _Left:
