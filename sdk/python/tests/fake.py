@@ -50,6 +50,11 @@ class State:
         self.requests: List[Tuple[str, Dict[str, Any]]] = []
         self.frames: List[int] = []
         self.holds: List[Tuple[str, int]] = []
+        self.next_request = 0
+        """Of the next change with a request id; 0: there are no request ids."""
+        self.remembered_from = 1
+        self.changes: Dict[bytes, Any] = {}
+        """The answers by request id: a reply, or code and text."""
 
     def create_task(self, session_id: str, data: Optional[bytes]) -> types_pb2.Task:
         tasks = self.tasks[session_id]
@@ -88,6 +93,20 @@ class State:
             held, self.holds = self.holds, []
             for session_id, number in held:
                 self.end(session_id, number, 2, b"held", None)
+
+
+class Refused(Exception):
+    pass
+
+
+class Refusal:
+    """Takes a refusal down, where a context would send it."""
+
+    status: Any = None
+
+    def abort(self, code: grpc.StatusCode, text: str) -> None:
+        self.status = (code, text)
+        raise Refused
 
 
 class Coordinator:
@@ -162,12 +181,34 @@ class Coordinator:
 
     def _guarded(self, name: str, request: Any, context: Any) -> Any:
         self._note(name, context)
+        metadata = dict(context.invocation_metadata())
+        identity = metadata.get("flame-request-id-bin")
         with self.state.changed:
-            reply = getattr(self, name)(request, context)
+            if identity is None:
+                reply = getattr(self, name)(request, context)
+            else:
+                reply = self._once(name, request, context, identity, int(metadata["flame-request-seen"]))
         if name in self.swallow:
             self.swallow.remove(name)
             context.abort(grpc.StatusCode.UNKNOWN, "the answer was lost")
+        if isinstance(reply, tuple):
+            context.abort(*reply)
         return reply
+
+    def _once(self, name: str, request: Any, context: Any, identity: bytes, seen: int) -> Any:
+        """As the coordinators do a change that has a request id."""
+        state = self.state
+        if identity not in state.changes:
+            if seen < state.remembered_from:
+                context.set_trailing_metadata((("flame-request-seen", str(state.next_request)),))
+                context.abort(grpc.StatusCode.ABORTED, "nobody remembers that far back")
+            state.next_request += 1
+            refusal = Refusal()
+            try:
+                state.changes[identity] = getattr(self, name)(request, refusal)
+            except Refused:
+                state.changes[identity] = refusal.status
+        return state.changes[identity]
 
     def _guarded_stream(self, name: str, request: Any, context: Any) -> Iterator[Any]:
         self._note(name, context)
@@ -178,7 +219,9 @@ class Coordinator:
             cluster_pb2.Member(id=number + 1, client_endpoint=one.endpoint, voter=True)
             for number, one in enumerate(self.cluster.coordinators)
         ]
-        return cluster_pb2.MembersReply(cluster_id="fake", members=members, leader=self.cluster.leader, self=1, term=1)
+        reply = cluster_pb2.MembersReply(cluster_id="fake", members=members, leader=self.cluster.leader, term=1)
+        reply.next_request = self.state.next_request
+        return reply
 
     def RegisterApplication(self, request: Any, context: Any) -> Any:
         if request.name in self.state.applications:

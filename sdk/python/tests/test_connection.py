@@ -263,15 +263,72 @@ def test_without_a_leader_it_says_so_in_time(cluster):
     connection.close()
 
 
-def test_changes_carry_a_mark_once_the_server_knows_them(cluster, connection):
-    connection.register_application("a", {})
-    assert "flame-request-id-bin" not in cluster.metadata("RegisterApplication")[0]
-    connection.client.cluster._heard.note(7)
-    cluster.coordinators[0].swallow = ["RegisterApplication"]
-    refused(connection.register_application, "b", {})
-    first, second = cluster.metadata("RegisterApplication")[1:]
-    assert len(first["flame-request-id-bin"]) == 16 and first["flame-request-seen"] == "7"
+def test_every_change_carries_a_request_id_of_its_own(cluster):
+    cluster.state.next_request = 7
+    with flamepy.connect(cluster.endpoints) as connection:
+        connection.register_application("a", {})
+        connection.update_application("a", {})
+        session = connection.create_session(SessionAttributes("a"))
+        session.suspend()
+        session.resume()
+        session.cancel_task(session.run(b"hold").accepted(20))
+        session.close(force=True)
+        session.delete()
+        connection.unregister_application("a")
+    calls = "Register Update Unregister".split()
+    names = [f"{one}Application" for one in calls] + ["CancelTask", "ForceCloseSession"]
+    names += [f"{one}Session" for one in "Create Suspend Resume Close Delete".split()]
+    sent = [metadata for name in names for metadata in cluster.metadata(name)]
+    assert len({metadata["flame-request-id-bin"] for metadata in sent}) == len(sent) == len(names)
+    assert {len(metadata["flame-request-id-bin"]) for metadata in sent} == {16}
+    assert {metadata["flame-request-seen"] for metadata in sent} == {"7"}
+
+
+def test_a_change_whose_answer_is_lost_is_done_once_and_answered_as_the_first_time(cluster):
+    cluster.state.next_request = 7
+    only = cluster.coordinators[0]
+    with flamepy.connect(cluster.endpoints) as connection:
+        only.swallow = ["RegisterApplication", "CreateSession", "DeleteSession"]
+        connection.register_application("a", {})
+        session = connection.create_session(SessionAttributes("a", id="chosen"))
+        session.close()
+        session.delete()
+        assert not only.swallow
+        only.swallow = ["RegisterApplication", "CreateSession"]
+        assert refused(connection.register_application, "a", {}).code == FlameErrorCode.ALREADY_EXISTS
+        assert refused(connection.create_session, SessionAttributes("none")).code == FlameErrorCode.NOT_FOUND
+        assert not only.swallow
+    first, second = cluster.metadata("CreateSession")[:2]
     assert first["flame-request-id-bin"] == second["flame-request-id-bin"]
+
+
+def test_a_change_that_comes_too_late_begins_anew_or_is_an_unknown_outcome(cluster):
+    cluster.state.next_request = 7
+    with flamepy.connect(cluster.endpoints) as connection:
+        cluster.state.next_request, cluster.state.remembered_from = 99, 50
+        connection.register_application("a", {})
+        first, second = cluster.metadata("RegisterApplication")
+        assert (first["flame-request-seen"], second["flame-request-seen"]) == ("7", "99")
+        assert first["flame-request-id-bin"] != second["flame-request-id-bin"]
+        only = cluster.coordinators[0]
+        only.swallow = ["RegisterApplication"]
+        original = only._once
+
+        def once(name, request, context, identity, seen):
+            answer = original(name, request, context, identity, seen)
+            cluster.state.changes.clear()
+            cluster.state.remembered_from = 10_000
+            return answer
+
+        only._once = once
+        assert refused(connection.register_application, "b", {}).code == FlameErrorCode.UNKNOWN_OUTCOME
+
+
+def test_a_server_that_knows_no_request_ids_is_sent_none(cluster, connection):
+    connection.register_application("a", {})
+    connection.register_application("b", {})
+    assert all("flame-request-id-bin" not in metadata for metadata in cluster.metadata("RegisterApplication"))
+    assert len(cluster.metadata("Members")) == 1, "it is asked for once"
 
 
 def test_a_lost_answer_is_asked_for_again(cluster, connection):

@@ -270,7 +270,7 @@ def test_looking_ends_although_others_go_on_submitting(session):
     threads = [threading.Thread(target=submit) for _ in range(4)]
     [one.start() for one in threads]
     try:
-        for number in range(1, 21):
+        for _ in range(20):
             future = session.run(b"mine")
             assert session.get_task(future.accepted(20)).input == b"mine"
             session.flush()

@@ -167,7 +167,7 @@ class Cluster:
 
     def hear_of(self, members: ha.MembersReply) -> None:
         """These are all members, by the word of one of them. Who was given one coordinator only wants that one."""
-        self._heard.note(getattr(members, "next_request", 0))
+        self._heard.note(members.next_request)
         if len(self.endpoints.all) < 2:
             return
         told = [self.endpoints.member(one.client_endpoint) for one in members.members]
@@ -229,7 +229,7 @@ class Cluster:
             members = await self._try(methods.MEMBERS, ha.MembersRequest(), doing, None, until)
             if members.error is not None and not members.is_refused(FlameErrorCode.UNIMPLEMENTED):
                 raise members.error
-            seen = getattr(members.reply, "next_request", 0)
+            seen = members.reply.next_request if members.reply is not None else 0
             self._heard.note(seen)
         for _ in range(_RENEWED_MAX):
             outcome = await self._try(method, request, doing, Mark(seen), until)
@@ -249,12 +249,13 @@ class Cluster:
         hopeless = 0
         backoff = Backoff(len(self.places))
         metadata = mark.metadata if mark is not None else None
+        is_known = mark is not None and mark.is_known
         while True:
             at, place = self.here()
             timeout = max(min(self.options.attempt_timeout, until - _now()), 0.001)
             try:
                 reply = await place.unary(method)(request, timeout=timeout, metadata=metadata)
-                return Outcome(doing, reply, None, after_lost)
+                return Outcome(doing, reply, None, after_lost and not is_known)
             except grpc.aio.AioRpcError as error:
                 fate = fate_of(error)
             except asyncio.CancelledError:
@@ -265,7 +266,6 @@ class Cluster:
                 refusal = error_of_status(fate.code, fate.why, doing)
                 if fate.number and after_lost:
                     refusal = unknown_outcome(fate.why, doing)
-                is_known = mark is not None and mark.is_known
                 number = 0 if after_lost else fate.number
                 return Outcome(doing, None, refusal, after_lost and not is_known, number)
             if fate.kind == Kind.LOST and mark is not None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66lame/ha/v1/cluster.proto\x12\x0b\x66lame.ha.v1\"\x10\n\x0eMembersRequest\"l\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x17\n\x0f\x63lient_endpoint\x18\x02 \x01(\t\x12\x17\n\x0fworker_endpoint\x18\x03 \x01(\t\x12\x15\n\rpeer_endpoint\x18\x04 \x01(\t\x12\r\n\x05voter\x18\x05 \x01(\x08\"\x86\x01\n\x0cMembersReply\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12$\n\x07members\x18\x02 \x03(\x0b\x32\x13.flame.ha.v1.Member\x12\x0e\n\x06leader\x18\x03 \x01(\x04\x12\x0c\n\x04self\x18\x04 \x01(\x04\x12\x0c\n\x04term\x18\x05 \x01(\x04\x12\x10\n\x08\x63hanging\x18\x06 \x01(\x08\"\x15\n\x13MemberStatusRequest\"\xe7\x04\n\x11MemberStatusReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x0e\n\x06leader\x18\x04 \x01(\x04\x12\x10\n\x08last_log\x18\x05 \x01(\x04\x12\x11\n\tcommitted\x18\x06 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x07 \x01(\x04\x12\x0f\n\x07version\x18\x08 \x01(\t\x12\x15\n\rfeature_level\x18\t \x01(\r\x12\x12\n\ndisk_bytes\x18\n \x01(\x04\x12\x16\n\x0euptime_seconds\x18\x0b \x01(\x04\x12\r\n\x05ready\x18\x0c \x01(\x08\x12\x18\n\x10not_ready_reason\x18\r \x01(\t\x12\x17\n\x0f\x63luster_time_ms\x18\x0e \x01(\x04\x12\x18\n\x10workers_attached\x18\x0f \x01(\r\x12\x12\n\nkept_tasks\x18\x10 \x01(\x04\x12\x12\n\nkept_bytes\x18\x11 \x01(\x04\x12\x17\n\x0f\x63losed_sessions\x18\x12 \x01(\x04\x12\x14\n\x0c\x63losed_bytes\x18\x13 \x01(\x04\x12\x16\n\x0ekept_bytes_max\x18\x14 \x01(\x04\x12\x0f\n\x07\x66lushed\x18\x15 \x01(\x04\x12\x1c\n\x0f\x64isk_free_bytes\x18\x16 \x01(\x04H\x00\x88\x01\x01\x12\x1d\n\x10\x64isk_total_bytes\x18\x17 \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x10\x64isk_floor_bytes\x18\x18 \x01(\x04\x12\x19\n\x11\x66\x65\x61ture_level_min\x18\x19 \x01(\r\x12\x19\n\x11\x66\x65\x61ture_level_max\x18\x1a \x01(\rB\x12\n\x10_disk_free_bytesB\x13\n\x11_disk_total_bytes\"\x14\n\x12StateDigestRequest\"3\n\x10StateDigestReply\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"8\n\x11\x43\x61ncelTaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"\x11\n\x0f\x43\x61ncelTaskReply\".\n\x18\x46orceCloseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x18\n\x16\x46orceCloseSessionReply\"#\n\x15TransferLeaderRequest\x12\n\n\x02to\x18\x01 \x01(\x04\"%\n\x13TransferLeaderReply\x12\x0e\n\x06leader\x18\x01 \x01(\x04\"-\n\x0eUpgradeRequest\x12\n\n\x02to\x18\x01 \x01(\r\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"\x9c\x01\n\x0cUpgradeReply\x12\x0f\n\x07present\x18\x01 \x01(\r\x12\n\n\x02to\x18\x02 \x01(\r\x12*\n\x07members\x18\x03 \x03(\x0b\x32\x19.flame.ha.v1.MemberLevels\x12\x0f\n\x07refusal\x18\x04 \x01(\t\x12\x0e\n\x06raised\x18\x05 \x01(\x08\x12\x12\n\nnot_leader\x18\x06 \x01(\x08\x12\x0e\n\x06leader\x18\x07 \x01(\x04\"Z\n\x0cMemberLevels\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05voter\x18\x02 \x01(\x08\x12\x0e\n\x06lowest\x18\x03 \x01(\r\x12\x0f\n\x07highest\x18\x04 \x01(\r\x12\x0e\n\x06silent\x18\x05 \x01(\t2\xb5\x04\n\x07\x43luster\x12\x41\n\x07Members\x12\x1b.flame.ha.v1.MembersRequest\x1a\x19.flame.ha.v1.MembersReply\x12P\n\x0cMemberStatus\x12 .flame.ha.v1.MemberStatusRequest\x1a\x1e.flame.ha.v1.MemberStatusReply\x12M\n\x0bStateDigest\x12\x1f.flame.ha.v1.StateDigestRequest\x1a\x1d.flame.ha.v1.StateDigestReply\x12J\n\nCancelTask\x12\x1e.flame.ha.v1.CancelTaskRequest\x1a\x1c.flame.ha.v1.CancelTaskReply\x12_\n\x11\x46orceCloseSession\x12%.flame.ha.v1.ForceCloseSessionRequest\x1a#.flame.ha.v1.ForceCloseSessionReply\x12V\n\x0eTransferLeader\x12\".flame.ha.v1.TransferLeaderRequest\x1a .flame.ha.v1.TransferLeaderReply\x12\x41\n\x07Upgrade\x12\x1b.flame.ha.v1.UpgradeRequest\x1a\x19.flame.ha.v1.UpgradeReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66lame/ha/v1/cluster.proto\x12\x0b\x66lame.ha.v1\"\x10\n\x0eMembersRequest\"l\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x17\n\x0f\x63lient_endpoint\x18\x02 \x01(\t\x12\x17\n\x0fworker_endpoint\x18\x03 \x01(\t\x12\x15\n\rpeer_endpoint\x18\x04 \x01(\t\x12\r\n\x05voter\x18\x05 \x01(\x08\"\x9c\x01\n\x0cMembersReply\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12$\n\x07members\x18\x02 \x03(\x0b\x32\x13.flame.ha.v1.Member\x12\x0e\n\x06leader\x18\x03 \x01(\x04\x12\x0c\n\x04self\x18\x04 \x01(\x04\x12\x0c\n\x04term\x18\x05 \x01(\x04\x12\x10\n\x08\x63hanging\x18\x06 \x01(\x08\x12\x14\n\x0cnext_request\x18\x07 \x01(\x04\"\x15\n\x13MemberStatusRequest\"\xe7\x04\n\x11MemberStatusReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x0e\n\x06leader\x18\x04 \x01(\x04\x12\x10\n\x08last_log\x18\x05 \x01(\x04\x12\x11\n\tcommitted\x18\x06 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x07 \x01(\x04\x12\x0f\n\x07version\x18\x08 \x01(\t\x12\x15\n\rfeature_level\x18\t \x01(\r\x12\x12\n\ndisk_bytes\x18\n \x01(\x04\x12\x16\n\x0euptime_seconds\x18\x0b \x01(\x04\x12\r\n\x05ready\x18\x0c \x01(\x08\x12\x18\n\x10not_ready_reason\x18\r \x01(\t\x12\x17\n\x0f\x63luster_time_ms\x18\x0e \x01(\x04\x12\x18\n\x10workers_attached\x18\x0f \x01(\r\x12\x12\n\nkept_tasks\x18\x10 \x01(\x04\x12\x12\n\nkept_bytes\x18\x11 \x01(\x04\x12\x17\n\x0f\x63losed_sessions\x18\x12 \x01(\x04\x12\x14\n\x0c\x63losed_bytes\x18\x13 \x01(\x04\x12\x16\n\x0ekept_bytes_max\x18\x14 \x01(\x04\x12\x0f\n\x07\x66lushed\x18\x15 \x01(\x04\x12\x1c\n\x0f\x64isk_free_bytes\x18\x16 \x01(\x04H\x00\x88\x01\x01\x12\x1d\n\x10\x64isk_total_bytes\x18\x17 \x01(\x04H\x01\x88\x01\x01\x12\x18\n\x10\x64isk_floor_bytes\x18\x18 \x01(\x04\x12\x19\n\x11\x66\x65\x61ture_level_min\x18\x19 \x01(\r\x12\x19\n\x11\x66\x65\x61ture_level_max\x18\x1a \x01(\rB\x12\n\x10_disk_free_bytesB\x13\n\x11_disk_total_bytes\"\x14\n\x12StateDigestRequest\"3\n\x10StateDigestReply\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"8\n\x11\x43\x61ncelTaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"\x11\n\x0f\x43\x61ncelTaskReply\".\n\x18\x46orceCloseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x18\n\x16\x46orceCloseSessionReply\"#\n\x15TransferLeaderRequest\x12\n\n\x02to\x18\x01 \x01(\x04\"%\n\x13TransferLeaderReply\x12\x0e\n\x06leader\x18\x01 \x01(\x04\"-\n\x0eUpgradeRequest\x12\n\n\x02to\x18\x01 \x01(\r\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"\x9c\x01\n\x0cUpgradeReply\x12\x0f\n\x07present\x18\x01 \x01(\r\x12\n\n\x02to\x18\x02 \x01(\r\x12*\n\x07members\x18\x03 \x03(\x0b\x32\x19.flame.ha.v1.MemberLevels\x12\x0f\n\x07refusal\x18\x04 \x01(\t\x12\x0e\n\x06raised\x18\x05 \x01(\x08\x12\x12\n\nnot_leader\x18\x06 \x01(\x08\x12\x0e\n\x06leader\x18\x07 \x01(\x04\"Z\n\x0cMemberLevels\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05voter\x18\x02 \x01(\x08\x12\x0e\n\x06lowest\x18\x03 \x01(\r\x12\x0f\n\x07highest\x18\x04 \x01(\r\x12\x0e\n\x06silent\x18\x05 \x01(\t2\xb5\x04\n\x07\x43luster\x12\x41\n\x07Members\x12\x1b.flame.ha.v1.MembersRequest\x1a\x19.flame.ha.v1.MembersReply\x12P\n\x0cMemberStatus\x12 .flame.ha.v1.MemberStatusRequest\x1a\x1e.flame.ha.v1.MemberStatusReply\x12M\n\x0bStateDigest\x12\x1f.flame.ha.v1.StateDigestRequest\x1a\x1d.flame.ha.v1.StateDigestReply\x12J\n\nCancelTask\x12\x1e.flame.ha.v1.CancelTaskRequest\x1a\x1c.flame.ha.v1.CancelTaskReply\x12_\n\x11\x46orceCloseSession\x12%.flame.ha.v1.ForceCloseSessionRequest\x1a#.flame.ha.v1.ForceCloseSessionReply\x12V\n\x0eTransferLeader\x12\".flame.ha.v1.TransferLeaderRequest\x1a .flame.ha.v1.TransferLeaderReply\x12\x41\n\x07Upgrade\x12\x1b.flame.ha.v1.UpgradeRequest\x1a\x19.flame.ha.v1.UpgradeReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,33 +36,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMBER']._serialized_start=60
   _globals['_MEMBER']._serialized_end=168
   _globals['_MEMBERSREPLY']._serialized_start=171
-  _globals['_MEMBERSREPLY']._serialized_end=305
-  _globals['_MEMBERSTATUSREQUEST']._serialized_start=307
-  _globals['_MEMBERSTATUSREQUEST']._serialized_end=328
-  _globals['_MEMBERSTATUSREPLY']._serialized_start=331
-  _globals['_MEMBERSTATUSREPLY']._serialized_end=946
-  _globals['_STATEDIGESTREQUEST']._serialized_start=948
-  _globals['_STATEDIGESTREQUEST']._serialized_end=968
-  _globals['_STATEDIGESTREPLY']._serialized_start=970
-  _globals['_STATEDIGESTREPLY']._serialized_end=1021
-  _globals['_CANCELTASKREQUEST']._serialized_start=1023
-  _globals['_CANCELTASKREQUEST']._serialized_end=1079
-  _globals['_CANCELTASKREPLY']._serialized_start=1081
-  _globals['_CANCELTASKREPLY']._serialized_end=1098
-  _globals['_FORCECLOSESESSIONREQUEST']._serialized_start=1100
-  _globals['_FORCECLOSESESSIONREQUEST']._serialized_end=1146
-  _globals['_FORCECLOSESESSIONREPLY']._serialized_start=1148
-  _globals['_FORCECLOSESESSIONREPLY']._serialized_end=1172
-  _globals['_TRANSFERLEADERREQUEST']._serialized_start=1174
-  _globals['_TRANSFERLEADERREQUEST']._serialized_end=1209
-  _globals['_TRANSFERLEADERREPLY']._serialized_start=1211
-  _globals['_TRANSFERLEADERREPLY']._serialized_end=1248
-  _globals['_UPGRADEREQUEST']._serialized_start=1250
-  _globals['_UPGRADEREQUEST']._serialized_end=1295
-  _globals['_UPGRADEREPLY']._serialized_start=1298
-  _globals['_UPGRADEREPLY']._serialized_end=1454
-  _globals['_MEMBERLEVELS']._serialized_start=1456
-  _globals['_MEMBERLEVELS']._serialized_end=1546
-  _globals['_CLUSTER']._serialized_start=1549
-  _globals['_CLUSTER']._serialized_end=2114
+  _globals['_MEMBERSREPLY']._serialized_end=327
+  _globals['_MEMBERSTATUSREQUEST']._serialized_start=329
+  _globals['_MEMBERSTATUSREQUEST']._serialized_end=350
+  _globals['_MEMBERSTATUSREPLY']._serialized_start=353
+  _globals['_MEMBERSTATUSREPLY']._serialized_end=968
+  _globals['_STATEDIGESTREQUEST']._serialized_start=970
+  _globals['_STATEDIGESTREQUEST']._serialized_end=990
+  _globals['_STATEDIGESTREPLY']._serialized_start=992
+  _globals['_STATEDIGESTREPLY']._serialized_end=1043
+  _globals['_CANCELTASKREQUEST']._serialized_start=1045
+  _globals['_CANCELTASKREQUEST']._serialized_end=1101
+  _globals['_CANCELTASKREPLY']._serialized_start=1103
+  _globals['_CANCELTASKREPLY']._serialized_end=1120
+  _globals['_FORCECLOSESESSIONREQUEST']._serialized_start=1122
+  _globals['_FORCECLOSESESSIONREQUEST']._serialized_end=1168
+  _globals['_FORCECLOSESESSIONREPLY']._serialized_start=1170
+  _globals['_FORCECLOSESESSIONREPLY']._serialized_end=1194
+  _globals['_TRANSFERLEADERREQUEST']._serialized_start=1196
+  _globals['_TRANSFERLEADERREQUEST']._serialized_end=1231
+  _globals['_TRANSFERLEADERREPLY']._serialized_start=1233
+  _globals['_TRANSFERLEADERREPLY']._serialized_end=1270
+  _globals['_UPGRADEREQUEST']._serialized_start=1272
+  _globals['_UPGRADEREQUEST']._serialized_end=1317
+  _globals['_UPGRADEREPLY']._serialized_start=1320
+  _globals['_UPGRADEREPLY']._serialized_end=1476
+  _globals['_MEMBERLEVELS']._serialized_start=1478
+  _globals['_MEMBERLEVELS']._serialized_end=1568
+  _globals['_CLUSTER']._serialized_start=1571
+  _globals['_CLUSTER']._serialized_end=2136
 # @@protoc_insertion_point(module_scope)

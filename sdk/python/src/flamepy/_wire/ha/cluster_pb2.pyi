@@ -24,20 +24,22 @@ class Member(_message.Message):
     def __init__(self, id: _Optional[int] = ..., client_endpoint: _Optional[str] = ..., worker_endpoint: _Optional[str] = ..., peer_endpoint: _Optional[str] = ..., voter: bool = ...) -> None: ...
 
 class MembersReply(_message.Message):
-    __slots__ = ("cluster_id", "members", "leader", "self", "term", "changing")
+    __slots__ = ("cluster_id", "members", "leader", "self", "term", "changing", "next_request")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
     SELF_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     CHANGING_FIELD_NUMBER: _ClassVar[int]
+    NEXT_REQUEST_FIELD_NUMBER: _ClassVar[int]
     cluster_id: str
     members: _containers.RepeatedCompositeFieldContainer[Member]
     leader: int
     self: int
     term: int
     changing: bool
-    def __init__(self, cluster_id: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., leader: _Optional[int] = ..., term: _Optional[int] = ..., changing: bool = ...) -> None: ...
+    next_request: int
+    def __init__(self, cluster_id: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., leader: _Optional[int] = ..., term: _Optional[int] = ..., changing: bool = ..., next_request: _Optional[int] = ...) -> None: ...
 
 class MemberStatusRequest(_message.Message):
     __slots__ = ()

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66lame/ha/v1/service.proto\x12\x0b\x66lame.ha.v1\"\xf7\x01\n\x0bServiceDown\x12*\n\x05\x65nter\x18\x01 \x01(\x0b\x32\x19.flame.ha.v1.EnterSessionH\x00\x12*\n\x06invoke\x18\x02 \x01(\x0b\x32\x18.flame.ha.v1.InvokeTasksH\x00\x12+\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x19.flame.ha.v1.CancelInvokeH\x00\x12*\n\x05leave\x18\x04 \x01(\x0b\x32\x19.flame.ha.v1.LeaveSessionH\x00\x12.\n\x08withdraw\x18\x05 \x01(\x0b\x32\x1a.flame.ha.v1.WithdrawTasksH\x00\x42\x07\n\x05\x66rame\"\x9c\x01\n\tServiceUp\x12.\n\x07\x65ntered\x18\x01 \x01(\x0b\x32\x1b.flame.ha.v1.EnteredSessionH\x00\x12&\n\x04\x64one\x18\x02 \x01(\x0b\x32\x16.flame.ha.v1.TasksDoneH\x00\x12(\n\x04left\x18\x04 \x01(\x0b\x32\x18.flame.ha.v1.LeftSessionH\x00\x42\x07\n\x05\x66rameJ\x04\x08\x03\x10\x04\"\xb2\x02\n\x0c\x45nterSession\x12\x15\n\rfeature_level\x18\x01 \x01(\r\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x03 \x01(\t\x12\x18\n\x0b\x63ommon_data\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x12\x35\n\x06tokens\x18\x05 \x03(\x0b\x32%.flame.ha.v1.EnterSession.TokensEntry\x12\x12\n\nbatch_size\x18\x06 \x01(\r\x12\x12\n\x05image\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07\x63ommand\x18\x08 \x01(\tH\x02\x88\x01\x01\x1a-\n\x0bTokensEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_common_dataB\x08\n\x06_imageB\n\n\x08_command\"\x86\x01\n\x0e\x45nteredSession\x12\x15\n\rfeature_level\x18\x01 \x01(\r\x12\x13\n\x0breturn_code\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x15\n\rin_flight_max\x18\x04 \x01(\r\x12\x0f\n\x07publish\x18\x05 \x03(\x0c\x12\x0f\n\x07retract\x18\x06 \x03(\x0c\"5\n\x0bInvokeTasks\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.flame.ha.v1.InvokeTask\"X\n\nInvokeTask\x12\r\n\x05token\x18\x01 \x01(\x04\x12\x0c\n\x04task\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x12\n\x05input\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x42\x08\n\x06_input\"0\n\tTasksDone\x12#\n\x04\x64one\x18\x01 \x03(\x0b\x32\x15.flame.ha.v1.TaskDone\"\xb3\x01\n\x08TaskDone\x12\r\n\x05token\x18\x01 \x01(\x04\x12\x13\n\x0breturn_code\x18\x02 \x01(\x05\x12\x13\n\x06output\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x14\n\x07message\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07publish\x18\x05 \x03(\x0c\x12\x0f\n\x07retract\x18\x06 \x03(\x0c\x12\x0e\n\x06ran_us\x18\x07 \x01(\x04\x12\x0f\n\x07skipped\x18\x08 \x01(\x08\x42\t\n\x07_outputB\n\n\x08_message\"\x1d\n\x0c\x43\x61ncelInvoke\x12\r\n\x05token\x18\x01 \x01(\x04\"\x0f\n\rWithdrawTasks\"\x0e\n\x0cLeaveSession\"3\n\x0bLeftSession\x12\x13\n\x0breturn_code\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t2L\n\rServiceStream\x12;\n\x03Run\x12\x18.flame.ha.v1.ServiceDown\x1a\x16.flame.ha.v1.ServiceUp(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66lame/ha/v1/service.proto\x12\x0b\x66lame.ha.v1\"\xf7\x01\n\x0bServiceDown\x12*\n\x05\x65nter\x18\x01 \x01(\x0b\x32\x19.flame.ha.v1.EnterSessionH\x00\x12*\n\x06invoke\x18\x02 \x01(\x0b\x32\x18.flame.ha.v1.InvokeTasksH\x00\x12+\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x19.flame.ha.v1.CancelInvokeH\x00\x12*\n\x05leave\x18\x04 \x01(\x0b\x32\x19.flame.ha.v1.LeaveSessionH\x00\x12.\n\x08withdraw\x18\x05 \x01(\x0b\x32\x1a.flame.ha.v1.WithdrawTasksH\x00\x42\x07\n\x05\x66rame\"\x9c\x01\n\tServiceUp\x12.\n\x07\x65ntered\x18\x01 \x01(\x0b\x32\x1b.flame.ha.v1.EnteredSessionH\x00\x12&\n\x04\x64one\x18\x02 \x01(\x0b\x32\x16.flame.ha.v1.TasksDoneH\x00\x12(\n\x04left\x18\x04 \x01(\x0b\x32\x18.flame.ha.v1.LeftSessionH\x00\x42\x07\n\x05\x66rameJ\x04\x08\x03\x10\x04\"\x82\x03\n\x0c\x45nterSession\x12\x15\n\rfeature_level\x18\x01 \x01(\r\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61pplication\x18\x03 \x01(\t\x12\x18\n\x0b\x63ommon_data\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x12\x35\n\x06tokens\x18\x05 \x03(\x0b\x32%.flame.ha.v1.EnterSession.TokensEntry\x12\x12\n\nbatch_size\x18\x06 \x01(\r\x12\x12\n\x05image\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07\x63ommand\x18\x08 \x01(\tH\x02\x88\x01\x01\x12\x1e\n\x11working_directory\x18\t \x01(\tH\x03\x88\x01\x01\x12\x10\n\x03url\x18\n \x01(\tH\x04\x88\x01\x01\x1a-\n\x0bTokensEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_common_dataB\x08\n\x06_imageB\n\n\x08_commandB\x14\n\x12_working_directoryB\x06\n\x04_url\"\x86\x01\n\x0e\x45nteredSession\x12\x15\n\rfeature_level\x18\x01 \x01(\r\x12\x13\n\x0breturn_code\x18\x02 \x01(\x05\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x15\n\rin_flight_max\x18\x04 \x01(\r\x12\x0f\n\x07publish\x18\x05 \x03(\x0c\x12\x0f\n\x07retract\x18\x06 \x03(\x0c\"5\n\x0bInvokeTasks\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.flame.ha.v1.InvokeTask\"l\n\nInvokeTask\x12\r\n\x05token\x18\x01 \x01(\x04\x12\x0c\n\x04task\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x12\n\x05input\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x12\x12\n\ntimeout_ms\x18\x05 \x01(\x04\x42\x08\n\x06_input\"0\n\tTasksDone\x12#\n\x04\x64one\x18\x01 \x03(\x0b\x32\x15.flame.ha.v1.TaskDone\"\xb3\x01\n\x08TaskDone\x12\r\n\x05token\x18\x01 \x01(\x04\x12\x13\n\x0breturn_code\x18\x02 \x01(\x05\x12\x13\n\x06output\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x14\n\x07message\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07publish\x18\x05 \x03(\x0c\x12\x0f\n\x07retract\x18\x06 \x03(\x0c\x12\x0e\n\x06ran_us\x18\x07 \x01(\x04\x12\x0f\n\x07skipped\x18\x08 \x01(\x08\x42\t\n\x07_outputB\n\n\x08_message\"\x1d\n\x0c\x43\x61ncelInvoke\x12\r\n\x05token\x18\x01 \x01(\x04\"\x0f\n\rWithdrawTasks\"\x0e\n\x0cLeaveSession\"3\n\x0bLeftSession\x12\x13\n\x0breturn_code\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t2L\n\rServiceStream\x12;\n\x03Run\x12\x18.flame.ha.v1.ServiceDown\x1a\x16.flame.ha.v1.ServiceUp(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,27 +38,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVICEUP']._serialized_start=293
   _globals['_SERVICEUP']._serialized_end=449
   _globals['_ENTERSESSION']._serialized_start=452
-  _globals['_ENTERSESSION']._serialized_end=758
-  _globals['_ENTERSESSION_TOKENSENTRY']._serialized_start=675
-  _globals['_ENTERSESSION_TOKENSENTRY']._serialized_end=720
-  _globals['_ENTEREDSESSION']._serialized_start=761
-  _globals['_ENTEREDSESSION']._serialized_end=895
-  _globals['_INVOKETASKS']._serialized_start=897
-  _globals['_INVOKETASKS']._serialized_end=950
-  _globals['_INVOKETASK']._serialized_start=952
-  _globals['_INVOKETASK']._serialized_end=1040
-  _globals['_TASKSDONE']._serialized_start=1042
-  _globals['_TASKSDONE']._serialized_end=1090
-  _globals['_TASKDONE']._serialized_start=1093
-  _globals['_TASKDONE']._serialized_end=1272
-  _globals['_CANCELINVOKE']._serialized_start=1274
-  _globals['_CANCELINVOKE']._serialized_end=1303
-  _globals['_WITHDRAWTASKS']._serialized_start=1305
-  _globals['_WITHDRAWTASKS']._serialized_end=1320
-  _globals['_LEAVESESSION']._serialized_start=1322
-  _globals['_LEAVESESSION']._serialized_end=1336
-  _globals['_LEFTSESSION']._serialized_start=1338
-  _globals['_LEFTSESSION']._serialized_end=1389
-  _globals['_SERVICESTREAM']._serialized_start=1391
-  _globals['_SERVICESTREAM']._serialized_end=1467
+  _globals['_ENTERSESSION']._serialized_end=838
+  _globals['_ENTERSESSION_TOKENSENTRY']._serialized_start=725
+  _globals['_ENTERSESSION_TOKENSENTRY']._serialized_end=770
+  _globals['_ENTEREDSESSION']._serialized_start=841
+  _globals['_ENTEREDSESSION']._serialized_end=975
+  _globals['_INVOKETASKS']._serialized_start=977
+  _globals['_INVOKETASKS']._serialized_end=1030
+  _globals['_INVOKETASK']._serialized_start=1032
+  _globals['_INVOKETASK']._serialized_end=1140
+  _globals['_TASKSDONE']._serialized_start=1142
+  _globals['_TASKSDONE']._serialized_end=1190
+  _globals['_TASKDONE']._serialized_start=1193
+  _globals['_TASKDONE']._serialized_end=1372
+  _globals['_CANCELINVOKE']._serialized_start=1374
+  _globals['_CANCELINVOKE']._serialized_end=1403
+  _globals['_WITHDRAWTASKS']._serialized_start=1405
+  _globals['_WITHDRAWTASKS']._serialized_end=1420
+  _globals['_LEAVESESSION']._serialized_start=1422
+  _globals['_LEAVESESSION']._serialized_end=1436
+  _globals['_LEFTSESSION']._serialized_start=1438
+  _globals['_LEFTSESSION']._serialized_end=1489
+  _globals['_SERVICESTREAM']._serialized_start=1491
+  _globals['_SERVICESTREAM']._serialized_end=1567
 # @@protoc_insertion_point(module_scope)

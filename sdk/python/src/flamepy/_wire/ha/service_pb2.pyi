@@ -30,7 +30,7 @@ class ServiceUp(_message.Message):
     def __init__(self, entered: _Optional[_Union[EnteredSession, _Mapping]] = ..., done: _Optional[_Union[TasksDone, _Mapping]] = ..., left: _Optional[_Union[LeftSession, _Mapping]] = ...) -> None: ...
 
 class EnterSession(_message.Message):
-    __slots__ = ("feature_level", "session_id", "application", "common_data", "tokens", "batch_size", "image", "command")
+    __slots__ = ("feature_level", "session_id", "application", "common_data", "tokens", "batch_size", "image", "command", "working_directory", "url")
     class TokensEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,8 @@ class EnterSession(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
+    WORKING_DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
     feature_level: int
     session_id: str
     application: str
@@ -54,7 +56,9 @@ class EnterSession(_message.Message):
     batch_size: int
     image: str
     command: str
-    def __init__(self, feature_level: _Optional[int] = ..., session_id: _Optional[str] = ..., application: _Optional[str] = ..., common_data: _Optional[bytes] = ..., tokens: _Optional[_Mapping[str, str]] = ..., batch_size: _Optional[int] = ..., image: _Optional[str] = ..., command: _Optional[str] = ...) -> None: ...
+    working_directory: str
+    url: str
+    def __init__(self, feature_level: _Optional[int] = ..., session_id: _Optional[str] = ..., application: _Optional[str] = ..., common_data: _Optional[bytes] = ..., tokens: _Optional[_Mapping[str, str]] = ..., batch_size: _Optional[int] = ..., image: _Optional[str] = ..., command: _Optional[str] = ..., working_directory: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
 
 class EnteredSession(_message.Message):
     __slots__ = ("feature_level", "return_code", "message", "in_flight_max", "publish", "retract")
@@ -79,16 +83,18 @@ class InvokeTasks(_message.Message):
     def __init__(self, tasks: _Optional[_Iterable[_Union[InvokeTask, _Mapping]]] = ...) -> None: ...
 
 class InvokeTask(_message.Message):
-    __slots__ = ("token", "task", "attempt", "input")
+    __slots__ = ("token", "task", "attempt", "input", "timeout_ms")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     token: int
     task: int
     attempt: int
     input: bytes
-    def __init__(self, token: _Optional[int] = ..., task: _Optional[int] = ..., attempt: _Optional[int] = ..., input: _Optional[bytes] = ...) -> None: ...
+    timeout_ms: int
+    def __init__(self, token: _Optional[int] = ..., task: _Optional[int] = ..., attempt: _Optional[int] = ..., input: _Optional[bytes] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
 
 class TasksDone(_message.Message):
     __slots__ = ("done",)
