@@ -42,11 +42,11 @@ def program(kind: str, more: str = "") -> str:
 
 
 class Service:
-    def __init__(self, folder: Path, code: str) -> None:
+    def __init__(self, folder: Path, code: str, **variables: str) -> None:
         self.folder = folder
         self.path = str(folder / "s.sock")
         source = str(Path(flamepy.__file__).parents[1])
-        environment = {**os.environ, "FLAME_INSTANCE_ENDPOINT": self.path, "PYTHONPATH": source}
+        environment = {**os.environ, "FLAME_INSTANCE_ENDPOINT": self.path, "PYTHONPATH": source, **variables}
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -76,8 +76,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path(folder)
 
 
-def started(folder: Path, code: str) -> Iterator[Service]:
-    service = Service(folder, code)
+def started(folder: Path, code: str, **variables: str) -> Iterator[Service]:
+    service = Service(folder, code, **variables)
     try:
         yield service
     finally:
@@ -112,6 +112,28 @@ def test_an_idle_service_ends_at_once(folder: Path, kind: str) -> None:
             service.process.terminate()
             assert stream.rest() == []
         assert service.ended() == ["ended"]
+
+
+@pytest.mark.parametrize(("level", "is_told"), [("info", True), ("WARNING", False), ("loud", False), ("", False)])
+def test_the_log_is_as_asked(folder: Path, level: str, is_told: bool) -> None:
+    """What went wrong in user code stands in the service's own log, in full, for whoever wants it there."""
+    code = """
+        import flamepy
+        ins = flamepy.FlameInstance()
+        @ins.entrypoint
+        def fail(word: str) -> None:
+            raise LookupError(word)
+        ins.run()
+    """
+    for service in started(folder, textwrap.dedent(code), FLAME_LOG_LEVEL=level):
+        with Stream(service.path) as stream:
+            stream.enter()
+            assert stream.call(b'"no such page"').return_code == -1
+            service.process.terminate()
+        out, err = service.process.communicate(timeout=LIMIT)
+        assert service.process.returncode == 0 and out == ""
+        assert ("LookupError: no such page" in err and "INFO flamepy.service" in err) == is_told, err
+        assert ("expected DEBUG, INFO" in err) == (level == "loud"), err
 
 
 def test_signals_are_given_back(folder: Path) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import abc
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Optional
@@ -34,6 +35,8 @@ __all__ = [
     "TaskOutput",
     "run",
 ]
+
+FLAME_LOG_LEVEL = "FLAME_LOG_LEVEL"
 
 FLAME_INSTANCE_ENDPOINT = "FLAME_INSTANCE_ENDPOINT"
 """The variable with the path of the socket on which a service must listen."""
@@ -69,7 +72,25 @@ def run(service: FlameService) -> None:
     User code runs on this thread. Raises FlameError when no worker started this process (FLAME_INSTANCE_ENDPOINT is
     unset) or its socket cannot be listened on.
     """
+    _log_as_asked()
     FlameInstanceServer(service).start()
+
+
+def _log_as_asked() -> None:
+    """Has flamepy write its log to standard error, which the worker keeps, from the level in FLAME_LOG_LEVEL on. A program
+    that has set up logging itself keeps its handlers."""
+    level = os.environ.get(FLAME_LOG_LEVEL, "").strip().upper()
+    if not level:
+        return
+    logger = logging.getLogger("flamepy")
+    try:
+        logger.setLevel(level)
+    except ValueError:
+        logger.warning("%s is %r, expected DEBUG, INFO, WARNING, ERROR or CRITICAL", FLAME_LOG_LEVEL, level)
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
 
 
 class FlameInstanceServer:
