@@ -76,6 +76,12 @@ def test_addresses_in_every_form(cluster):
             assert [one.name for one in connection.list_applications()] == ["app"]
 
 
+def test_a_proxy_is_not_asked_for_this_machine(cluster, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with flamepy.connect(cluster.endpoints) as connection:
+        assert connection.list_applications()
+
+
 def test_one_dead_coordinator_of_three_is_passed_over(three):
     three.coordinators[0].stop()
     with flamepy.connect(three.endpoints) as connection:
@@ -275,9 +281,9 @@ def test_every_change_carries_a_request_id_of_its_own(cluster):
         session.close(force=True)
         session.delete()
         connection.unregister_application("a")
-    calls = "Register Update Unregister".split()
+    calls = ["Register", "Update", "Unregister"]
     names = [f"{one}Application" for one in calls] + ["CancelTask", "ForceCloseSession"]
-    names += [f"{one}Session" for one in "Create Suspend Resume Close Delete".split()]
+    names += [f"{one}Session" for one in ["Create", "Suspend", "Resume", "Close", "Delete"]]
     sent = [metadata for name in names for metadata in cluster.metadata(name)]
     assert len({metadata["flame-request-id-bin"] for metadata in sent}) == len(sent) == len(names)
     assert {len(metadata["flame-request-id-bin"]) for metadata in sent} == {16}

@@ -60,6 +60,9 @@ def open_channel(endpoint: Endpoint, tls: Optional[FlameClientTls], options: Opt
         # Connections of this process to one node do not share their fate.
         ("grpc.use_local_subchannel_pool", 1),
     ]
+    if endpoint.host == "localhost" or endpoint.host.startswith("127.") or endpoint.host == "::1":
+        # Whatever http_proxy says: a proxy would look for it on its own machine.
+        arguments.append(("grpc.enable_http_proxy", 0))
     if endpoint.secure:
         return grpc.aio.secure_channel(endpoint.target, credentials(tls), options=arguments)
     return grpc.aio.insecure_channel(endpoint.target, options=arguments)

@@ -56,13 +56,11 @@ class Engine:
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs it on the engine and waits for what comes out."""
-        if self.is_here:
+        try:
+            self.check_may_wait()
+        except FlameError:
             work.close()
-            raise FlameError(
-                FlameErrorCode.INVALID_STATE,
-                "a blocking call of flamepy was made inside a callback of flamepy, which would wait for itself",
-                remedy="hand the call to another thread, or use flamepy.aio",
-            )
+            raise
         future = self.start(work)
         try:
             return future.result()
@@ -70,6 +68,15 @@ class Engine:
             # Ctrl-C: nobody wants it any more. Once it is done this changes nothing.
             future.cancel()
             raise
+
+    def check_may_wait(self) -> None:
+        """The engine's own thread may not wait for the engine."""
+        if self.is_here:
+            raise FlameError(
+                FlameErrorCode.INVALID_STATE,
+                "a blocking call of flamepy was made inside a callback of flamepy, which would wait for itself",
+                remedy="hand the call to another thread, or use flamepy.aio",
+            )
 
     async def await_(self, work: Coroutine[Any, Any, T]) -> T:
         """The same for a caller that is a coroutine of any loop."""

@@ -19,6 +19,7 @@ Invariant: the engine is woken for what is put in only when it has said that it 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple, Union
 
@@ -36,6 +37,8 @@ from .fate import Code, Fate, Kind, error_of_status, fate_of, gave_up, unknown_o
 from .frame import Cancel, Frame, Marker, Receiver, Sink, gather
 from .loop import Engine
 from .room import TASK_BYTES, Room
+
+_log = logging.getLogger("flamepy")
 
 FEATURE_LEVEL = 1
 
@@ -441,6 +444,9 @@ class SessionStream:
         except asyncio.CancelledError:
             self._down = self._down or _Left(Fate(Kind.LOST, "the stream was cancelled", Code.CANCELLED))
             raise
+        except Exception as error:  # a defect must not leave anybody waiting
+            _log.exception("the stream of session %s failed", self.session)
+            self._down = self._down or _wrong(f"what this client could not take: {error!r}")
         finally:
             self._wake()
 

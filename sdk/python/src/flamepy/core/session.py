@@ -151,12 +151,7 @@ class Session:
         options: Optional[TaskOptions] = None,
     ) -> Any:
         """Runs a task and returns its output. After `timeout` seconds the task is ended: DEADLINE_EXCEEDED."""
-        if self.connection.client.engine.is_here:
-            raise FlameError(
-                FlameErrorCode.INVALID_STATE,
-                "invoke was called inside a callback of flamepy, which would wait for itself",
-                remedy="use run, or hand the call to another thread",
-            )
+        self.connection.client.engine.check_may_wait()
         future = self.run(input_data, informer, options=options)
         try:
             return future.result(timeout)
@@ -211,6 +206,7 @@ class Session:
         """
         if in_flight < 1:
             raise convert.invalid(f"in_flight is {in_flight}, it must be at least 1")
+        self.connection.client.engine.check_may_wait()
         total = len(inputs) if isinstance(inputs, Sequence) else None
         return run_map(
             self._take_stream(),
