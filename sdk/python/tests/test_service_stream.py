@@ -14,7 +14,7 @@ from flamepy._service.server import Server
 from flamepy._service.stream import IN_FLIGHT_MAX
 from flamepy._wire.ha import service_pb2 as wire
 from flamepy.core.errors import FlameError
-from flamepy.core.service import FlameService, Publisher, SessionContext, TaskContext
+from flamepy.core.service import ApplicationContext, FlameService, Publisher, SessionContext, TaskContext
 
 
 class Echo(FlameService):
@@ -77,7 +77,14 @@ def test_a_session_from_enter_to_leave() -> None:
     service = Echo()
     with serving(service) as path, Stream(path) as stream:
         entered = stream.enter(
-            "s-7", common_data=b"common", tokens={"git": "secret"}, batch_size=3, image="img", command="cmd"
+            "s-7",
+            common_data=b"common",
+            tokens={"git": "secret"},
+            batch_size=3,
+            image="img",
+            command="cmd",
+            working_directory="/w",
+            url="file:///u",
         )
         assert (entered.return_code, entered.feature_level, entered.in_flight_max) == (0, 1, IN_FLIGHT_MAX)
         assert stream.call(b"hello", 5).output == b"hello"
@@ -86,18 +93,19 @@ def test_a_session_from_enter_to_leave() -> None:
         session = service.session
         assert session is not None
         assert (session.session_id, session.common_data(), session.batch_size) == ("s-7", b"common", 3)
-        assert (session.application.name, session.application.image, session.application.command) == (
-            "app",
-            "img",
-            "cmd",
-        )
+        assert session.application == ApplicationContext("app", "img", "cmd", "/w", "file:///u")
         assert session.tokens == {"git": "secret"} and "secret" not in repr(session)
         task = service.tasks[0]
-        assert (task.task_id, task.session_id, task.token, task.attempt) == ("5", "s-7", 50, 1)
+        assert (task.task_id, task.session_id, task.token, task.attempt, task.timeout) == ("5", "s-7", 50, 1, None)
+        limited = wire.InvokeTask(token=60, task=6, attempt=2, timeout_ms=1500)
+        stream.send(invoke=wire.InvokeTasks(tasks=[limited]))
+        stream.done(1)
+        assert (service.tasks[1].timeout, service.tasks[1].attempt) == (1.5, 2)
         # The process goes on to another session.
         assert stream.enter("s-8").return_code == 0
         stream.call(None, 1)
-        assert (service.tasks[1].session_id, service.tasks[1].input) == ("s-8", None)
+        assert (service.tasks[2].session_id, service.tasks[2].input) == ("s-8", None)
+        assert service.session.application == ApplicationContext("app")
 
 
 @pytest.mark.parametrize("service", [Echo, AsyncEcho])

@@ -11,7 +11,7 @@ from .cancellation import Cancellation
 
 @dataclass
 class ApplicationContext:
-    """The application of a session. By our stream a worker tells the first three only."""
+    """The application of a session."""
 
     name: str
     image: Optional[str] = None
@@ -53,6 +53,9 @@ class TaskContext:
     None when the worker calls by the published protocol, which does not say."""
     attempt: Optional[int] = None
     """The how manieth attempt at the task this is, from 1; None as `token` is."""
+    timeout: Optional[float] = None
+    """How long it may run, in seconds from its beginning on; then it has failed, and its process is ended. None: as long
+    as it likes, or the worker does not say."""
     cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
     """Whether anybody still wants the task."""
 

@@ -63,7 +63,7 @@ class LeaveOrder:
 class TaskOrder:
     """Run a task. The session of a stream's task is the one that the stream has entered by the time it runs."""
 
-    __slots__ = ("attempt", "cancellation", "input", "outbox", "session_id", "task_id", "token")
+    __slots__ = ("attempt", "cancellation", "input", "outbox", "session_id", "task_id", "timeout", "token")
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class TaskOrder:
         input: Optional[bytes],
         token: Optional[int],
         attempt: Optional[int],
+        timeout: Optional[float],
     ) -> None:
         self.outbox = outbox
         self.session_id = session_id
@@ -80,11 +81,14 @@ class TaskOrder:
         self.input = input
         self.token = token
         self.attempt = attempt
+        self.timeout = timeout
         self.cancellation = Cancellation()
 
     def context(self, entered: str) -> TaskContext:
         session_id = self.session_id if self.session_id is not None else entered
-        return TaskContext(self.task_id, session_id, self.input, self.token, self.attempt, self.cancellation)
+        return TaskContext(
+            self.task_id, session_id, self.input, self.token, self.attempt, self.timeout, self.cancellation
+        )
 
 
 Order = Union[EnterOrder, LeaveOrder, TaskOrder]

@@ -141,6 +141,7 @@ def _on_frame(frame: wire.ServiceDown, outbox: StreamOutbox, desk: Desk) -> None
                     task.input if task.HasField("input") else None,
                     task.token,
                     task.attempt,
+                    task.timeout_ms / 1000 if task.timeout_ms else None,
                 )
                 for task in frame.invoke.tasks
             ]
@@ -165,6 +166,8 @@ def _session_context(enter: wire.EnterSession) -> SessionContext:
             enter.application,
             enter.image if enter.HasField("image") else None,
             enter.command if enter.HasField("command") else None,
+            enter.working_directory if enter.HasField("working_directory") else None,
+            enter.url if enter.HasField("url") else None,
         ),
         dict(enter.tokens),
         max(enter.batch_size, 1),

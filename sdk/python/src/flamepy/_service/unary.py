@@ -149,7 +149,7 @@ def session_context(request: shim_pb2.SessionContext) -> SessionContext:
 
 def task_order(outbox: _CallOutbox, request: shim_pb2.TaskContext) -> TaskOrder:
     value = request.input if request.HasField("input") else None
-    return TaskOrder(outbox, request.session_id, request.task_id, value, None, None)
+    return TaskOrder(outbox, request.session_id, request.task_id, value, None, None, None)
 
 
 def plain_result(result: Result) -> types_pb2.Result:
