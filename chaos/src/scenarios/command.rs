@@ -5,8 +5,8 @@ use clap::Subcommand;
 
 use super::report::Report;
 use super::{
-    backup_restore, crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log, disk_fsync, disk_full,
-    disk_old_copy, disk_trouble, leader_kill, membership, no_quorum, power_cut, recover, rolling_restart,
+    backup_restore, clients, crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log, disk_fsync,
+    disk_full, disk_old_copy, disk_trouble, leader_kill, membership, no_quorum, power_cut, recover, rolling_restart,
     rolling_upgrade, zombie_worker,
 };
 
@@ -43,6 +43,8 @@ pub enum Scenario {
     DiskOldCopy(disk_trouble::Options),
     /// Takes a backup under load, loses the cluster, and makes another from the backup.
     BackupRestore(backup_restore::Options),
+    /// Kills the leader, then each coordinator in turn, while programs on both SDKs and a published client run their tasks.
+    Clients(clients::Options),
     /// Loses two of three coordinators with their disks, and lets the third go on.
     Recover(recover::Options),
 }
@@ -69,6 +71,7 @@ impl Scenario {
             Self::DiskDeletedLog(options) => disk_deleted_log::run(options).await,
             Self::DiskOldCopy(options) => disk_old_copy::run(options).await,
             Self::BackupRestore(options) => backup_restore::run(options).await,
+            Self::Clients(options) => clients::run(options).await,
             Self::Recover(options) => recover::run(options).await,
         }
     }

@@ -62,11 +62,19 @@ impl Flamepy {
         command
     }
 
+    /// The interpreter where the sources of the package are.
+    #[must_use]
+    pub fn in_sources(&self) -> Command {
+        let mut command = self.python();
+        command.current_dir(sources());
+        command
+    }
+
     /// Its own tests below this folder.
     #[must_use]
     pub fn pytest(&self, folder: &str) -> Command {
-        let mut command = self.python();
-        command.current_dir(sources()).args(["-m", "pytest", "-q", "-p", "no:cacheprovider", folder]);
+        let mut command = self.in_sources();
+        command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", folder]);
         command
     }
 }

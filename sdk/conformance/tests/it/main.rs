@@ -1,5 +1,6 @@
 //! The published clients against a follower of a three-node cluster, and across the death of its leader.
 
+mod ours;
 mod table;
 
 use anyhow::{Context, Result, ensure};
