@@ -259,6 +259,12 @@ def test_every_status_has_a_code(cluster, connection):
         assert error.code == code and "because" in error.message, status
 
 
+def test_a_server_without_session_streams_is_named(cluster, session):
+    cluster.coordinators[0].refusal = (grpc.StatusCode.UNIMPLEMENTED, "unknown service")
+    error = refused(session.invoke, b"x")
+    assert error.code == FlameErrorCode.UNIMPLEMENTED and "session streams" in error.message
+
+
 def test_without_a_leader_it_says_so_in_time(cluster):
     connection = flamepy.connect(cluster.endpoints, options=FAST)
     session = connection.create_session(SessionAttributes("app"))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import pydantic
@@ -111,3 +115,20 @@ def test_inputs_and_outputs() -> None:
     assert codec.decode_output(None, Page) is None
     assert codec.decode_output(b"raw") == b"raw"
     assert codec.decode_output(b'{"url":"u"}', Page) == Page(url="u")
+
+
+def test_a_codec_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "msgpack", None)
+    for use in (lambda: MESSAGE_PACK.encode(1), lambda: MESSAGE_PACK.decode(b"\x01")):
+        with pytest.raises(CodecError, match=r"pip install 'flamepy\[msgpack\]'"):
+            use()
+
+
+def test_what_few_need_is_imported_when_it_is_needed() -> None:
+    """A service of bytes starts without pydantic, cloudpickle and msgpack."""
+    code = (
+        "import flamepy, sys; print([name for name in ('pydantic', 'cloudpickle', 'msgpack') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(codec.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
