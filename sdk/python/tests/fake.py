@@ -118,6 +118,8 @@ class Coordinator:
         self.refusal: Optional[Tuple[grpc.StatusCode, str]] = None
         self.swallow: List[str] = []
         """Calls that are done, and whose answers are lost: once for each mention."""
+        self.is_stuck = False
+        """It keeps its streams open and does nothing."""
         self.drop_accepted = 0
         """So many answers to frames are lost together with their stream."""
         self.streams: List[queue.SimpleQueue[Any]] = []
@@ -411,6 +413,9 @@ class Coordinator:
         follow: Optional[int] = None
         closing = False
         while context.is_active():
+            if self.is_stuck:
+                time.sleep(0.005)
+                continue
             try:
                 item = down.get(timeout=0.005)
             except queue.Empty:

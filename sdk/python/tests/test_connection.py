@@ -402,6 +402,19 @@ def test_tasks_survive_the_death_of_their_coordinator(three):
         assert len(three.state.tasks[session.id]) == 1020, "nothing was submitted twice"
 
 
+def test_a_coordinator_that_is_stuck_is_left(three):
+    connection = flamepy.connect(three.endpoints, options=Options(attempt_timeout=0.5))
+    session = connection.create_session(SessionAttributes("app"))
+    assert session.invoke(b"x") == b"x"
+    three.coordinators[0].is_stuck = True
+    three.leader = 2
+    # More than the connection takes while nobody reads.
+    futures = session.submit_many([bytes(1 << 20)] * 40)
+    assert all(one.result(30) == bytes(1 << 20) for one in futures)
+    assert len(three.state.tasks[session.id]) == 41
+    connection.close()
+
+
 def test_a_frame_whose_answer_is_lost_is_sent_again_and_done_once(cluster, session):
     session.invoke(b"x")
     cluster.coordinators[0].drop_accepted = 3

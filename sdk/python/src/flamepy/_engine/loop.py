@@ -18,6 +18,10 @@ from ..core.errors import FlameError, FlameErrorCode
 
 T = TypeVar("T")
 
+# What gRPC does in a fork of a process whose connections are in use crashes the fork, now and then, whatever it is for
+# (grpcio 1.85). It does nothing without this, unless somebody has chosen otherwise. Read when gRPC is first used.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 # How long the end of the process waits for connections to close.
 _STOP_SECONDS = 2.0
 

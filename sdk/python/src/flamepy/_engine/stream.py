@@ -116,7 +116,7 @@ class SessionStream:
         self._link: Optional[_Link] = None
         self._sleeper: Optional[asyncio.Future[None]] = None
         self._down: Optional[_Left] = None
-        self._was_served = False
+        self._was_served = self._has_opened = False
         self._has_progressed = False
         self._backoff = Backoff(len(cluster.places))
         self._markers: List[Tuple[int, Marker]] = []
@@ -250,12 +250,12 @@ class SessionStream:
         late: Optional[float] = None
         try:
             await self._cluster.turn_to_leader()
-            while True:
+            while self._over is None:
                 if self._is_idle():
                     late = None
                     if self._closing:
                         return None
-                    if self._client:
+                    if self._has_opened:
                         # Without a link: it broke while nothing was under way.
                         self._was_served = False
                         await self._sleep()
@@ -287,7 +287,7 @@ class SessionStream:
             self._fail(FlameError(FlameErrorCode.INTERNAL, f"the stream of session {self.session} failed: {error!r}"))
             raise
         finally:
-            self._end(closed())
+            self._fail(closed())
 
     # ── one link ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -317,6 +317,12 @@ class SessionStream:
             if down.fate is not None:
                 self._cluster.leave(at)
             raise down from None
+        except asyncio.CancelledError:
+            if self._over is None and self._down is not None:
+                # It is the call that was cancelled: see the watchdog.
+                self._cluster.leave(at)
+                raise self._down from None
+            raise
         finally:
             if self._link is not None:
                 options = self._cluster.options
@@ -355,7 +361,7 @@ class SessionStream:
             frame.is_sent = False
         link = _Link(at, call, opened, self._loop.time())
         link.follow_after = next(reversed(self._unanswered), 0) if self._unanswered else 0
-        self._was_served = True
+        self._was_served = self._has_opened = True
         return link
 
     async def _write(self, link: _Link) -> None:
@@ -368,6 +374,8 @@ class SessionStream:
             now = self._loop.time()
             if self._unanswered and now - link.heard > limit and self._down is None:
                 self._down = _Left(_silent(limit))
+                # Also if what is being written finds no way out.
+                link.call.cancel()
                 self._wake()
             watchdog = self._loop.call_later(limit / 4, look)
 
