@@ -4,6 +4,8 @@
 //! the leader over its link whether it is low. When too few have room the leader logs that nothing more is taken in, and
 //! logs it again when that is over: so every node refuses the same, whoever leads.
 //!
+//! **Invariant:** silence alone is no shortage: somebody must have said that its disk is low. Coordinators that come back
+//! after a while find a cluster that takes tasks at once.
 //! **Invariant:** only what adds is refused. Results, closing, deleting and expiry go on: they are the way out.
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use tokio::time::Instant;
 
 use super::leader::{Leader, Over};
 
-/// A node that has said nothing for so long has no room as far as anybody knows.
+/// A node that has said nothing for so long has no room for what another is low on, as far as anybody knows.
 const REPORT_MAX: Duration = Duration::from_secs(30);
 
 /// How often the reports are weighed.
@@ -51,11 +53,14 @@ impl Shortage {
     pub fn is_short(&self, voters: &[CoordinatorId], now: Instant) -> bool {
         let reports = self.lock();
         let is_new = reports.since.is_none_or(|since| now.duration_since(since) < REPORT_MAX);
+        let is_recent = |at: &Instant| now.duration_since(*at) < REPORT_MAX;
         let has_room = |voter: &&CoordinatorId| match reports.nodes.get(*voter) {
-            Some((is_low, at)) => !is_low && now.duration_since(*at) < REPORT_MAX,
+            Some((is_low, at)) => !is_low && is_recent(at),
             None => is_new,
         };
-        voters.iter().filter(has_room).count() <= voters.len() / 2
+        let says_low =
+            |voter: &CoordinatorId| reports.nodes.get(voter).is_some_and(|(is_low, at)| *is_low && is_recent(at));
+        voters.iter().any(says_low) && voters.iter().filter(has_room).count() <= voters.len() / 2
     }
 
     fn lock(&self) -> MutexGuard<'_, Reports> {
@@ -107,17 +112,31 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_has_no_room_but_for_a_new_leader() {
+    fn who_is_silent_has_no_room_when_another_is_low_but_for_a_new_leader() {
         let (shortage, begun) = (Shortage::default(), Instant::now());
         shortage.begin(begun);
         shortage.report(VOTERS[0], false, begun);
         shortage.report(VOTERS[1], false, begun);
         let later = begun + REPORT_MAX;
-        shortage.report(VOTERS[0], false, later);
-        assert!(shortage.is_short(&VOTERS, later), "two of three are silent");
+        shortage.report(VOTERS[0], true, later);
+        assert!(shortage.is_short(&VOTERS, later), "one is low, two are silent");
+        shortage.report(VOTERS[1], false, later);
         shortage.report(VOTERS[2], false, later);
         assert!(!shortage.is_short(&VOTERS, later));
         shortage.begin(later);
-        assert!(!shortage.is_short(&VOTERS, later));
+        shortage.report(VOTERS[0], true, later);
+        assert!(!shortage.is_short(&VOTERS, later), "a new leader has yet to hear of the others");
+    }
+
+    /// Found by a client: two of three coordinators were away for a while, and whoever submitted when they were back was
+    /// told to give them more disk.
+    #[test]
+    fn silence_alone_is_no_shortage() {
+        let (shortage, begun) = (Shortage::default(), Instant::now());
+        shortage.begin(begun);
+        VOTERS.iter().for_each(|voter| shortage.report(*voter, false, begun));
+        let later = begun + REPORT_MAX;
+        shortage.report(VOTERS[0], false, later);
+        assert!(!shortage.is_short(&VOTERS, later), "two of three are silent");
     }
 }

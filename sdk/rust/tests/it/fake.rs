@@ -67,6 +67,7 @@ impl Default for Script {
             refusals_after_loss: Vec::new(),
             sessions: HashMap::new(),
             tasks: 0,
+            keys: Vec::new(),
             next_request: 1,
             forgotten_below: 0,
             requests: Vec::new(),
