@@ -213,7 +213,7 @@ def test_sessions(connection):
     assert session.refresh().succeed == 1
     session.close()
     assert session.state == flamepy.SessionState.CLOSED and session.completion_time is not None
-    assert refused(connection.open_session, "mine").code == FlameErrorCode.INVALID_STATE
+    assert refused(connection.open_session, "mine").code == FlameErrorCode.INVALID_ARGUMENT
     session.delete()
     assert refused(connection.get_session, "mine").code == FlameErrorCode.NOT_FOUND
     assert (

@@ -275,6 +275,6 @@ def test_scripts() -> None:
         assert tools.Sandbox.open(sandbox.sandbox_id).attr == sandbox.attr
     with pytest.raises(flamepy.FlameError, match="not open") as closed:
         tools.Sandbox.open(sandbox.sandbox_id)
-    assert closed.value.code == flamepy.FlameErrorCode.INVALID_STATE
+    assert closed.value.code == flamepy.FlameErrorCode.INVALID_ARGUMENT
     with tools.Sandbox.create(tools.SandboxAttr(language="shell", runtime="bash")) as shell:
         assert shell.run_code("echo hello").text().strip() == "hello"

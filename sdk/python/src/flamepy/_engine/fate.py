@@ -105,6 +105,9 @@ _CODES = {
 # The published protocol uses INVALID_ARGUMENT and INTERNAL for some refusals that depend on a state.
 _ABOUT_A_STATE = ("running tasks", "is not open", "open session", "Cannot delete open", "is disabled")
 
+# Opening a session that is closed is INVALID_ARGUMENT there, and not about a state.
+_AS_PUBLISHED = "open session"
+
 _REMEDIES = {
     FlameErrorCode.UNIMPLEMENTED: "the server is older than this client: upgrade it",
     FlameErrorCode.UNAUTHENTICATED: "give this client a certificate (FLAME_CERT_FILE, FLAME_KEY_FILE)",
@@ -116,7 +119,9 @@ def error_of_status(code: Union[grpc.StatusCode, int], text: str, doing: str) ->
     if isinstance(code, int):
         code = next((one for one in Code if one.value[0] == code), Code.UNKNOWN)
     found = _CODES.get(code, FlameErrorCode.INTERNAL)
-    if found in (FlameErrorCode.INVALID_ARGUMENT, FlameErrorCode.INTERNAL) and _is_about_a_state(text):
+    # Programs for the published package know one of these by its code.
+    is_vague = found in (FlameErrorCode.INVALID_ARGUMENT, FlameErrorCode.INTERNAL)
+    if is_vague and doing != _AS_PUBLISHED and _is_about_a_state(text):
         found = FlameErrorCode.INVALID_STATE
     return FlameError(found, f"failed to {doing}: {text}", remedy=_REMEDIES.get(found))
 
@@ -133,7 +138,7 @@ def error_of_refusal(text: str, doing: str) -> FlameError:
     elif text.startswith("limit reached"):
         code = FlameErrorCode.RESOURCE_EXHAUSTED
     else:
-        code = FlameErrorCode.INVALID_ARGUMENT
+        code = FlameErrorCode.INTERNAL  # as published
     return FlameError(code, text)
 
 

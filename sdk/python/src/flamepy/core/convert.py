@@ -5,6 +5,7 @@ Invariant: what is absent stays None, what is present and empty stays empty.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Optional, Union
 
@@ -96,17 +97,24 @@ def events(messages: Iterable[wire.Event]) -> List[Event]:
 
 
 def task(message: wire.Task, session_id: str) -> Task:
+    """A task. One that was cancelled is to programs for the published package what it would be there: failed, with an event
+    of code 3 that says why."""
     status = message.status
     completed = optional(status, "completion_time")
+    state, told = TaskState(status.state), events(status.events)
+    is_cancelled = state == TaskState.CANCELLED
+    if is_cancelled:
+        state = TaskState.FAILED
+        told = [replace(one, code=int(state)) if one.code == TaskState.CANCELLED else one for one in told]
     return Task(
         id=message.metadata.id,
         session_id=message.spec.session_id or session_id,
-        state=TaskState(status.state),
+        state=state,
         creation_time=moment(status.creation_time),
         input=optional(message.spec, "input"),
         output=optional(message.spec, "output"),
         completion_time=None if completed is None else moment(completed),
-        events=events(status.events),
+        events=told,
         attempts=[
             Attempt(
                 one.number,
@@ -119,6 +127,7 @@ def task(message: wire.Task, session_id: str) -> Task:
             for one in status.attempts
         ]
         or None,
+        cancelled=is_cancelled,
     )
 
 

@@ -293,16 +293,18 @@ class Task:
     completion_time: Optional[datetime] = None
     events: Optional[List[Event]] = None
     attempts: Optional[List[Attempt]] = None
+    cancelled: bool = False
+    """It was ended by a user or with its session. The state is FAILED then, as the published package has it."""
 
     def is_completed(self) -> bool:
         """Whether it has ended, however."""
-        return self.state in (TaskState.SUCCEED, TaskState.FAILED, TaskState.CANCELLED)
+        return self.state in (TaskState.SUCCEED, TaskState.FAILED)
 
     def is_failed(self) -> bool:
         return self.state == TaskState.FAILED
 
     def is_cancelled(self) -> bool:
-        return self.state == TaskState.CANCELLED
+        return self.cancelled
 
 
 @dataclass
