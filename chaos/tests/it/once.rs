@@ -27,8 +27,8 @@ impl Node {
         Ok(Self { frontend: FrontendClient::new(channel.clone()), cluster: ClusterClient::new(channel) })
     }
 
-    async fn next_request(&mut self) -> Result<u64> {
-        Ok(self.cluster.members(ha::MembersRequest {}).await?.into_inner().next_request)
+    async fn next_request(&self) -> Result<u64> {
+        Ok(self.cluster.clone().members(ha::MembersRequest {}).await?.into_inner().next_request)
     }
 }
 
@@ -57,8 +57,13 @@ async fn an_attempt_that_comes_after_its_repeat_does_nothing() -> Result<()> {
 
     let (mut held_up, mut other) =
         (Node::at(cluster.endpoint(others[0])).await?, Node::at(cluster.endpoint(others[1])).await?);
-    let seen = other.next_request().await?;
-    ensure!(seen > 1, "the session was made with a request id: {seen}");
+    // The session was made with a request id; a follower hears of it a little later.
+    let seen = wait_until(LIMIT, "the other follower knows of the session", || async {
+        let seen = other.next_request().await?;
+        ensure!(seen > 1, "the next request is {seen}");
+        Ok(seen)
+    })
+    .await?;
     cluster.pause_coordinator(others[0])?;
     let late = tokio::spawn(async move { held_up.frontend.suspend_session(marked(1, seen, suspension())).await });
     let suspended = other.frontend.suspend_session(marked(1, seen, suspension())).await?;

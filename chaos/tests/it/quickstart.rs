@@ -13,8 +13,15 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// What a reader sees when all is well, in this order.
-const SIGNS: [&str; 5] =
-    ["healthy (3 of 3 members serve", "hello", "you said one", "quickstart-echo", "2 of 3 members"];
+const SIGNS: [&str; 7] = [
+    "healthy (3 of 3 members serve",
+    "1,000/1,000",
+    "Completed on",
+    "you said one",
+    "quickstart-echo",
+    "1,000/1,000",
+    "2 of 3 members",
+];
 
 /// Names the folder with Python's packages as files; `make deps` fetches them.
 const WHEELS_VARIABLE: &str = "FLAME_WHEELS";
