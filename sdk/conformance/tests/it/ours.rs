@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use flame_conformance::ours::Flamepy;
-use flame_conformance::scene::cluster;
-use flame_testkit::Binaries;
+use flame_testkit::{Binaries, Cluster, ClusterOptions};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -39,7 +38,16 @@ async fn its_own_tests_pass_without_a_cluster() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn its_own_tests_and_the_examples_pass_on_a_cluster() -> Result<()> {
     let flamepy = Flamepy::install().await?;
-    let cluster = cluster().await?;
+    let home = tempfile::tempdir()?;
+    let bin = home.path().join("bin");
+    std::fs::create_dir(&bin)?;
+    for service in ["flmping-service", "flmexec-service"] {
+        std::os::unix::fs::symlink(Binaries::find()?.path(service)?, bin.join(service))?;
+    }
+    let environment = vec![("FLAME_HOME".to_owned(), home.path().display().to_string())];
+    let options =
+        ClusterOptions { environment, worker_resources: "cpu=16,mem=32g".to_owned(), ..ClusterOptions::default() };
+    let cluster = Cluster::start(options).await?;
     let mut tests = flamepy.pytest("tests/live");
     tests.env("FLAME_TEST_ENDPOINT", cluster.endpoints().join(","));
     tests.env("FLAME_TEST_FLMCTL", Binaries::find()?.path("flmctl")?);

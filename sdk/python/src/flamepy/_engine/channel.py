@@ -68,6 +68,14 @@ def open_channel(endpoint: Endpoint, tls: Optional[FlameClientTls], options: Opt
     return grpc.aio.insecure_channel(endpoint.target, options=arguments)
 
 
+def raw_channel(endpoint: Endpoint, tls: Optional[FlameClientTls]) -> grpc.Channel:
+    """A channel to one coordinator as the published package has it, for programs that call the protocol themselves."""
+    arguments = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
+    if endpoint.secure:
+        return grpc.secure_channel(endpoint.target, credentials(tls), options=arguments)
+    return grpc.insecure_channel(endpoint.target, options=arguments)
+
+
 def credentials(tls: Optional[FlameClientTls]) -> grpc.ChannelCredentials:
     """TLS with the files of `tls`; roots that are not named are those of the system."""
     tls = tls or FlameClientTls()

@@ -6,10 +6,13 @@ import os
 import threading
 from typing import Any, Dict, List, Optional, Union
 
-from .._engine.channel import Options
+import grpc
+
+from .._engine.channel import Options, raw_channel
 from .._engine.client import Client
 from .._engine.endpoints import Addresses, parse
 from .._engine.loop import engine
+from ..proto.frontend_pb2_grpc import FrontendStub
 from .context import FlameClientTls, FlameContext, with_environment
 from .payloads import Payloads, encoded
 from .session import Session
@@ -53,6 +56,7 @@ class Connection:
     def __init__(self, addr: Addresses, client: Client) -> None:
         self.addr = addr
         self.client = client
+        self._raw: Optional[grpc.Channel] = None
 
     @classmethod
     def connect(
@@ -65,7 +69,22 @@ class Connection:
 
     def close(self) -> None:
         """Ends the connection. What is under way ends with an error; the cluster goes on with its tasks."""
+        if self._raw is not None:
+            self._raw.close()
         self.client.engine.wait(self.client.close())
+
+    @property
+    def _channel(self) -> grpc.Channel:
+        """A channel to the first coordinator, for programs that call the published protocol themselves: nothing is tried
+        again on it, and it does not move on."""
+        if self._raw is None:
+            endpoints = self.client.endpoints
+            self._raw = raw_channel(endpoints.all[0], endpoints.tls)
+        return self._raw
+
+    @property
+    def _frontend(self) -> FrontendStub:
+        return FrontendStub(self._channel)
 
     def __enter__(self) -> Connection:
         return self

@@ -1,0 +1,1 @@
+"""The published protocol's modules by their published names, for programs that speak it themselves."""
