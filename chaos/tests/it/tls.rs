@@ -240,6 +240,13 @@ async fn a_coordinator_that_does_not_fit(cluster: &mut Cluster, certificates: &C
     })
     .await?;
     ensure!(cluster.exit_code(victim).is_none(), "it has ended");
+    let of_victim = connect(&[cluster.endpoint(victim)], files(strangers_ca, Some(stranger)))?;
+    wait_until(LIMIT, "it says so itself", || async {
+        let status = of_victim.member_status().await?;
+        ensure!(status.not_ready_reason.contains("over TLS, coordinator "), "{status:?}");
+        Ok(())
+    })
+    .await?;
     cluster.stop_coordinator(victim).await?;
 
     let misnamed_pair = good.replace(&text(&coordinator.cert), &text(&misnamed.cert));
