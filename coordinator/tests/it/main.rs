@@ -6,4 +6,5 @@ mod frozen_rows;
 mod operate;
 mod overload;
 mod requests;
+mod run;
 mod served;

@@ -126,6 +126,12 @@ def error_of_status(code: Union[grpc.StatusCode, int], text: str, doing: str) ->
     return FlameError(found, f"failed to {doing}: {text}", remedy=_REMEDIES.get(found))
 
 
+def not_ours(doing: str) -> FlameError:
+    """The server knows the published protocol only."""
+    text = "the server has no session streams; this release of flamepy needs a cluster of Flame HA"
+    return error_of_status(Code.UNIMPLEMENTED, text, doing)
+
+
 def error_of_refusal(text: str, doing: str) -> FlameError:
     """The error of a refusal inside a reply, which has a text only."""
     text = text or "the server refused without saying why"

@@ -33,7 +33,7 @@ from ..core.errors import FlameError, FlameErrorCode
 from . import methods
 from .backoff import Backoff
 from .cluster import Cluster, closed
-from .fate import Code, Fate, Kind, error_of_status, fate_of, gave_up, unknown_outcome
+from .fate import Code, Fate, Kind, error_of_status, fate_of, gave_up, not_ours, unknown_outcome
 from .frame import Cancel, Frame, Marker, Receiver, Sink, gather
 from .loop import Engine
 from .room import TASK_BYTES, Room
@@ -129,6 +129,11 @@ class SessionStream:
     def is_over(self) -> bool:
         """Whether nothing can be submitted any more."""
         return self._over is not None or self._engine.is_parents
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not (self._queue or self._unanswered or self._unfinished)
 
     def put(self, receiver: Receiver) -> None:
         """Submits a task. Waits only while there is no room."""
@@ -243,15 +248,12 @@ class SessionStream:
             while markers and markers[0][0] < first:
                 markers.pop(0)[1].tell()
 
-    def _is_idle(self) -> bool:
-        return not (self._queue or self._unanswered or self._unfinished)
-
     async def _run(self) -> None:
         late: Optional[float] = None
         try:
             await self._cluster.turn_to_leader()
             while self._over is None:
-                if self._is_idle():
+                if self.is_idle:
                     late = None
                     if self._closing:
                         return None
@@ -386,7 +388,7 @@ class SessionStream:
                 if message is not None:
                     await link.call.write(message)
                     continue
-                if self._closing and self._is_idle():
+                if self._closing and self.is_idle:
                     await link.call.done_writing()
                     return
                 if self._down is None:
@@ -652,8 +654,7 @@ def _left_by(error: BaseException) -> _Left:
         # This coordinator has failed; another may not.
         return _Left(fate)
     if fate.code == Code.UNIMPLEMENTED:
-        text = "the server has no session streams; this release of flamepy needs a cluster of Flame HA"
-        return _Left(error=error_of_status(fate.code, text, _DOING))
+        return _Left(error=not_ours(_DOING))
     return _Left(error=error_of_status(fate.code, fate.why, _DOING))
 
 
