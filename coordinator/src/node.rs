@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
+use flame_listen::encrypted::Manner;
 use flame_storage::{MemberNode, RocksLog};
 use flame_telemetry::Exporter;
 use flame_tls::{Acceptor, ServerSide};
@@ -38,7 +39,6 @@ use crate::listener::Writes;
 use crate::memory::{Memory, Share};
 use crate::metrics::handles::ConsensusMetrics;
 use crate::metrics::{self, Metrics};
-use crate::tls::Manner;
 use crate::{api, http, listener, open_files};
 
 /// How long calls that are under way may take to end once this node stops.
