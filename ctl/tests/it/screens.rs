@@ -178,10 +178,12 @@ fn dev() {
         pid: 100,
         data: "/data".into(),
         endpoints: vec!["http://127.0.0.1:4001".into(), "http://127.0.0.1:4004".into()],
+        cache_endpoint: Some("grpc://127.0.0.1:4007".into()),
         ready: true,
         daemons: vec![
             daemon("1", "coordinator", Some(101), Some("http://127.0.0.1:4001")),
             daemon("2", "coordinator", None, Some("http://127.0.0.1:4004")),
+            daemon("cache", "cache", Some(104), Some("grpc://127.0.0.1:4007")),
             daemon("w1", "worker", Some(103), None),
         ],
     };
