@@ -1,11 +1,14 @@
 //! Messages of Arrow: made as others read them, and read as others make them.
 
-use arrow_ipc::convert::fb_to_schema;
+use std::collections::HashMap;
+
+use arrow_ipc::convert::try_fb_to_schema;
 
 use super::*;
 
 fn schema_head(fields: Vec<Field>, metadata: &[(&str, &str)]) -> Bytes {
-    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let schema = Schema::new_with_metadata(fields, metadata);
     FlightData::from(SchemaAsIpc::new(&schema, &IpcWriteOptions::default())).data_header
 }
@@ -72,7 +75,7 @@ fn the_version_of_a_schema_is_changed_and_nothing_else() {
     for version in [1, 12_345, u64::MAX] {
         let changed = with_version(&with_version(&head, 99).unwrap(), version).unwrap();
         let message = root_as_message(&changed).unwrap();
-        let schema = fb_to_schema(message.header_as_schema().unwrap());
+        let schema = try_fb_to_schema(message.header_as_schema().unwrap()).unwrap();
         assert_eq!(schema.metadata()[VERSION_KEY], version.to_string());
         assert_eq!(schema.metadata()["of the user"], "stays");
         assert_eq!(schema.fields().len(), fields.len());

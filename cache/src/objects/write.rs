@@ -151,6 +151,7 @@ impl Objects {
             Place::At(key, _) => key.app(),
         };
         self.inner.directory.may_put(app)?;
+        let is_new = matches!(place, Place::New(_));
         let (key, if_exists) = match place {
             Place::New(prefix) => (prefix.key(&Uuid::new_v4().to_string())?, IfExists::Refuse),
             Place::At(key, if_exists) => (key, if_exists),
@@ -166,7 +167,12 @@ impl Objects {
             }
             IfExists::Replace | IfExists::Refuse | IfExists::Expect(_) => {}
         }
-        let version = self.last_version(&key, before.as_ref().map_or(0, |entry| entry.info.version)).await? + 1;
+        let version = match (&before, is_new) {
+            (Some(entry), _) => entry.info.version + 1,
+            // Nobody has had this name before.
+            (None, true) => 1,
+            (None, false) => self.inner.directory.locate(&key).await?.version + 1,
+        };
         let content = match draft.content {
             DraftContent::Opaque(data) => Content::Opaque(vec![Arc::new(Part { version, data })]),
             DraftContent::Native(messages) => Content::Native(Arc::new(messages)),
@@ -284,14 +290,6 @@ impl Objects {
                 return Ok((lock, object, entry.file));
             }
         }
-    }
-
-    /// The last version that this key is known to have had.
-    async fn last_version(&self, key: &ObjectKey, known_here: u64) -> Result<u64, Refusal> {
-        if known_here > 0 {
-            return Ok(known_here);
-        }
-        Ok(self.inner.directory.locate(key).await?.version)
     }
 }
 

@@ -16,7 +16,14 @@ fn frames(header: ha::PutObjectHeader, data: &[u8]) -> impl futures::Stream<Item
 
 fn header(key: &str, if_exists: ha::IfExists, expected_version: u64) -> ha::PutObjectHeader {
     let (key, data_type) = (key.to_owned(), "json".to_owned());
-    ha::PutObjectHeader { key, data_type, native: false, if_exists: if_exists.into(), expected_version }
+    ha::PutObjectHeader {
+        key,
+        data_type,
+        native: false,
+        if_exists: if_exists.into(),
+        expected_version,
+        local_only: false,
+    }
 }
 
 async fn put(cache: &Cache, key: &str, if_exists: ha::IfExists, expected: u64, data: &str) -> Result<u64, Status> {

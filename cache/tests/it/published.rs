@@ -60,7 +60,7 @@ async fn an_object_is_made_once_and_gets_parts() {
 async fn an_empty_object_has_one_empty_part() {
     let cache = Cache::start().await;
     put(&cache, "a/s/empty", &[]).await.unwrap();
-    assert_eq!(get(&cache, "a/s/empty", 0).await.unwrap().2, [Vec::new()]);
+    assert_eq!(get(&cache, "a/s/empty", 0).await.unwrap().2, [Vec::<u8>::new()]);
 }
 
 #[tokio::test]
