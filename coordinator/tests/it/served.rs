@@ -10,7 +10,7 @@ use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::listener::{self, Writes};
 use flame_coordinator::memory::{MEMORY_MIN, Memory};
 use flame_coordinator::node::{Listen, Options, Parts};
-use flame_coordinator::tls::Manner;
+use flame_listen::encrypted::Manner;
 use flame_machine::ClusterConfig;
 use flame_storage::MemberNode;
 use flame_types::CoordinatorId;
