@@ -178,6 +178,12 @@ impl ObjectPrefix {
         self.0.split('/').nth(1).expect("it was checked when it was made")
     }
 
+    /// As [`ObjectKey::is_durable`], of all objects among them.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        matches!(self.session(), SHARED | PACKAGES)
+    }
+
     /// The object of this name among them.
     ///
     /// # Errors
