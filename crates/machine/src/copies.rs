@@ -49,6 +49,19 @@ pub fn page(state: &State, after: Option<&ObjectKey>, limit: usize) -> (Vec<Copy
     (keys.into_iter().flat_map(|key| missing(state, key)).collect(), next)
 }
 
+/// Whether a node that was ordered to fetch a copy should still do so.
+#[must_use]
+pub fn is_missing(state: &State, copying: &Copying) -> bool {
+    let row = state.directory.entry(copying.key.as_str());
+    let cache = state.directory.cache(copying.cache.as_str());
+    row.zip(cache).is_some_and(|(row, cache)| {
+        row.version == copying.version
+            && cache.row.epoch == copying.epoch
+            && !row.places.contains(&cache.row.key)
+            && state.directory.live_places(row).count() < row.copies as usize
+    })
+}
+
 /// One node alone has nobody to copy to.
 fn can_copy(state: &State) -> bool {
     state.directory.caches.values().filter(|cache| cache.row.attached).nth(1).is_some()
