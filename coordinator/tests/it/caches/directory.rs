@@ -67,7 +67,7 @@ async fn what_sessions_share_is_copied_and_copied_again_when_a_node_is_lost() {
 
     // Its last word: what it has counts no more, and somebody else is to have it.
     c1.send(Up::Goodbye(ha::Goodbye {})).await;
-    assert!(c1.end().await.is_some());
+    assert!(c1.end().await.is_none(), "a goodbye is answered with the end of the stream");
     let found = eventually("the first holder is away", async || {
         let found = node.locate("app/shared/m").await.unwrap();
         found.places[0].away.then_some(found)

@@ -1,5 +1,7 @@
 //! A coordinator, and cache nodes that are nothing but streams.
 
+use std::collections::VecDeque;
+
 use flame_coordinator::node::Parts;
 use flame_machine::command::Command;
 use flame_proto::ha;
@@ -70,7 +72,7 @@ impl Node {
         up.send(ha::CacheUp { frame: Some(first) }).await.unwrap();
         let mut hub = CacheNodesClient::new(self.channel.clone());
         let down = hub.attach(ReceiverStream::new(frames)).await.unwrap().into_inner();
-        Cache { up, down, number: 0 }
+        Cache { up, down, orders: VecDeque::new(), number: 0 }
     }
 
     /// A cache node that is welcome, and has nothing.
@@ -126,6 +128,8 @@ pub fn recorded(key: &str, version: u64) -> ha::HeldObject {
 pub struct Cache {
     up: mpsc::Sender<ha::CacheUp>,
     down: Streaming<ha::CacheDown>,
+    /// Orders that came before an answer that was waited for.
+    orders: VecDeque<Down>,
     pub number: u64,
 }
 
@@ -134,8 +138,15 @@ impl Cache {
         self.up.send(ha::CacheUp { frame: Some(frame) }).await.unwrap();
     }
 
-    /// The next frame.
+    /// The next frame that is no answer.
     pub async fn next(&mut self) -> Down {
+        match self.orders.pop_front() {
+            Some(order) => order,
+            None => self.frame().await,
+        }
+    }
+
+    async fn frame(&mut self) -> Down {
         let next = timeout(LIMIT, self.down.message()).await.expect("a frame comes");
         next.expect("the stream stands").expect("the stream has not ended").frame.expect("a frame of this build")
     }
@@ -167,12 +178,14 @@ impl Cache {
     }
 
     async fn answer(&mut self) -> Vec<ha::ObjectRefused> {
-        match self.next().await {
-            Down::Recorded(recorded) => {
-                assert_eq!(recorded.number, self.number);
-                recorded.refused
+        loop {
+            match self.frame().await {
+                Down::Recorded(recorded) => {
+                    assert_eq!(recorded.number, self.number);
+                    return recorded.refused;
+                }
+                order => self.orders.push_back(order),
             }
-            other => panic!("{other:?} is no answer"),
         }
     }
 }

@@ -154,7 +154,7 @@ async fn a_heartbeat_is_answered_and_a_node_that_stops_gets_no_orders() {
     assert_eq!(c1.report(vec![held("app/s/o", 1)], Vec::new()).await, [], "what it says still counts");
     assert_eq!(node.locate("app/shared/m").await.unwrap().places.len(), 1);
     c1.send(Up::Goodbye(ha::Goodbye {})).await;
-    assert!(c1.end().await.is_some());
+    assert!(c1.end().await.is_none(), "a goodbye is answered with the end of the stream");
     let lost = eventually("what only it has is lost", async || {
         let found = node.locate("app/s/o").await.unwrap();
         found.places.iter().all(|place| place.away).then_some(found)
