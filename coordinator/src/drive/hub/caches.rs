@@ -130,12 +130,6 @@ impl Hub {
         }
     }
 
-    /// Number of cache nodes attached here.
-    #[must_use]
-    pub fn caches_attached(&self) -> usize {
-        self.table().caches.leases.attached()
-    }
-
     /// A heartbeat of a cache node came, as [`Hub::renew`].
     fn renew_cache(&self, cache: &NodeName, epoch: Epoch) -> Result<bool, String> {
         self.check_majority()?;

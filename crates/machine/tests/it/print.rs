@@ -5,7 +5,7 @@ use flame_machine::{
     Applied, CacheEffect, CacheOrder, Command, Effect, Event, Order, Reply, Row, RowChange, Space, Table, copies,
     schedule, view,
 };
-use flame_types::{ObjectTarget, RequestNo, SessionKey, TaskNo, Token};
+use flame_types::{ObjectApp, ObjectTarget, RequestNo, SessionKey, TaskNo, Token};
 
 use crate::world::World;
 
@@ -194,7 +194,7 @@ pub fn view(world: &World, words: &[&str]) -> String {
             view::objects(state, Some(&target), None, 100).0.iter().map(object).collect()
         }
         ["entries"] => {
-            let line = |(app, used): (&_, &flame_machine::state::UsedByApp)| {
+            let line = |(app, used): (&ObjectApp, &flame_machine::state::UsedByApp)| {
                 format!("application {app}: {} objects, {} bytes\n", used.objects, used.bytes)
             };
             let apps: String = state.directory().apps().iter().map(line).collect();
