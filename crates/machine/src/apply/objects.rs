@@ -21,6 +21,10 @@ pub(super) type Drops = BTreeMap<CacheKey, Vec<(ObjectKey, ObjectVersion)>>;
 impl Apply<'_> {
     pub(super) fn objects_changed(&mut self, report: ObjectsChanged) -> Outcome {
         let node = self.check_cache_epoch(&report.cache, report.epoch)?;
+        // Nobody was told the epoch that a lease which is over got.
+        if !self.state.directory.caches[&node].is_live() {
+            return Err(Refusal::StaleEpoch { node: report.cache.to_string(), epoch: report.epoch.0 });
+        }
         if report.held.len() + report.gone.len() > limits::OBJECTS_PER_REPORT_MAX {
             let limit = limits::OBJECTS_PER_REPORT_MAX as u64;
             return Err(Refusal::Limit { name: "objects of one report".into(), limit });
