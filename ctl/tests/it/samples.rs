@@ -2,10 +2,10 @@
 
 use flame_sdk::MemberReport;
 use flame_sdk::model::{
-    Application, ApplicationSpec, ApplicationStatus, Attempt, CacheNode, ClusterEvent, ClusterEvents, Environment, Event,
-    Executor, ExecutorReason, ExecutorSpec, ExecutorStatus, Kept, Member, MemberStatus, Members, Metadata, Node,
-    NodeExecutor, NodeInfo, NodeLoad, NodeReasons, NodeSpec, NodeStatus, ObjectEntry, ObjectPlace, Reason, Schema, Session, SessionSpec,
-    SessionStatus, State, Task, TaskExplanation, TaskSpec, TaskStatus,
+    Application, ApplicationSpec, ApplicationStatus, Attempt, CacheNode, ClusterEvent, ClusterEvents, Environment,
+    Event, Executor, ExecutorReason, ExecutorSpec, ExecutorStatus, Kept, Member, MemberStatus, Members, Metadata, Node,
+    NodeExecutor, NodeInfo, NodeLoad, NodeReasons, NodeSpec, NodeStatus, ObjectEntry, ObjectPlace, Reason, Schema,
+    Session, SessionSpec, SessionStatus, State, Task, TaskExplanation, TaskSpec, TaskStatus,
 };
 use flame_sdk::{FlameError, types};
 use types::resources::GIB;

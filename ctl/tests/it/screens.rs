@@ -6,8 +6,8 @@ use flame_ctl::cli::says;
 use flame_ctl::dev::{DaemonState, DevStatus};
 use flame_ctl::ping;
 use flame_ctl::render::{
-    ApplicationView, Applications, CacheNodes, ClusterStatus, EventList, Executors, ExplanationView, MemberList, NodeLoadView,
-    NodeLoads, NodeView, Nodes, Objects, Render, SessionView, Sessions, TaskView, Verdict,
+    ApplicationView, Applications, CacheNodes, ClusterStatus, EventList, Executors, ExplanationView, MemberList,
+    NodeLoadView, NodeLoads, NodeView, Nodes, Objects, Render, SessionView, Sessions, TaskView, Verdict,
 };
 use flame_sdk::TaskEnd;
 use flame_sdk::model::{CacheNode, NodeLoad};
@@ -15,8 +15,8 @@ use flame_sdk::types::{ExecutorState, NodeState, Resources, SessionState, TaskNo
 
 use crate::golden::{check, check_value};
 use crate::samples::{
-    attempt, cache_node, cluster_events, crawler, event, executor, explanation, far, flmping, members, node, node_load, object,
-    running_explanation, serving, session, silent, task, troubled, unready,
+    attempt, cache_node, cluster_events, crawler, event, executor, explanation, far, flmping, members, node, node_load,
+    object, running_explanation, serving, session, silent, task, troubled, unready,
 };
 
 #[test]
