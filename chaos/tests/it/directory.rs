@@ -1,6 +1,7 @@
 //! The object directory of three coordinators, of which the leader is killed. The cache nodes are streams that say what they
 //! have.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +27,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Cache {
     up: mpsc::Sender<ha::CacheUp>,
     down: Streaming<ha::CacheDown>,
+    /// Orders that came before an answer that was waited for.
+    orders: VecDeque<Down>,
     number: u64,
 }
 
@@ -49,7 +52,7 @@ impl Cache {
         };
         up.send(ha::CacheUp { frame: Some(Up::Hello(first)) }).await?;
         let down = client.attach(ReceiverStream::new(frames)).await?.into_inner();
-        let mut cache = Self { up, down, number: 0 };
+        let mut cache = Self { up, down, orders: VecDeque::new(), number: 0 };
         let welcome = cache.next().await?;
         ensure!(matches!(welcome, Down::Welcome(_)), "{welcome:?}");
         cache.number += 1;
@@ -68,13 +71,24 @@ impl Cache {
 
     async fn answer(&mut self) -> Result<Vec<Reason>> {
         loop {
-            if let Down::Recorded(recorded) = self.next().await? {
-                return Ok(recorded.refused.iter().map(ha::ObjectRefused::reason).collect());
+            match self.frame().await? {
+                Down::Recorded(recorded) => {
+                    return Ok(recorded.refused.iter().map(ha::ObjectRefused::reason).collect());
+                }
+                order => self.orders.push_back(order),
             }
         }
     }
 
+    /// The next frame that is no answer.
     async fn next(&mut self) -> Result<Down> {
+        match self.orders.pop_front() {
+            Some(order) => Ok(order),
+            None => self.frame().await,
+        }
+    }
+
+    async fn frame(&mut self) -> Result<Down> {
         let frame = timeout(LIMIT, self.down.message()).await.context("nothing comes")??;
         frame.and_then(|frame| frame.frame).context("the stream has ended")
     }
