@@ -32,6 +32,8 @@ class Desk:
         self._outboxes: Set[Outbox] = set()
         self._is_ending = False
         self._wake: Optional[Callable[[], None]] = None
+        # How many orders have been taken.
+        self._taken = 0
 
     # ── the socket's side ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,6 +95,10 @@ class Desk:
         if wake is not None:
             wake()
 
+    def running(self) -> int:
+        """The number of the order that runs, never used twice; 0 when none does."""
+        return self._taken if self._running is not None else 0
+
     def is_finished(self, outbox: Outbox) -> bool:
         """Whether no answer will be put into `outbox` any more. To be called with the lock held."""
         return self._is_ending and (self._running is None or self._running.outbox is not outbox)
@@ -131,6 +137,7 @@ class Desk:
     def _take(self) -> Optional[Order]:
         if self._waiting:
             self._running = self._waiting.popleft()
+            self._taken += 1
             return self._running
         if self._is_ending:
             # The last answer is there; whoever waits for another one need not.
