@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """How fast a service of this package is that does nothing: `service_speed.py [TASKS]`.
 
-In turns by gRPC and in frames: tasks a second with many in flight; for one task after the other how long one takes, and what
-it costs the process of the service; and the time from the start of the process to its first answer.
+In turns by gRPC and in frames: tasks a second with many in flight; for one task after the other how long one takes,
+and what it costs the process of the service; and the time from the start of the process to its first answer.
 
-The service is a process of its own, as a worker starts it. The worker is a few lines of Python here, so the speeds are lower
-bounds, and what is its own part is the same for both only as far as gRPC costs it nothing.
+The service is a process of its own, as a worker starts it. The worker is a few lines of Python here, so the numbers are
+lower bounds, and where gRPC is used, it is used by both.
 """
 
 import subprocess

@@ -1,5 +1,5 @@
-"""What is to be done next, and what is to be said: shared by the threads of the socket, which bring orders and take
-answers away, and the runner, which does the reverse.
+"""What is to be done next, and what is to be said: shared by the runner and whoever serves the socket, who brings orders
+and takes answers away.
 
 **Invariant:** a task that was taken off the desk has begun and is answered with its result; one that has not been taken
 is answered as skipped when it is cancelled or withdrawn. Both are decided under one lock.
@@ -32,8 +32,6 @@ class Desk:
         self._outboxes: Set[Outbox] = set()
         self._is_ending = False
         self._wake: Optional[Callable[[], None]] = None
-        # How many orders have been taken.
-        self._taken = 0
 
     # ── the socket's side ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -95,9 +93,9 @@ class Desk:
         if wake is not None:
             wake()
 
-    def running(self) -> int:
-        """The number of the order that runs, never used twice; 0 when none does."""
-        return self._taken if self._running is not None else 0
+    def is_busy(self) -> bool:
+        """Whether an order runs or waits."""
+        return self._running is not None or bool(self._waiting)
 
     def is_finished(self, outbox: Outbox) -> bool:
         """Whether no answer will be put into `outbox` any more. To be called with the lock held."""
@@ -137,7 +135,6 @@ class Desk:
     def _take(self) -> Optional[Order]:
         if self._waiting:
             self._running = self._waiting.popleft()
-            self._taken += 1
             return self._running
         if self._is_ending:
             # The last answer is there; whoever waits for another one need not.

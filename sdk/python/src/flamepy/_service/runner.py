@@ -43,7 +43,7 @@ class Source(Protocol):
         ...
 
     def wake_with(self, wake: Optional[Callable[[], None]]) -> None:
-        """Calls `wake` whenever there may be something to [poll], on the event loop on which this is called."""
+        """Calls `wake` whenever there may be something to [poll]."""
         ...
 
 
@@ -208,12 +208,9 @@ async def _undisturbed(waiting: Awaitable[object]) -> None:
 
 
 def in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> Callable[[], None]:
-    """Calls `callback` in the loop, from whatever thread; from the loop's own at once. A loop that is closed needs none."""
+    """Calls `callback` in the loop, from whatever thread; a loop that is closed needs no calls."""
 
     def call() -> None:
-        if _is_running_here(loop):
-            callback()
-            return
         try:
             loop.call_soon_threadsafe(callback)
         except RuntimeError:
@@ -221,10 +218,3 @@ def in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> 
                 raise
 
     return call
-
-
-def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
