@@ -60,16 +60,8 @@ mod tests {
     use super::*;
 
     fn seen(language: Language) -> Vec<String> {
-        let service = [
-            "PATH",
-            "SECRET",
-            "FLAME_ENDPOINT",
-            INSTANCE_VARIABLE,
-            FRAMES_VARIABLE,
-            "https_proxy",
-            "TMPDIR",
-            "LC_ALL",
-        ];
+        let service =
+            ["PATH", "SECRET", "FLAME_ENDPOINT", INSTANCE_VARIABLE, FRAMES_VARIABLE, "https_proxy", "TMPDIR", "LC_ALL"];
         let service = service.into_iter().map(|name| (name.into(), "theirs".into()));
         let mut set: Vec<_> = environment(language, service, Path::new("/t"))
             .into_iter()

@@ -167,8 +167,7 @@ async fn one_that_speaks_wrongly_when_it_enters_does_not_enter() {
     let place = Place::new();
     let mut stage = Stage::new(&place).await;
     assert!(matches!(stage.hear().await, Down::Enter(_)));
-    // As an HTTP/2 server begins.
-    stage.say_bytes(b"\0\0\x06\x04\0\0\0\0\0").await;
+    stage.say_bytes(b"HTTP/1.1 400 Bad Request").await;
     let (code, message) = stage.link.bind_failure().await;
     assert_eq!(code, 12, "{message}");
     assert!(message.contains("the connection to the service broke: it "), "{message}");

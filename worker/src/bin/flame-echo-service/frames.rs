@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use flame_proto::ha;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use futures::{SinkExt, StreamExt};
@@ -24,7 +25,7 @@ pub(crate) async fn serve(echo: Arc<Echo>, listener: UnixListener) -> anyhow::Re
     });
     let mut answers = answers(echo, Box::pin(down));
     while let Some(answer) = answers.next().await {
-        up.send(answer?.encode_to_vec().into()).await?;
+        up.send(Bytes::from(answer?.encode_to_vec())).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -185,7 +185,7 @@ impl Server {
         if done.is_empty() { Ok(()) } else { self.send(Up::Done(ha::TasksDone { done })).await }
     }
 
-    async fn send(&self, frame: Up) -> Result<(), Status> {
+    async fn send(&mut self, frame: Up) -> Result<(), Status> {
         let sent = self.up.send(Ok(ha::ServiceUp { frame: Some(frame) })).await;
         sent.map_err(|_| Status::cancelled("the worker reads no more"))
     }
