@@ -7,8 +7,8 @@ comes in bare frames; a worker that does not offer that calls by gRPC behind `FL
 **Invariant:** an exception of user code becomes an answer with code -1 and its text; it never ends the process.
 **Invariant:** user code runs in one place, one piece after the other, in the order in which it was asked for: on the
 thread that called `run`, or on the event loop of that thread when the service has async methods.
-**Invariant:** the socket is served by other threads, at the latest when user code keeps its own busy, so that it holds up
-no result that is there, no cancellation and no withdrawal.
+**Invariant:** the socket is served by other threads, so that user code that keeps its thread busy holds up no result
+that is there, no cancellation and no withdrawal.
 **Invariant:** on SIGTERM what runs is answered before the process ends; what has not begun is answered as skipped.
 
 | module | holds |
@@ -21,7 +21,7 @@ no result that is there, no cancellation and no withdrawal.
 | `runner` | runs what lies on the desk |
 | `shield` | calls user code and keeps inside what goes wrong in it |
 | `stream` | our stream: what frames mean, and what is to be said in frames |
-| `frames` | it in bare frames: the socket, and who reads and writes when |
+| `frames` | it in bare frames, on a socket of their own |
 | `unary` | the published calls |
 | `grpc_socket` | the published socket, with the stream and the calls |
 | `path` | the path of a socket, and how large a message on it may be |

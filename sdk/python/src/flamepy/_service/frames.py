@@ -42,6 +42,8 @@ _HELD_NS = 500_000
 # So often the reader looks for answers that were held back, in milliseconds, while there is something to do.
 _TICK_MS = 10
 
+_NOT_TAKEN = "the worker sent what this service cannot take"
+
 
 class Line:
     """The connection to the worker, and what a runner asks for orders, as it would ask the desk."""
@@ -51,6 +53,7 @@ class Line:
         self._path = path
         self._outbox = StreamOutbox(desk)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.settimeout(None)  # whatever user code has made the default
         # Only one service listens and one worker connects, so neither is ever replaced.
         self._connection: Optional[socket.socket] = None
         self._reader = threading.Thread(target=self._read, name="flame-frames", daemon=True)
@@ -60,6 +63,7 @@ class Line:
         # Since when answers may have been held back.
         self._held_since = 0
         self._failure: Optional[FlameError] = None
+        self._is_closing = False
 
     @property
     def source(self) -> Line:
@@ -87,6 +91,7 @@ class Line:
         with self._writing:
             while self._outbox.has_words():
                 self._write()
+        self._is_closing = True
         for one in (self._listener, self._connection):
             if one is not None:
                 _end(one)
@@ -142,29 +147,31 @@ class Line:
     # ── the reader's side ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _read(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:  # closed before anybody came
-            self._listener.close()
-            return
-        self._listener.close()
+        with self._listener:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError as error:
+                if not self._is_closing:
+                    self._fail(f"cannot accept its worker: {error}")
+                return
         connection.settimeout(None)
         self._connection = connection
-        why = None
         try:
             self._serve(connection)
         except TooMany:
-            why = f"more than {IN_FLIGHT_MAX} tasks at a time"
+            self._fail(f"{_NOT_TAKEN}: more than {IN_FLIGHT_MAX} tasks at a time")
         except Exception as error:  # of the reader of messages, or a kind of frame that is not known
-            why = str(error)
-        if why is not None:
-            self._failure = FlameError(FlameErrorCode.INTERNAL, f"the worker sent what this service cannot take: {why}")
+            self._fail(f"{_NOT_TAKEN}: {error}")
         # What runs is told; when it is done, the service ends.
         self._outbox.close()
         self._desk.end()
         _end(connection)
         with self._writing:
             connection.close()
+
+    def _fail(self, why: str) -> None:
+        self._failure = FlameError(FlameErrorCode.INTERNAL, why)
+        self._desk.end()
 
     def _serve(self, connection: socket.socket) -> None:
         """Takes what comes, until nothing comes any more."""
