@@ -14,8 +14,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Optional
 
-import grpc
-
+from .._grpc import grpc
 from .._wire.ha import cluster_pb2, session_pb2
 from ..core.errors import FlameError, FlameErrorCode
 from ..core.types import TaskOptions

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
-import grpc
-import grpc.aio
-
+from .._grpc import grpc
 from .._version import __version__
 from ..core.context import FlameClientTls
 from ..core.errors import FlameError, FlameErrorCode

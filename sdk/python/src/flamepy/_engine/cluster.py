@@ -24,10 +24,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, AsyncIterator, Dict, Generic, List, Optional, Set, Tuple, TypeVar
 
-import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
+from .._grpc import grpc
 from .._wire.ha import cluster_pb2 as ha
 from ..core.errors import FlameError, FlameErrorCode
 from . import methods
