@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`ids`] | newtypes for every key and name; a function never takes two bare `u64` |
+//! | [`object_key`] | names of cached objects, one or many |
 //! | [`time`] | wall time (display only) and cluster time (everything that expires) |
 //! | [`payload`] | opaque user bytes and how they travel beside a header |
 //! | [`resources`] | `cpu=1,mem=2g,gpu=0` and its arithmetic |
@@ -21,6 +22,7 @@
 pub mod error_code;
 pub mod ids;
 pub mod limits;
+pub mod object_key;
 pub mod payload;
 pub mod resources;
 pub mod retention;
@@ -33,8 +35,9 @@ pub mod time;
 pub use error_code::ErrorCode;
 pub use ids::{
     AppName, ClientId, CoordinatorId, Epoch, EventNo, ExecutorKey, Generation, HelloNo, Incarnation, LogIndex,
-    NodeName, Position, RequestId, RequestNo, Seq, SessionId, SessionKey, TaskNo, Term, Token,
+    NodeName, ObjectVersion, Position, RequestId, RequestNo, Seq, SessionId, SessionKey, TaskNo, Term, Token,
 };
+pub use object_key::{ObjectApp, ObjectKey, ObjectPrefix, ObjectTarget};
 pub use payload::{Payload, Payloads};
 pub use resources::Resources;
 pub use retention::{ClosedRetention, InvalidRetention, Retention, TaskRetention};

@@ -66,3 +66,9 @@ pub const CLUSTER_EVENTS_MAX: u64 = 10_000;
 
 /// Most labels of a session or application.
 pub const LABELS_MAX: usize = 64;
+
+/// Longest key of a cached object, in bytes: three names and what stands between them.
+pub const OBJECT_KEY_BYTES_MAX: usize = 3 * NAME_BYTES_MAX + 2;
+
+/// Longest name of a kind of data, in bytes.
+pub const DATA_TYPE_BYTES_MAX: usize = 64;
