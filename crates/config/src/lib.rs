@@ -16,7 +16,7 @@
 //! | `tree` | YAML text to `(path, value, line)` |
 //! | [`layers`] | the four layers merged, every value with its [`Source`] |
 //! | [`file`] | [`ClusterFile`]: load, warn, print |
-//! | [`coordinator`], [`worker`], [`cluster`] | the typed sections and the checks across several values |
+//! | [`coordinator`], [`worker`], [`cache`], [`cluster`] | the typed sections and the checks across several values |
 //! | [`log`] | how long the log gets, and how fast snapshots are sent |
 //! | `retention` | how long ended things are kept |
 //! | [`retry`] | how often something is tried again, and when a worker is avoided |
@@ -26,6 +26,7 @@
 //! Start with [`ClusterFile::load`].
 
 pub mod address;
+pub mod cache;
 pub mod cluster;
 pub mod coordinator;
 mod duration;
@@ -42,6 +43,7 @@ mod tree;
 pub mod worker;
 
 pub use address::{Endpoint, HostPort};
+pub use cache::{CacheEndpoint, CacheSection, Eviction};
 pub use cluster::ClusterSection;
 pub use coordinator::{CoordinatorSection, Listen, Member, Profile};
 pub use environment::{Environment, ProcessEnvironment};
