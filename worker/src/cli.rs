@@ -15,7 +15,8 @@ use std::sync::Arc;
 use clap::Parser;
 use flame_clock::SystemClock;
 use flame_config::{
-    ClusterFile, ConfigError, Environment, HostPort, NamedFile, ProcessEnvironment, TlsSection, WorkerSection,
+    ClusterFile, ConfigError, Environment, HostPort, NamedFile, PackagesSection, ProcessEnvironment, TlsSection,
+    WorkerSection,
 };
 use flame_proxy::TlsFiles;
 use flame_tls::{ClientFiles, File, Refusal};
@@ -23,7 +24,7 @@ use flame_types::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::options::{Folders, Limits, OWN_PROGRAM, Options, ProxyOptions, ServiceOptions};
+use crate::options::{Folders, Limits, OWN_PROGRAM, Options, PackageOptions, ProxyOptions, ServiceOptions};
 use crate::shim::host::HostError;
 use crate::{Farewell, StartError};
 
@@ -197,6 +198,7 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             false => TlsFiles::default(),
         },
     });
+    let packages = packages(&section)?;
     // Services have working directories of their own.
     let ca_file = section.tls.ca_file.filter(|_| section.cluster.endpoint.tls);
     let ca_file = ca_file.map(|file| std::path::absolute(file.path)).transpose()?;
@@ -211,6 +213,7 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             cache_endpoint: section.cluster.cache_endpoint,
             ca_file,
         },
+        packages,
         limits: Limits {
             start: section.start_timeout,
             enter: section.enter_timeout,
@@ -225,6 +228,27 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
         tls,
         proxy,
         program: PathBuf::from(OWN_PROGRAM),
+    })
+}
+
+fn packages(section: &WorkerSection) -> Result<PackageOptions, Failure> {
+    let PackagesSection { install_dir, timeout, bytes_max, kept, python, ca_file } = section.packages.clone();
+    let ca = ca_file.map(|file| File::new(file.named, file.path));
+    let web_tls = ClientFiles { ca, identity: None };
+    if web_tls.ca.is_some() {
+        // What is wrong with the file is said now, and not when the first package is fetched.
+        web_tls.load()?;
+    }
+    let caches = section.cluster.cache_endpoint.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned());
+    Ok(PackageOptions {
+        dir: std::path::absolute(install_dir)?,
+        timeout,
+        bytes_max,
+        kept,
+        python,
+        caches: caches.collect(),
+        cache_tls: certificates(&section.tls)?,
+        web_tls,
     })
 }
 

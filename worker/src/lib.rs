@@ -8,6 +8,8 @@
 //!
 //! **Invariant:** when a worker is gone, so are its services ([`shim`]).
 //!
+//! **Invariant:** no service is started from a package that is not what its URL has at that time ([`installer`]).
+//!
 //! **Invariant:** whatever waits for a service or for a coordinator waits with a limit ([`options::Limits`]); nothing is
 //! tried again without a pause.
 //!
@@ -18,6 +20,7 @@
 //! | [`executor`] | the life of one executor |
 //! | [`gate`] | whether a task may begin |
 //! | [`shim`] | processes, folders, logs |
+//! | [`installer`] | packages of applications |
 //! | [`instance`] | calls on a service |
 //! | [`attributes`] | what executors publish about themselves |
 //! | [`resources`] | what the host has to give |
@@ -34,6 +37,7 @@ pub(crate) mod attributes;
 pub mod cli;
 pub(crate) mod executor;
 pub(crate) mod gate;
+pub(crate) mod installer;
 pub(crate) mod instance;
 pub mod metrics;
 pub mod options;

@@ -19,7 +19,7 @@ pub(crate) enum InstallError {
     Version(String),
     #[error("cannot fetch the package {url}: {why}")]
     Fetch { url: String, why: String },
-    #[error("the package {url} is no longer what it was: it has the sha256 {found}, and its url asks for {expected}")]
+    #[error("the package {url} has the sha256 {found}, and the url of the application asks for {expected}")]
     Checksum { url: String, found: String, expected: String },
     #[error("cannot unpack the package {url}: {why}")]
     Unpack { url: String, why: String },
