@@ -6,6 +6,7 @@
 //! * [`uplink`]: what a worker reports, turned into commands.
 //! * [`downlink`]: what the machine tells a worker, turned into frames.
 //! * [`inputs`]: inputs on their way to workers.
+//! * [`questions`]: what users want to know of a worker itself.
 //! * [`leases`]: who is attached, who is silent, who has expired.
 //!
 //! Effects reach the hub from apply, in apply order, and are dropped here unless the worker is attached under the very
@@ -36,10 +37,12 @@ mod downlink;
 mod inputs;
 pub mod leases;
 pub mod news;
+pub mod questions;
 mod uplink;
 
 use inputs::InputRows;
 use leases::{Leases, MAJORITY_MAX, RECORDED_HELD};
+use questions::Questions;
 
 /// Most batches of orders that wait for one worker's connection. A worker that cannot take more is cut off; its next
 /// Hello gets everything again.
@@ -70,6 +73,7 @@ struct Table {
     open: Option<Open>,
     /// Workers will be told soon of what is recorded.
     tells_recorded: bool,
+    questions: Questions,
 }
 
 /// The hub is open.
@@ -90,6 +94,8 @@ struct Greeting {
 struct WorkerStream {
     orders: mpsc::Sender<Batch>,
     end: CancellationToken,
+    /// For frames that no entry brings about. The stream does not live for their sake.
+    frames: attach::WeakDown,
 }
 
 /// Orders of one entry for one worker, under one lease.
@@ -129,6 +135,7 @@ impl Hub {
         }
         table.greeting.clear();
         table.leases = Leases::default();
+        table.questions = Questions::default();
         self.inner.inputs.clear();
     }
 

@@ -6,6 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use flame_types::limits::INSTALL_LOG_BYTES_MAX;
+
 /// Name of the file of the last install.
 const FILE: &str = "install.log";
 
@@ -17,9 +19,6 @@ const TAIL_BYTES_MAX: u64 = 2048;
 
 /// Most lines of the log in an error message.
 const TAIL_LINES_MAX: usize = 12;
-
-/// Most bytes that are shown to whoever asks for the log.
-pub(crate) const SHOWN_BYTES_MAX: u64 = 256 << 10;
 
 /// The log of one install.
 #[derive(Debug)]
@@ -80,7 +79,7 @@ pub(crate) fn show(folder: &Path) -> io::Result<Option<Shown>> {
         Err(error) => return Err(error),
     };
     let written_ms = written.duration_since(UNIX_EPOCH).map(|age| age.as_millis()).unwrap_or_default();
-    let (text, is_cut) = end_of(&path, SHOWN_BYTES_MAX)?;
+    let (text, is_cut) = end_of(&path, INSTALL_LOG_BYTES_MAX as u64)?;
     Ok(Some(Shown { text, written_ms: i64::try_from(written_ms).unwrap_or(i64::MAX), is_cut }))
 }
 
@@ -121,7 +120,7 @@ mod tests {
             log.say(&format!("line {number}"));
         }
         let shown = show(folder.path()).unwrap().unwrap();
-        assert!(shown.is_cut && shown.text.len() as u64 <= SHOWN_BYTES_MAX && shown.text.ends_with("line 99999\n"));
+        assert!(shown.is_cut && shown.text.len() <= INSTALL_LOG_BYTES_MAX && shown.text.ends_with("line 99999\n"));
         assert_eq!(log.tail().lines().count(), TAIL_LINES_MAX);
     }
 }

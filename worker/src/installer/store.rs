@@ -96,8 +96,19 @@ impl Installer {
         work.await.unwrap_or_else(|broken| Err(InstallError::Broken(broken.to_string())))
     }
 
-    /// What the last install of an application wrote.
-    pub(crate) fn log(&self, application: &str) -> Result<Option<Shown>, InstallError> {
+    /// Answers what the last install of an application wrote.
+    pub(crate) fn answer(&self, question: &ha::ReadInstallLog) -> ha::InstallLog {
+        let answer = ha::InstallLog { question: question.question, ..ha::InstallLog::default() };
+        match self.log(&question.application) {
+            Ok(None) => answer,
+            Ok(Some(Shown { text, written_ms, is_cut })) => {
+                ha::InstallLog { found: true, text, written: written_ms, cut: is_cut, ..answer }
+            }
+            Err(error) => ha::InstallLog { error: error.to_string(), ..answer },
+        }
+    }
+
+    fn log(&self, application: &str) -> Result<Option<Shown>, InstallError> {
         let application = AppName::parse(application).map_err(|error| InstallError::Name(error.to_string()))?;
         let folder = self.inner.apps().join(application.as_str());
         log::show(&folder).map_err(disk(&folder))

@@ -73,6 +73,17 @@ impl Leases {
         self.nodes.values().filter(|lease| lease.stream.is_some()).count()
     }
 
+    /// The way to a worker, while it is attached.
+    pub(super) fn stream(&self, node: &NodeName) -> Option<&WorkerStream> {
+        self.nodes.get(node)?.stream.as_ref()
+    }
+
+    /// Attached workers by name, at most so many.
+    pub(super) fn names(&self, most: usize) -> Vec<NodeName> {
+        let attached = self.nodes.iter().filter(|(_, lease)| lease.stream.is_some());
+        attached.map(|(node, _)| node.clone()).take(most).collect()
+    }
+
     /// A Hello was applied: this stream is the worker's only one now.
     pub(super) fn attach(&mut self, node: NodeName, epoch: Epoch, stream: WorkerStream) {
         let deadline = Instant::now() + SILENT_MAX;
@@ -249,7 +260,7 @@ mod tests {
     }
 
     fn stream() -> WorkerStream {
-        WorkerStream { orders: mpsc::channel(1).0, end: CancellationToken::new() }
+        WorkerStream { orders: mpsc::channel(1).0, end: CancellationToken::new(), frames: mpsc::channel(1).0.downgrade() }
     }
 
     #[test]
@@ -374,7 +385,7 @@ mod tests {
     fn what_is_recorded_is_told_with_the_next_order_or_when_it_is_time_or_much() {
         let mut leases = Leases::default();
         let (sender, mut orders) = mpsc::channel(8);
-        leases.attach(name("w1"), Epoch(1), WorkerStream { orders: sender, end: CancellationToken::new() });
+        leases.attach(name("w1"), Epoch(1), WorkerStream { orders: sender, ..stream() });
         let send = |leases: &mut Leases, orders| leases.send(&name("w1"), Batch { epoch: Epoch(1), orders });
         let stop = Order::Stop { executor: ExecutorKey(3) };
 
@@ -401,7 +412,7 @@ mod tests {
         leases.attach(name("w1"), Epoch(1), stream());
         assert!(leases.send(&name("w1"), Batch { epoch: Epoch(1), orders: vec![recorded([1])] }));
         let (sender, mut orders) = mpsc::channel(8);
-        leases.attach(name("w1"), Epoch(2), WorkerStream { orders: sender, end: CancellationToken::new() });
+        leases.attach(name("w1"), Epoch(2), WorkerStream { orders: sender, ..stream() });
         leases.tell_recorded();
         assert_eq!(told(&mut orders), [], "its Hello was answered with what is settled");
     }

@@ -1,7 +1,6 @@
 //! Object caches, asked by the published `ObjectCacheService`. Any node of a cache serves any object: when the one that the
 //! URL names does not answer, those that the worker was told of are asked.
 
-use bytes::Bytes;
 use flame_proto::v1;
 use flame_proto::v1::object_cache_service_client::ObjectCacheServiceClient;
 use flame_types::limits::MESSAGE_BYTES_MAX;
@@ -89,7 +88,7 @@ async fn fetch_from(
             return Err(Failure::Final("the object was patched; a package is one piece".to_owned()));
         }
         part = Some(version);
-        sink.write(&Bytes::from(data)).await?;
+        sink.write(&data).await?;
     }
     match part {
         Some(_) => Ok(Fetched::New(fingerprint)),

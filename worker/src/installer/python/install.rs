@@ -40,7 +40,7 @@ impl Job<'_> {
     /// Installs what lies in `src` into `deps`. Answers where modules are besides, relative to the release.
     pub(crate) async fn run(&self, log: &mut InstallLog) -> Result<Vec<PathBuf>, InstallError> {
         let (src, deps) = (self.release.join(SRC), self.release.join(DEPS));
-        fs::create_dir_all(&deps).map_err(disk(&deps))?;
+        name_interpreter(&deps, self.version).map_err(disk(&deps))?;
         let unfit = |why: String| InstallError::Project { url: self.url.clone(), why };
         match Project::read(&src).map_err(unfit)? {
             Project::Plain(plain) => {
@@ -106,6 +106,22 @@ impl Job<'_> {
     }
 }
 
+/// `python` and `python3` in front of `PATH`: whoever starts one of them gets the interpreter that was found, with whatever
+/// environment it is of. A link would lose that environment.
+fn name_interpreter(deps: &Path, version: Version) -> io::Result<()> {
+    let bin = deps.join("bin");
+    fs::create_dir_all(&bin)?;
+    for name in ["python", "python3"] {
+        write_program(&bin.join(name), &format!("#!/bin/sh\nexec \"${{FLAME_PYTHON:-python{version}}}\" \"$@\"\n"))?;
+    }
+    Ok(())
+}
+
+fn write_program(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
 impl Plain {
     /// Writes what an installation of such a project consists of: its commands, and its name and version for
     /// `importlib.metadata`.
@@ -114,9 +130,7 @@ impl Plain {
             let bin = deps.join("bin");
             fs::create_dir_all(&bin)?;
             for script in &self.scripts {
-                let path = bin.join(&script.name);
-                fs::write(&path, script.text(version))?;
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+                write_program(&bin.join(&script.name), &script.text(version))?;
             }
         }
         let Some((name, number)) = &self.identity else { return Ok(()) };
