@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use flame_sdk::TlsFiles;
 
 use super::{
-    cancel, close, cluster, completion, create, delete, explain_error, list, node, proxy, register, suspend, task,
-    unregister, update, view,
+    cancel, close, cluster, completion, create, delete, deploy, explain_error, list, logs, node, proxy, register, suspend,
+    task, unregister, update, view,
 };
 use crate::dev;
 use crate::output::Color;
@@ -103,12 +103,16 @@ pub enum Command {
     Register(register::RegisterArgs),
     /// Replace an application by what a file says
     Update(update::UpdateArgs),
+    /// Put a package where workers fetch it, and make or replace its application
+    Deploy(Box<deploy::DeployArgs>),
     /// Remove an application
     Unregister(unregister::UnregisterArgs),
     /// Show and steer the coordinators
     Cluster(cluster::ClusterArgs),
     /// Show what workers hold, and take them out of use
     Node(node::NodeArgs),
+    /// Show what was written on workers
+    Logs(logs::LogsArgs),
     /// Ask about one task
     Task(task::TaskArgs),
     /// Serve the published API on this machine, whichever coordinators come and go
@@ -131,6 +135,8 @@ impl Command {
             Self::Cluster(args) => args.format(),
             Self::Node(args) => args.format(),
             Self::Task(args) => args.format(),
+            Self::Logs(args) => args.format(),
+            Self::Deploy(args) => args.output.into(),
             Self::Proxy(args) => args.output.format,
             Self::Dev(args) => args.format(),
             Self::ExplainError(args) => args.output.format,
