@@ -30,6 +30,7 @@
 //! | [`metrics`] | names and handles of what is measured |
 //! | [`web`] | the page that shows them |
 //! | [`proxy`] | the published API for services |
+//! | [`uv`] | what stands in for `uv` where there is none |
 
 pub(crate) mod agent;
 pub(crate) mod announce;
@@ -44,6 +45,7 @@ pub mod options;
 pub(crate) mod proxy;
 pub(crate) mod resources;
 pub mod shim;
+pub mod uv;
 pub(crate) mod web;
 pub mod worker;
 
