@@ -143,7 +143,7 @@ async fn upload(store: &PackageStore, object: &str, package: &Package) -> Result
     let path = package.path();
     let put = store.put(object, package.bytes, || tokio::fs::File::open(path.clone())).await;
     put.map_err(|error| match error {
-        FlameError::Unavailable(_) => Failure::from(error).or_hint("see that an object cache runs there"),
+        FlameError::Unavailable(_) => Failure::from(error).hint("see that an object cache runs there"),
         error => error.into(),
     })
 }

@@ -94,7 +94,7 @@ fn read_toml(path: &Path) -> Result<toml::Table, String> {
         return Err(format!("it has {size} bytes, at most {FILE_BYTES_MAX} are read"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    text.parse().map_err(|error: toml::de::Error| error.to_string())
+    text.parse::<toml::Table>().map_err(|error| error.to_string())
 }
 
 /// The program in `bin` that is named like the application, the only one there, or the only one at the root.

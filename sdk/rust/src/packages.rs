@@ -197,7 +197,13 @@ impl PackageStore {
         });
         let written = client.put(stream::iter([first]).chain(rest)).await;
         match written {
-            Ok(reply) => same(key, reply.into_inner().size, size),
+            Ok(reply) if reply.get_ref().size == size => Ok(()),
+            Ok(reply) => {
+                // The content could not be read to its end, or changed meanwhile: under this name it must not stay.
+                let written = reply.into_inner().size;
+                client.delete(v1::CacheDeleteRequest { key: key.to_owned() }).await.ok();
+                Err(FlameError::Internal(format!("{written} of {size} bytes of {key} could be read")))
+            }
             // Somebody else has put it meanwhile.
             Err(status) if status.code() == Code::AlreadyExists => {
                 let there = self.size_at(&mut client, key).await?.unwrap_or_default();
@@ -254,7 +260,7 @@ fn same(key: &str, there: u64, size: u64) -> Result<(), FlameError> {
     Err(FlameError::AlreadyExists(format!("the object cache has another {key}, of {there} bytes instead of {size}")))
 }
 
-/// The next piece of a package; none at its end. A piece that cannot be read ends it, and its size then tells.
+/// The next piece of a package; none at its end. What cannot be read ends it, and its size then tells.
 async fn read_chunk(content: &mut (impl AsyncRead + Unpin)) -> Option<Bytes> {
     let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
     while chunk.len() < CHUNK_BYTES {

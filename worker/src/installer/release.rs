@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 
 use flame_types::AppName;
 use rustix::fs::{FlockOperation, Timespec, Timestamps, UTIME_NOW, flock, futimens, syncfs};
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::{InstallError, disk};
 use super::fetch::Fingerprint;
 use super::url::PackageUrl;
+use crate::shim::host::remove_file;
 
 /// Says that a release is whole, and what it is.
 const RECORD: &str = "release.json";
@@ -227,7 +228,7 @@ fn forget(homes: Vec<Home>) -> io::Result<()> {
 /// First what says that it is whole: what is left of a removal that breaks off is half a release.
 fn remove_release(folder: &Path) -> io::Result<()> {
     tracing::info!(folder = %folder.display(), "removes an installed package that nobody uses");
-    super::super::shim::host::remove_file(&folder.join(RECORD))?;
+    remove_file(&folder.join(RECORD))?;
     remove_folder(folder)
 }
 

@@ -74,7 +74,7 @@ impl Project {
             return Err(format!("pyproject.toml has {size} bytes, at most {FILE_BYTES_MAX} are read"));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| format!("pyproject.toml: {error}"))?;
-        let table: Table = text.parse().map_err(|error| format!("pyproject.toml: {error}"))?;
+        let table = text.parse::<Table>().map_err(|error| format!("pyproject.toml: {error}"))?;
         let module_folders = MODULE_FOLDERS.iter().map(PathBuf::from);
         let module_folders = module_folders.filter(|inner| folder.join(inner).is_dir()).collect();
         Ok(Self::of(&table, module_folders))
