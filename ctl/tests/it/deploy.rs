@@ -31,7 +31,7 @@ fn plan(words: &[&str]) -> Output {
     flmctl(&[&always, words].concat())
 }
 
-const CACHE: [&str; 2] = ["--cache-endpoint", "grpcs://cache,grpc://other:1"];
+const CACHE: [&str; 2] = ["--cache-endpoint", "grpc://cache,grpc://other:1"];
 
 #[test]
 fn a_plan_says_what_would_be_done() {
@@ -44,7 +44,7 @@ fn a_plan_says_what_would_be_done() {
     let expected = format!(
         "Application <app> deploy plan.\nInput Kind: directory\nInstaller: binary\nCommand: serve\n\
          Delay Release: 1m 30s\nArguments: -v x y\nObject: {object}\nSHA256: {sum}\n\
-         URL: grpcs://cache:9090/{object}#sha256={sum}\nDry Run: true\n"
+         URL: grpc://cache:9090/{object}#sha256={sum}\nDry Run: true\n"
     );
     assert_eq!(said, expected);
     assert_eq!(said, text(&plan(&[&CACHE[..], &words].concat()).stdout), "the same files are the same package");
