@@ -31,7 +31,9 @@ pub fn builtins() -> Vec<Builtin> {
         ..AppSpec::default()
     };
     let flmrun = AppSpec {
-        description: Some("Runs Python functions, classes and objects of a package: the template of flamepy's Runner.".into()),
+        description: Some(
+            "Runs Python functions, classes and objects of a package: the template of flamepy's Runner.".into(),
+        ),
         command: Some("${FLAME_HOME}/bin/uv".into()),
         arguments: RUNNER.iter().map(ToString::to_string).collect(),
         installer: Some("python".into()),
@@ -114,6 +116,9 @@ mod tests {
         let flmrun = &builtins.iter().find(|builtin| builtin.name.as_str() == "flmrun").unwrap().spec;
         assert!(flmrun.command.as_ref().unwrap().ends_with("/bin/uv"));
         assert_eq!(flmrun.arguments[..4], ["run", "--python", "python${FLAME_PYTHON_VERSION}", "python"]);
-        assert_eq!((flmrun.installer.as_deref(), &flmrun.url, &flmrun.working_directory), (Some("python"), &None, &None));
+        assert_eq!(
+            (flmrun.installer.as_deref(), &flmrun.url, &flmrun.working_directory),
+            (Some("python"), &None, &None)
+        );
     }
 }

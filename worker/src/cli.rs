@@ -239,7 +239,8 @@ fn packages(section: &WorkerSection) -> Result<PackageOptions, Failure> {
         // What is wrong with the file is said now, and not when the first package is fetched.
         web_tls.load()?;
     }
-    let caches = section.cluster.cache_endpoint.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned());
+    let caches =
+        section.cluster.cache_endpoint.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned());
     Ok(PackageOptions {
         dir: std::path::absolute(install_dir)?,
         timeout,

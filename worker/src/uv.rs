@@ -125,7 +125,8 @@ fn find(wanted: Option<Version>, variable: &dyn Fn(&str) -> Option<OsString>) ->
         None => vec!["python3".to_owned(), "python".to_owned()],
     };
     let path = variable("PATH").unwrap_or_default();
-    let in_path = |name: &String| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| is_file(path));
+    let in_path =
+        |name: &String| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| is_file(path));
     names.iter().find_map(in_path)
 }
 

@@ -114,7 +114,8 @@ async fn what_is_deployed_runs_until_something_else_is() -> Result<()> {
 
     let logs = scene.flmctl(&["logs", "install", "app"]).await?.with_code(0)?;
     ensure!(logs.stdout.starts_with("==> w1, ") && logs.stdout.contains("Done."), "{}", logs.story());
-    let logs = scene.flmctl(&["logs", "install", "app", "--node", "nobody", "-o", "json"]).await?.with_code(0)?.json()?;
+    let logs =
+        scene.flmctl(&["logs", "install", "app", "--node", "nobody", "-o", "json"]).await?.with_code(0)?.json()?;
     assert_eq!(logs["logs"][0]["error"], "the worker is not attached");
     scene.flmctl(&["logs", "install", "never"]).await?.refused(3, &["no worker has installed"])?;
     scene.cluster.shutdown().await

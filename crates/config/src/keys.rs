@@ -135,11 +135,7 @@ pub const KEYS: &[Key] = &[
     ),
     works("cache.eviction.max_memory", "1g", "Bytes of objects in memory."),
     works("cache.eviction.max_objects", "1000000", "Objects that the cache knows; further ones are refused."),
-    works(
-        "cache.metrics",
-        "off",
-        "Address for /metrics and /livez over plain HTTP, like 127.0.0.1:9190, or off.",
-    ),
+    works("cache.metrics", "off", "Address for /metrics and /livez over plain HTTP, like 127.0.0.1:9190, or off."),
     works(
         "cache.tls.cert_file",
         "",
@@ -335,7 +331,11 @@ pub const KEYS: &[Key] = &[
         "Where packages of applications are unpacked and installed, with the log of each install. Several workers of one host may share it. Default: data in worker.work_dir.",
     ),
     works("worker.install_timeout", "10m", "Longest time to fetch and install a package."),
-    works("worker.package_bytes_max", "2g", "Largest package that is fetched; unpacked it may have eight times as much."),
+    works(
+        "worker.package_bytes_max",
+        "2g",
+        "Largest package that is fetched; unpacked it may have eight times as much.",
+    ),
     works(
         "worker.packages_kept",
         "32",

@@ -42,5 +42,9 @@ impl PackagesSection {
 /// A path that means the same in every folder: services have working directories of their own.
 fn absolute(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    if path.is_absolute() { Ok(path) } else { Err("is not an absolute path; write one like /usr/bin/python3".to_owned()) }
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err("is not an absolute path; write one like /usr/bin/python3".to_owned())
+    }
 }

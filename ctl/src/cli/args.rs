@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use flame_sdk::TlsFiles;
 
 use super::{
-    cancel, close, cluster, completion, create, delete, deploy, explain_error, list, logs, node, proxy, register, suspend,
-    task, unregister, update, view,
+    cancel, close, cluster, completion, create, delete, deploy, explain_error, list, logs, node, proxy, register,
+    suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::output::Color;

@@ -117,8 +117,7 @@ pub(super) async fn run(context: &Context, args: DeployArgs, global: &GlobalArgs
         arguments: args.arguments.clone(),
     };
     let detected = detect(&source, &wanted)?;
-    let package =
-        pack(&source).map_err(|error| Failure::failed(format!("{}: {error}", args.application.display())))?;
+    let package = pack(&source).map_err(|error| Failure::failed(format!("{}: {error}", args.application.display())))?;
     let object = format!("{0}/pkg/{0}-{1}.tar.gz", args.name, &package.sha256[..DIGITS_IN_NAME]);
     let url = match args.dry_run {
         true => store.url(&object),
@@ -224,7 +223,8 @@ mod tests {
     fn only_packages_of_the_application_itself_are_replaced() {
         let own = |url: &str| own_object(url, "app");
         assert_eq!(own("grpc://h:1/app/pkg/app-12.tar.gz#sha256=ab").as_deref(), Some("app/pkg/app-12.tar.gz"));
-        for url in ["http://h/app/pkg/a.zip", "grpc://h/other/pkg/a.zip", "grpc://h/app/shared/a", "grpc://h/app/pkg/", "x"]
+        for url in
+            ["http://h/app/pkg/a.zip", "grpc://h/other/pkg/a.zip", "grpc://h/app/shared/a", "grpc://h/app/pkg/", "x"]
         {
             assert_eq!(own(url), None, "{url}");
         }

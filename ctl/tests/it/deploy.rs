@@ -55,9 +55,15 @@ fn a_plan_has_a_form_for_programs() {
     let words = ["-o", "json", "--env", "A=b=c", "--label", "web", "--max-instances", "3", "--schema-input", "{}"];
     let output = plan(&[&CACHE[..], &words].concat());
     let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&plan["name"], &plan["input_kind"], &plan["dry_run"]), (&"app".into(), &"directory".into(), &true.into()));
+    assert_eq!(
+        (&plan["name"], &plan["input_kind"], &plan["dry_run"]),
+        (&"app".into(), &"directory".into(), &true.into())
+    );
     let spec = &plan["spec"];
-    assert_eq!((&spec["installer"], &spec["command"], &spec["max_instances"]), (&"binary".into(), &"serve".into(), &3.into()));
+    assert_eq!(
+        (&spec["installer"], &spec["command"], &spec["max_instances"]),
+        (&"binary".into(), &"serve".into(), &3.into())
+    );
     assert_eq!(spec["environments"][0], serde_json::json!({ "name": "A", "value": "b=c" }));
     assert_eq!((&spec["labels"][0], &spec["schema"]["input"]), (&"web".into(), &"{}".into()));
 }

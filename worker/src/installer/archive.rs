@@ -68,7 +68,7 @@ fn unpack_zip(file: File, target: &mut Target<'_>) -> Result<(), String> {
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(broken)?;
     for at in 0..archive.len() {
         let mut entry = archive.by_index(at).map_err(broken)?;
-        let name = PathBuf::from(entry.name());
+        let name = PathBuf::from(entry.name().map_err(broken)?.into_owned());
         let mode = entry.unix_mode();
         if entry.is_dir() {
             target.make_folder(&name)?;
@@ -292,11 +292,8 @@ mod tests {
 
     #[test]
     fn a_file_in_place_of_a_link_replaces_it() {
-        let (place, result) = unpacked(&[
-            Entry::File("kept", "kept", 0o644),
-            Entry::Link("a", "kept"),
-            Entry::File("a", "new", 0o644),
-        ]);
+        let (place, result) =
+            unpacked(&[Entry::File("kept", "kept", 0o644), Entry::Link("a", "kept"), Entry::File("a", "new", 0o644)]);
         result.unwrap();
         let text = |name: &str| fs::read_to_string(place.path().join("out").join(name)).unwrap();
         assert_eq!((text("kept"), text("a")), ("kept".to_owned(), "new".to_owned()));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::plan::{Kind, VERSION_VARIABLE};
-use super::python::install::{DEPS, SRC};
 use super::python::Interpreter;
+use super::python::install::{DEPS, SRC};
 use super::python::version::Version;
 use super::release::Release;
 

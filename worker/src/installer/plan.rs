@@ -52,8 +52,7 @@ impl Plan {
         };
         let url = application.url.as_deref().filter(|url| !url.is_empty());
         let url = url.map(|text| {
-            PackageUrl::parse(text)
-                .map_err(|why| InstallError::Url { url: text.chars().take(200).collect(), why })
+            PackageUrl::parse(text).map_err(|why| InstallError::Url { url: text.chars().take(200).collect(), why })
         });
         let version = application.environments.get(VERSION_VARIABLE).filter(|text| !text.is_empty());
         let version = match (kind, version) {

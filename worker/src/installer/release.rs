@@ -104,7 +104,8 @@ impl Home {
             return Ok(None);
         }
         // Whoever had it may have removed it with the whole folder: then it locks nobody out.
-        let is_there = fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
+        let is_there =
+            fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|ours| ours.ino() == there.ino()));
         Ok(is_there.then_some(Self { folder, _lock: lock }))
     }
 

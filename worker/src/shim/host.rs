@@ -136,9 +136,8 @@ impl Host {
         }
         let scratch = scratch_of(&folders);
         fs::remove_dir_all(&scratch).and_then(|()| fs::create_dir(&scratch)).map_err(io_error(&scratch))?;
-        let environment: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-            .collect();
+        let environment: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         let spawner = Spawner::start().map_err(HostError::Thread)?;
         let tools = Tools::new(spawner.clone(), &options.program);
         Ok(Self {

@@ -126,10 +126,8 @@ async fn a_failed_install_says_why_and_is_tried_again() {
     let mut link = hub.attach().await;
     let project = "[project]\nname = 'app'\nversion = '1'\ndependencies = ['nowhere']\n";
     package(&place.path("app.tar.gz"), &[("pyproject.toml", project)]);
-    let application = ha::Application {
-        command: place.echo(&[]).command,
-        ..packaged(&place, "python", file_url(&place))
-    };
+    let application =
+        ha::Application { command: place.echo(&[]).command, ..packaged(&place, "python", file_url(&place)) };
     place.touch("broken");
     link.start(application.clone()).await;
     let (code, message) = link.bind_failure().await;

@@ -65,11 +65,13 @@ impl ObjectCacheService for Cache {
         let (_, bytes) = self.object(&request.into_inner().key)?;
         *self.reads.lock().unwrap() += 1;
         let header = Payload::Header(v1::CacheGetHeader { version: 1, data_type: "raw".into() });
-        let chunks = bytes.chunks(100).map(|data| {
-            Payload::Chunk(v1::CacheGetChunk { version: 1, data: Bytes::copy_from_slice(data) })
-        });
-        let replies: Vec<_> =
-            std::iter::once(header).chain(chunks).map(|payload| Ok(v1::CacheGetResponse { payload: Some(payload) })).collect();
+        let chunks = bytes
+            .chunks(100)
+            .map(|data| Payload::Chunk(v1::CacheGetChunk { version: 1, data: Bytes::copy_from_slice(data) }));
+        let replies: Vec<_> = std::iter::once(header)
+            .chain(chunks)
+            .map(|payload| Ok(v1::CacheGetResponse { payload: Some(payload) }))
+            .collect();
         Ok(Response::new(Box::pin(stream::iter(replies))))
     }
 

@@ -16,7 +16,8 @@ pub async fn read(
     call: Call,
     request: ha::ReadInstallLogsRequest,
 ) -> Result<ha::ReadInstallLogsReply, Status> {
-    let application = AppName::parse(&request.application).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let application =
+        AppName::parse(&request.application).map_err(|error| Status::invalid_argument(error.to_string()))?;
     if !hub.is_open() {
         let leader = gateway.membership().leader.map_or(0, |id| id.0);
         return Ok(ha::ReadInstallLogsReply { not_leader: true, leader, logs: Vec::new() });

@@ -260,7 +260,11 @@ mod tests {
     }
 
     fn stream() -> WorkerStream {
-        WorkerStream { orders: mpsc::channel(1).0, end: CancellationToken::new(), frames: mpsc::channel(1).0.downgrade() }
+        WorkerStream {
+            orders: mpsc::channel(1).0,
+            end: CancellationToken::new(),
+            frames: mpsc::channel(1).0.downgrade(),
+        }
     }
 
     #[test]

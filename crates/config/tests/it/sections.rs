@@ -216,7 +216,8 @@ fn packages_are_installed_below_the_work_folder_unless_said_otherwise() {
     assert_eq!(default.install_dir, Path::new("/w/data"));
     assert_eq!((default.timeout, default.bytes_max, default.kept), (Duration::from_secs(600), 2 << 30, 32));
     assert_eq!((default.python, default.ca_file), (None, None));
-    let set = packages("worker: { install_dir: /i, package_bytes_max: 1m, packages_kept: 0, python: /usr/bin/python3 }");
+    let set =
+        packages("worker: { install_dir: /i, package_bytes_max: 1m, packages_kept: 0, python: /usr/bin/python3 }");
     assert_eq!((set.install_dir.as_path(), set.bytes_max, set.kept), (Path::new("/i"), 1 << 20, 0));
     assert_eq!(set.python.as_deref(), Some(Path::new("/usr/bin/python3")));
 }

@@ -203,7 +203,8 @@ fn placement(state: &State, session: &Session) -> Vec<Reason> {
     if session.row.bind_failures >= session.terms.retry.refused.starts_max {
         reasons.push(Reason::BindFailures { failures: session.row.bind_failures });
     }
-    let is_held_up = reasons.iter().any(|reason| matches!(reason, Reason::BackingOff { .. } | Reason::BindFailures { .. }));
+    let is_held_up =
+        reasons.iter().any(|reason| matches!(reason, Reason::BackingOff { .. } | Reason::BindFailures { .. }));
     let mut failures = session.events.iter().rev().filter(|event| event.code == SessionEvent::BIND_FAILED);
     if is_held_up
         && session.row.bind_failures > 0

@@ -22,7 +22,8 @@ pub use backup::BackupInfo;
 pub use cluster::{Member, MemberStatus, Members, MembershipChange, MembershipPlan, StateDigest};
 pub use node::{Executor, ExecutorSpec, ExecutorStatus, Node, NodeAddress, NodeInfo, NodeSpec, NodeStatus};
 pub use operate::{
-    ClusterEvent, ClusterEvents, ExecutorReason, InstallLog, NodeExecutor, NodeLoad, NodeReasons, Reason, TaskExplanation,
+    ClusterEvent, ClusterEvents, ExecutorReason, InstallLog, NodeExecutor, NodeLoad, NodeReasons, Reason,
+    TaskExplanation,
 };
 pub use retention::Retention;
 pub use retry::{Attempt, Retries, Retry};

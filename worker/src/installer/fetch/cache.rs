@@ -69,11 +69,8 @@ async fn fetch_from(
     // Looked at before it is read: what is replaced meanwhile has another fingerprint next time.
     let asked = client.get_metadata(v1::CacheGetMetadataRequest { key: key.to_owned() });
     let metadata = silence(within(SILENT_MAX, "an answer", asked).await)??.into_inner();
-    let fingerprint = Fingerprint::Object {
-        version: metadata.version,
-        bytes: metadata.size,
-        created_ms: metadata.creation_time,
-    };
+    let fingerprint =
+        Fingerprint::Object { version: metadata.version, bytes: metadata.size, created_ms: metadata.creation_time };
     if had == Some(&fingerprint) {
         return Ok(Fetched::Same);
     }
@@ -106,7 +103,8 @@ fn connect(sources: &Sources, server: &Server) -> Result<ObjectCacheServiceClien
         true => Some(sources.cache_tls.load().map_err(|refusal| refusal.to_string())?),
         false => None,
     };
-    let endpoint = Endpoint::from_shared(format!("http://{}", server.authority())).map_err(|error| error.to_string())?;
+    let endpoint =
+        Endpoint::from_shared(format!("http://{}", server.authority())).map_err(|error| error.to_string())?;
     let channel = flame_tls::client::channel(endpoint.connect_timeout(CONNECT_MAX), tls.as_ref());
     Ok(ObjectCacheServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }

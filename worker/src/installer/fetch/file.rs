@@ -13,11 +13,7 @@ use super::{Fetched, Fingerprint, Sink};
 /// Bytes that are read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
-pub(super) async fn fetch(
-    source: &Path,
-    had: Option<&Fingerprint>,
-    sink: &mut Sink<'_>,
-) -> Result<Fetched, String> {
+pub(super) async fn fetch(source: &Path, had: Option<&Fingerprint>, sink: &mut Sink<'_>) -> Result<Fetched, String> {
     let failed = |error: std::io::Error| error.to_string();
     // Looked at before it is read: what changes meanwhile has another fingerprint next time.
     let mut file = File::open(source).await.map_err(failed)?;

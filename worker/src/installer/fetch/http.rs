@@ -77,7 +77,8 @@ async fn get(
     }));
     let usual_port = if server.tls { 443 } else { 80 };
     let authority = server.authority();
-    let host = if server.port == usual_port { authority.trim_end_matches(&format!(":{usual_port}")) } else { &authority };
+    let host =
+        if server.port == usual_port { authority.trim_end_matches(&format!(":{usual_port}")) } else { &authority };
     let mut request = Request::get(path)
         .header(HOST, host)
         .header(USER_AGENT, concat!("flame-worker/", env!("CARGO_PKG_VERSION")))

@@ -113,7 +113,8 @@ impl Project {
         match scripts {
             Some(scripts) if !is_dynamic && !has_dependencies && !has_entry_points => {
                 let text = |key: &str| project.get(key).and_then(Value::as_str).map(str::to_owned);
-                let identity = text("name").zip(text("version")).filter(|(name, version)| is_name(name) && is_name(version));
+                let identity =
+                    text("name").zip(text("version")).filter(|(name, version)| is_name(name) && is_name(version));
                 Self::Plain(Plain { identity, scripts, module_folders })
             }
             _ => Self::Built,
@@ -163,7 +164,8 @@ fn is_name(text: &str) -> bool {
 /// Whether the text is names of Python with dots between.
 fn is_dotted(text: &str) -> bool {
     let is_part = |part: &str| {
-        !part.is_empty() && !part.starts_with(|c: char| c.is_ascii_digit())
+        !part.is_empty()
+            && !part.starts_with(|c: char| c.is_ascii_digit())
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     text.split('.').all(is_part)
