@@ -179,6 +179,7 @@ fn load(flags: &Flags, environment: &dyn Environment) -> Result<ClusterFile, Con
 }
 
 fn options(section: WorkerSection) -> Result<Options, Failure> {
+    let packages = packages(&section)?;
     let name = match section.name {
         Some(name) => name,
         None => {
@@ -198,7 +199,6 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             false => TlsFiles::default(),
         },
     });
-    let packages = packages(&section)?;
     // Services have working directories of their own.
     let ca_file = section.tls.ca_file.filter(|_| section.cluster.endpoint.tls);
     let ca_file = ca_file.map(|file| std::path::absolute(file.path)).transpose()?;
