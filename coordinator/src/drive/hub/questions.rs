@@ -81,7 +81,7 @@ impl Hub {
     pub(super) fn on_install_log(&self, node: &NodeName, mut log: ha::InstallLog) {
         let mut table = self.table();
         let waiting = &mut table.questions.waiting;
-        if !waiting.get(&log.question).is_some_and(|question| question.node == *node) {
+        if waiting.get(&log.question).is_none_or(|question| question.node != *node) {
             return;
         }
         log.text.truncate(log.text.floor_char_boundary(INSTALL_LOG_BYTES_MAX));
