@@ -179,13 +179,10 @@ fn load(flags: &Flags, environment: &dyn Environment) -> Result<ClusterFile, Con
 }
 
 fn options(section: WorkerSection) -> Result<Options, Failure> {
-    let packages = packages(&section)?;
+    let (packages, limits) = (packages(&section)?, limits(&section));
     let name = match section.name {
         Some(name) => name,
-        None => {
-            let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            NodeName::parse(&host).map_err(Failure::HostName)?
-        }
+        None => name_of_host()?,
     };
     let tls = match section.coordinators.iter().any(|endpoint| endpoint.tls) {
         true => Some(certificates(&section.tls)?.load()?),
@@ -214,21 +211,31 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             ca_file,
         },
         packages,
-        limits: Limits {
-            start: section.start_timeout,
-            enter: section.enter_timeout,
-            leave: section.leave_timeout,
-            terminate: section.terminate_grace,
-            cancel_grace: section.cancel_grace,
-            drain: section.drain_timeout,
-            results_bytes_max: section.results_bytes_max,
-            logs_kept: section.logs_kept,
-        },
+        limits,
         metrics: section.metrics.as_ref().map(resolve).transpose()?,
         tls,
         proxy,
         program: PathBuf::from(OWN_PROGRAM),
     })
+}
+
+/// The name of a worker that is given none.
+fn name_of_host() -> Result<NodeName, Failure> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    NodeName::parse(&host).map_err(Failure::HostName)
+}
+
+fn limits(section: &WorkerSection) -> Limits {
+    Limits {
+        start: section.start_timeout,
+        enter: section.enter_timeout,
+        leave: section.leave_timeout,
+        terminate: section.terminate_grace,
+        cancel_grace: section.cancel_grace,
+        drain: section.drain_timeout,
+        results_bytes_max: section.results_bytes_max,
+        logs_kept: section.logs_kept,
+    }
 }
 
 fn packages(section: &WorkerSection) -> Result<PackageOptions, Failure> {
