@@ -12,6 +12,7 @@ const PROTOS: &[&str] = &[
     "flame/v1/shim.proto",
     "flame/v1/cache.proto",
     "flame/ha/v1/backup.proto",
+    "flame/ha/v1/cache.proto",
     "flame/ha/v1/cluster.proto",
     "flame/ha/v1/membership.proto",
     "flame/ha/v1/objects.proto",

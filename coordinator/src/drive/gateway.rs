@@ -312,10 +312,14 @@ impl Gateway {
         if let Some(why) = self.inner.consensus.waits_for() {
             return Err(why);
         }
-        let status = self.raft_status();
-        if status.leader.is_none() {
-            let unfit = self.inner.consensus.unfit_peers().map(|why| format!("; over TLS, {why}"));
-            return Err(format!("no leader is known{}", unfit.unwrap_or_default()));
+        // A node that was cut off, or restarted alone, still knows who led: only the link to it shows that it does.
+        if !self.windows().is_linked() {
+            let why = match self.raft_status().leader {
+                Some(leader) => format!("no link to coordinator {leader}, which led when it was last heard of"),
+                None => "no leader is known".to_owned(),
+            };
+            let unfit = self.inner.consensus.unfit_peers().map(|peers| format!("; over TLS, {peers}"));
+            return Err(format!("{why}{}", unfit.unwrap_or_default()));
         }
         if !self.inner.consensus.members().iter().any(|(id, ..)| *id == self.inner.here.id) {
             return Err("it has received nothing of the log; if that lasts, the leader's own log says why".into());

@@ -98,7 +98,9 @@ pub struct CacheSection {
 
 impl CacheSection {
     pub(crate) fn build(layers: &Layers, cluster: &ClusterSection) -> Result<Self, ConfigError> {
-        let endpoint = layers.get("cache.endpoint").parse(CacheEndpoint::parse)?;
+        // Several of them say nothing about this one.
+        let alone = |text: &str| if text.contains(',') { Ok(None) } else { CacheEndpoint::parse(text).map(Some) };
+        let endpoint = layers.get("cache.endpoint").parse(alone)?.flatten();
         let usual = endpoint.as_ref().map_or(CACHE_PORT, |endpoint| endpoint.address.port());
         let listen = layers.get("cache.listen").parse(str::parse)?;
         let section = Self {

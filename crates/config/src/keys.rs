@@ -134,7 +134,7 @@ pub const KEYS: &[Key] = &[
         "What becomes of objects when memory is full. lru: those not used for longest leave it, and are forgotten where there is no folder. none: nothing leaves, and what finds no room is refused.",
     ),
     works("cache.eviction.max_memory", "1g", "Bytes of objects in memory."),
-    works("cache.eviction.max_objects", "1000000", "Objects that the cache knows; further ones are refused."),
+    works("cache.eviction.max_objects", "1000000", "Objects in memory."),
     works("cache.metrics", "off", "Address for /metrics and /livez over plain HTTP, like 127.0.0.1:9190, or off."),
     works(
         "cache.tls.cert_file",
@@ -247,6 +247,17 @@ pub const KEYS: &[Key] = &[
         "coordinator.retention.total_bytes",
         "128g",
         "Most bytes that all sessions keep together. Above three quarters the oldest closed ones leave; at the limit submits are refused.",
+    ),
+    works(
+        "coordinator.objects.copies",
+        "2",
+        "Copies of cached objects that sessions share and of packages, each on another cache node; 1 to 16. As many as there are nodes when there are fewer.",
+    ),
+    works("coordinator.objects.session_copies", "1", "Copies of cached objects of sessions; likewise."),
+    works(
+        "coordinator.objects.app_bytes",
+        "1t",
+        "Most bytes of cached objects of one application, each counted once. At the limit puts are refused.",
     ),
     works(
         "coordinator.retry.lost_starts",

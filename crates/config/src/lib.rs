@@ -19,6 +19,7 @@
 //! | [`coordinator`], [`worker`], [`cache`], [`cluster`] | the typed sections and the checks across several values |
 //! | [`packages`] | how packages of applications are fetched and installed |
 //! | [`log`] | how long the log gets, and how fast snapshots are sent |
+//! | [`objects`] | cached objects: copies and quotas |
 //! | `retention` | how long ended things are kept |
 //! | [`retry`] | how often something is tried again, and when a worker is avoided |
 //! | [`tls`] | files of certificates and keys |
@@ -37,6 +38,7 @@ pub mod file;
 pub mod keys;
 pub mod layers;
 pub mod log;
+pub mod objects;
 pub mod packages;
 mod retention;
 pub mod retry;
@@ -53,6 +55,7 @@ pub use error::ConfigError;
 pub use file::ClusterFile;
 pub use layers::{Flags, Source};
 pub use log::LogSection;
+pub use objects::ObjectsSection;
 pub use packages::PackagesSection;
 pub use retry::AvoidanceSection;
 pub use tls::{NamedFile, TlsSection};

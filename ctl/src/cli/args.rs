@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use flame_sdk::TlsFiles;
 
 use super::{
-    cancel, close, cluster, completion, create, delete, deploy, explain_error, list, logs, node, proxy, register,
-    suspend, task, unregister, update, view,
+    cache, cancel, close, cluster, completion, create, delete, deploy, explain_error, list, logs, node, object, proxy,
+    register, suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::output::Color;
@@ -113,6 +113,10 @@ pub enum Command {
     Node(node::NodeArgs),
     /// Show what was written on workers
     Logs(logs::LogsArgs),
+    /// Show the nodes of the object cache
+    Cache(cache::CacheArgs),
+    /// Show cached objects and where they lie
+    Object(object::ObjectArgs),
     /// Ask about one task
     Task(task::TaskArgs),
     /// Serve the published API on this machine, whichever coordinators come and go
@@ -134,6 +138,8 @@ impl Command {
             Self::View(args) => args.output.format,
             Self::Cluster(args) => args.format(),
             Self::Node(args) => args.format(),
+            Self::Cache(args) => args.format(),
+            Self::Object(args) => args.format(),
             Self::Task(args) => args.format(),
             Self::Logs(args) => args.format(),
             Self::Deploy(args) => args.output.into(),

@@ -4,6 +4,7 @@
 
 mod args;
 mod backup;
+mod cache;
 mod cancel;
 mod close;
 mod cluster;
@@ -18,6 +19,7 @@ mod list;
 mod logs;
 mod membership;
 mod node;
+mod object;
 mod proxy;
 mod register;
 mod rescue;

@@ -347,7 +347,13 @@ impl Connection {
                 Fate::NotDone(trouble) => trouble,
             };
             tracing::debug!(endpoint = %self.shared.places.url(at), why = trouble.why, "attempt failed");
-            let trouble = match self.weigh(&mut misfits, at, trouble) {
+            // At the deadline, in the middle of an attempt: nothing was learnt of this coordinator.
+            let was_cut_off = trouble.misfit.is_none() && deadline.is_elapsed();
+            let weighed = match was_cut_off {
+                true => Ok(misfits.beside(trouble, &self.shared.places.urls())),
+                false => self.weigh(&mut misfits, at, trouble),
+            };
+            let trouble = match weighed {
                 Ok(trouble) => trouble,
                 Err(error) if after_lost => return Err(Failed::because(unknown(&error.to_string()))),
                 Err(error) => return Err(Failed::because(error)),

@@ -131,16 +131,25 @@ impl Misfits {
             Some(verdict) => self.0.insert(at, verdict.explain(SETTINGS)),
             None => self.0.remove(&at),
         };
-        if self.0.is_empty() {
-            return Ok(trouble);
+        let known = self.known(urls);
+        match known.len() == urls.len() {
+            true => Err(FlameError::Untrusted(told(&known))),
+            false => Ok(self.beside(trouble, urls)),
         }
-        let known: Vec<_> = urls.iter().enumerate().filter_map(|(at, url)| Some((url, self.0.get(&at)?))).collect();
-        let told = told(&known);
-        if known.len() == urls.len() {
-            return Err(FlameError::Untrusted(told));
-        }
+    }
+
+    /// `trouble`, together with what is known of all.
+    pub(crate) fn beside(&self, trouble: Trouble, urls: &[String]) -> Trouble {
+        let told = match self.known(urls) {
+            known if known.is_empty() => return trouble,
+            known => told(&known),
+        };
         let why = if trouble.misfit.is_some() { told } else { format!("{}; {told}", trouble.why) };
-        Ok(Trouble { why, ..trouble })
+        Trouble { why, ..trouble }
+    }
+
+    fn known<'a>(&'a self, urls: &'a [String]) -> Vec<(&'a String, &'a String)> {
+        urls.iter().enumerate().filter_map(|(at, url)| Some((url, self.0.get(&at)?))).collect()
     }
 }
 
@@ -180,6 +189,15 @@ mod tests {
         let error = misfits.weigh(1, wanted(), &urls).unwrap_err();
         assert_eq!(error.class(), "untrusted");
         assert!(error.to_string().starts_with("https://a:1, https://b:1: it demands"), "{error}");
+    }
+
+    #[test]
+    fn an_attempt_that_was_cut_off_hides_nothing() {
+        let urls = ["https://a:1", "https://b:1"].map(str::to_owned);
+        let mut misfits = Misfits::default();
+        misfits.weigh(0, trouble(Some(Verdict::CertificateWanted)), &urls).unwrap();
+        let cut_off = misfits.beside(Trouble::with("no answer in time"), &urls);
+        assert!(cut_off.why.starts_with("no answer in time; https://a:1: it demands"), "{}", cut_off.why);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Hub {
     ) -> Result<ha::InstallLog, String> {
         let (frames, number, answer) = {
             let mut table = self.table();
-            let frames = table.leases.stream(node).and_then(|stream| stream.frames.upgrade());
+            let frames = table.leases.way(node).and_then(|line| line.frames().upgrade());
             let Some(frames) = frames else { return Err("the worker is not attached".to_owned()) };
             let (sender, answer) = oneshot::channel();
             table.questions.last += 1;
