@@ -183,5 +183,8 @@ async fn objects_are_put_read_and_deleted_by_hand() -> Result<()> {
     let parts = fs::read_dir(scene.folder.path())?.count();
     assert_eq!(parts, 2, "nothing is left beside it");
     scene.flmctl(&["object", "put", "app", &file]).await?.with_code(2)?;
+    let endpoints = scene.cluster.endpoints().join(",");
+    let unnamed = run_with(&[("FLAME_ENDPOINT", &endpoints)], "flmctl", &["object", "get", "app/s/o"]).await?;
+    unnamed.refused(2, &["the coordinators know none", "FLAME_CACHE_ENDPOINT"])?;
     scene.cluster.shutdown().await
 }
