@@ -212,7 +212,7 @@ impl RaftLogStorage<TypeConfig> for RocksLog {
             self.write_here(command, room);
             return Ok(());
         }
-        self.send(command, room)
+        Ok(self.send(command, room)?)
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {

@@ -57,6 +57,12 @@ pub(crate) struct Pen {
     pub(crate) committed: Option<LogId>,
 }
 
+impl std::fmt::Debug for Pen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pen").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
 /// What of a group has to be remembered once it is durable.
 #[derive(Default)]
 struct Outcome {
