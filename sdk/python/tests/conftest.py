@@ -52,3 +52,19 @@ def cache(monkeypatch):
     monkeypatch.setenv("FLAME_CACHE_ENDPOINT", made.endpoint)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def world(cluster, cache, monkeypatch, tmp_path):
+    """A cluster with workers, and a project of its own as the current directory."""
+    from runner_world import Workers
+
+    made = Workers(cluster)
+    monkeypatch.setenv("FLAME_ENDPOINT", cluster.endpoints[0])
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    yield made
+    made.stop()
+    present = flamepy.core.ConnectionInstance.present()
+    if present is not None:
+        present.close()

@@ -96,6 +96,11 @@ def delete_objects(key_prefix: str) -> None:
 
 def upload_object(key_or_prefix: str, file_path: str) -> ObjectRef:
     """Puts the bytes of a file, in pieces: of any size. A key replaces what is there."""
+    return upload_to(nodes.configured(), key_or_prefix, file_path)
+
+
+def upload_to(endpoints: List[str], key_or_prefix: str, file_path: str) -> ObjectRef:
+    """The same, at these nodes."""
     key = ObjectKey.from_path(key_or_prefix)
     if key.is_all_sessions():
         raise invalid(f"'{key_or_prefix}' means all sessions of an application: a file is put into one")
@@ -104,7 +109,7 @@ def upload_object(key_or_prefix: str, file_path: str) -> ObjectRef:
         with open(file_path, "rb") as file:
             return flight.put(client, str(key), flight.pieces(file))
 
-    return anywhere(nodes.configured(), send)
+    return anywhere(endpoints, send)
 
 
 def download_object(ref: ObjectRef, dest_path: str) -> None:
