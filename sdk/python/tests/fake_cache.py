@@ -130,13 +130,13 @@ class FakeCache(flight.FlightServerBase):
             rows = [one for one in rows if one[0] > client]
         else:
             rows.insert(0, (base_version, "base", base))
-        return flight.GeneratorStream(
-            LEGACY if self.is_legacy else RESPONSE, (self._row(*one) for one in rows)
-        )
+        return flight.GeneratorStream(LEGACY if self.is_legacy else RESPONSE, (self._row(*one) for one in rows))
 
     def _row(self, version: int, kind: str, data: bytes) -> Any:
         if self.is_legacy:
-            return pa.RecordBatch.from_arrays([pa.array([version], pa.uint64()), pa.array([data], pa.binary())], schema=LEGACY)
+            return pa.RecordBatch.from_arrays(
+                [pa.array([version], pa.uint64()), pa.array([data], pa.binary())], schema=LEGACY
+            )
         columns = [pa.array([version], pa.uint64()), pa.array([kind]), pa.array([data], pa.binary())]
         return pa.RecordBatch.from_arrays(columns, schema=RESPONSE)
 

@@ -11,7 +11,6 @@ import threading
 from typing import Any, Dict, List, Optional, Tuple
 
 from fake import FakeCluster
-
 from flamepy._remote import failure_text
 from flamepy._service.context import ApplicationContext, SessionContext, TaskContext
 from flamepy._wire.v1 import types_pb2
@@ -31,7 +30,9 @@ class Workers:
 
     def __init__(self, cluster: FakeCluster) -> None:
         self.state = cluster.state
-        self.state.applications["flmrun"] = TEMPLATE
+        template = types_pb2.ApplicationSpec()
+        template.CopyFrom(TEMPLATE)  # a test may change it
+        self.state.applications["flmrun"] = template
         self.queues: Dict[str, queue.SimpleQueue[Any]] = {}
         self.services: Dict[str, FlameRunpyService] = {}
         self.entered: List[str] = []

@@ -94,7 +94,11 @@ def test_a_reference_has_three_fields_and_no_more():
     more = bson.encode({"endpoint": "e", "key": "k", "version": 1, "size": 3})
     with pytest.raises(ValueError, match="size"):
         ObjectRef.decode(more)
-    for wrong in [{"endpoint": "e"}, {"endpoint": 1, "key": "k", "version": 1}, {"endpoint": "e", "key": "k", "version": "1"}]:
+    for wrong in [
+        {"endpoint": "e"},
+        {"endpoint": 1, "key": "k", "version": 1},
+        {"endpoint": "e", "key": "k", "version": "1"},
+    ]:
         with pytest.raises(ValueError, match="reference"):
             ObjectRef.decode(bson.encode(wrong))
 
@@ -180,7 +184,10 @@ def test_tables(cache):
     with_metadata = TABLE.replace_schema_metadata({"mine": "kept"})
     ref = put_object("app/session", with_metadata)
     metadata = cache.objects[ref.key].base.schema.metadata
-    assert metadata[b"flame.cache.format"] == b"arrow-table-v1" and metadata[b"flame.cache.logical_type"] == b"pyarrow.table"
+    assert (
+        metadata[b"flame.cache.format"] == b"arrow-table-v1"
+        and metadata[b"flame.cache.logical_type"] == b"pyarrow.table"
+    )
     found = get_object(ref)
     assert found.equals(with_metadata) and found.schema.metadata == {b"mine": b"kept"}
     assert get_object(put_object("app/session", TABLE)).schema.metadata is None
@@ -189,7 +196,10 @@ def test_tables(cache):
 def test_tables_without_rows_and_record_batches(cache):
     empty = TABLE.slice(0, 0)
     assert get_object(put_object("app/session", empty)).equals(empty)
-    for batch in [TABLE.to_batches()[0], empty.to_batches()[0] if empty.to_batches() else pa.record_batch({"a": pa.array([], "int8")})]:
+    for batch in [
+        TABLE.to_batches()[0],
+        empty.to_batches()[0] if empty.to_batches() else pa.record_batch({"a": pa.array([], "int8")}),
+    ]:
         found = get_object(put_object("app/session", batch))
         assert isinstance(found, pa.RecordBatch) and found.equals(batch)
 
@@ -539,7 +549,9 @@ def test_the_configuration_names_the_cache(tmp_path, monkeypatch):
     file = tmp_path / ".flame/flame.yaml"
 
     def write(cache):
-        file.write_text(f"current-context: a\ncontexts:\n- name: a\n  cluster: {{endpoint: 'http://h:1'}}\n  cache: {cache}\n")
+        file.write_text(
+            f"current-context: a\ncontexts:\n- name: a\n  cluster: {{endpoint: 'http://h:1'}}\n  cache: {cache}\n"
+        )
         return nodes.configured()
 
     assert write("{endpoint: 'grpc://one:1'}") == ["grpc://one:1"] and nodes.context().names_cache
@@ -583,7 +595,11 @@ def test_a_storage_that_is_no_folder(cache, tmp_path, monkeypatch):
 
 def test_nothing_heavy_is_imported_before_an_object_travels():
     heavy = "('pyarrow', 'cloudpickle', 'numpy', 'pandas')"
-    for first in ["import flamepy", "import flamepy; flamepy.put_object; flamepy.cache", "from flamepy.core import ObjectKey"]:
+    for first in [
+        "import flamepy",
+        "import flamepy; flamepy.put_object; flamepy.cache",
+        "from flamepy.core import ObjectKey",
+    ]:
         code = f"import sys; {first}; print([name for name in {heavy} if name in sys.modules])"
         assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]", first
     code = "import sys, flamepy; print([name for name in sys.modules if name.startswith('flamepy.core.cache')])"

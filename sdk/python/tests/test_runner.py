@@ -211,7 +211,9 @@ def test_what_cannot_be_a_service(runner, caplog):
             return self.size
 
     lock = threading.Lock()
-    with pytest.raises(ValueError, match="cannot pickle .*lambda.*: TypeError: cannot pickle '_thread.lock' object") as error:
+    with pytest.raises(
+        ValueError, match=r"cannot pickle .*lambda.*: TypeError: cannot pickle '_thread.lock' object"
+    ) as error:
         runner.service(lambda: lock)
     assert "importable from the packaged project" in error.value.remedy
     with pytest.raises(ValueError, match="without arguments") as error:
@@ -443,7 +445,7 @@ def test_cancelling(runner, world):
     first = runner.service(double)(1)
     second = runner.service(double)(first)
     assert second.cancel() and second.cancelled() and second.done()
-    assert first.cancel() and not first.cancel() is None
+    assert first.cancel() and first.cancel() is not None
     for future in [first, second]:
         with pytest.raises(FlameError) as error:
             future.get(LIMIT)
@@ -557,5 +559,7 @@ def test_what_cannot_be_taken_away_is_logged(world, cache, caplog):
 
 
 def test_nothing_heavy_is_imported_before_a_service_is_made():
-    code = "import sys; import flamepy.runner; print([n for n in ('pyarrow', 'cloudpickle', 'numpy') if n in sys.modules])"
+    code = (
+        "import sys; import flamepy.runner; print([n for n in ('pyarrow', 'cloudpickle', 'numpy') if n in sys.modules])"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

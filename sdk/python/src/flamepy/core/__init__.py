@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         upload_object,
     )
 
-_OF_CACHE = [
+__all__ = [
     "WILDCARD_SESSION",
     "ObjectKey",
     "ObjectRef",
@@ -36,9 +36,10 @@ _OF_CACHE = [
     "put_object",
     "update_object",
     "upload_object",
+    *_at_once,
 ]
 
-__all__ = [*_at_once, *_OF_CACHE]  # noqa: PLE0604
+_OF_CACHE = frozenset(__all__).difference(_at_once)
 
 
 def __getattr__(name: str) -> object:
@@ -50,4 +51,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> List[str]:
-    return sorted({*globals(), *_OF_CACHE})
+    return sorted({*globals(), *__all__})

@@ -84,9 +84,7 @@ def pack(method: Optional[str], args: Tuple[Any, ...], kwargs: Dict[str, Any], p
 def leave_hole(future: ObjectFuture) -> Tuple[Any, ...]:
     """How a future is pickled: as a hole, if it is an argument of a call."""
     if _here.found is None:
-        raise TypeError(
-            "an ObjectFuture cannot be pickled: pass it to a service as an argument, or send its ref()"
-        )
+        raise TypeError("an ObjectFuture cannot be pickled: pass it to a service as an argument, or send its ref()")
     _here.found.append(future)
     return hole, (len(_here.found) - 1,)
 
@@ -111,7 +109,9 @@ def unpack(data: Optional[bytes]) -> RunnerRequest:
     if not isinstance(request, RunnerRequest):
         raise invalid(f"the task's input is a {type(request).__qualname__}, not a call of Runner")
     args, kwargs = list(request.args or ()), dict(request.kwargs or {})
-    places: List[Tuple[Any, Any, ObjectRef]] = [(args, at, one) for at, one in enumerate(args) if type(one) is ObjectRef]
+    places: List[Tuple[Any, Any, ObjectRef]] = [
+        (args, at, one) for at, one in enumerate(args) if type(one) is ObjectRef
+    ]
     places += [(kwargs, name, one) for name, one in kwargs.items() if type(one) is ObjectRef]
     for (holder, at, _), value in zip(places, _read([ref for _, _, ref in places])):
         holder[at] = value

@@ -45,7 +45,9 @@ class ObjectFuture:
         with self._lock:
             if self._ref is None:
                 if self._prefix is None:
-                    raise FlameError(FlameErrorCode.INVALID_STATE, "the result is in no object cache, but came by itself")
+                    raise FlameError(
+                        FlameErrorCode.INVALID_STATE, "the result is in no object cache, but came by itself"
+                    )
                 self._ref = put_payload(self._prefix, found.payload)
             return self._ref
 

@@ -169,4 +169,6 @@ def _guarded(call: Any) -> Any:
     except RunnerError:
         raise
     except Exception as error:  # a pickle may raise anything
-        raise RunnerError(ErrorType.DECODE_ERROR, f"Failed to decode data: {error}", error, data_type="bytes") from error
+        raise RunnerError(
+            ErrorType.DECODE_ERROR, f"Failed to decode data: {error}", error, data_type="bytes"
+        ) from error

@@ -114,24 +114,24 @@ def sha256_of(path: Path) -> str:
 
 
 def _write(file: Any, root: Path, patterns: Sequence[str], more: Optional[bytes]) -> None:
-    with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for path, told in _files(root, patterns):
-                info = tarfile.TarInfo(path)
-                info.mtime = _TIME
-                info.mode = 0o755 if told.st_mode & 0o111 or stat.S_ISDIR(told.st_mode) else 0o644
-                if stat.S_ISDIR(told.st_mode):
-                    info.type = tarfile.DIRTYPE
-                    archive.addfile(info)
-                    continue
-                with open(root / path, "rb") as content:
-                    # As large as it is now: one that grows meanwhile is cut there, and the next package has another name.
-                    info.size = os.fstat(content.fileno()).st_size
-                    archive.addfile(info, content)
-            if more is not None:
-                info = tarfile.TarInfo("pyproject.toml")
-                info.mtime, info.mode, info.size = _TIME, 0o644, len(more)
-                archive.addfile(info, io.BytesIO(more))
+    packed = gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0)
+    with packed, tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, told in _files(root, patterns):
+            info = tarfile.TarInfo(path)
+            info.mtime = _TIME
+            info.mode = 0o755 if told.st_mode & 0o111 or stat.S_ISDIR(told.st_mode) else 0o644
+            if stat.S_ISDIR(told.st_mode):
+                info.type = tarfile.DIRTYPE
+                archive.addfile(info)
+                continue
+            with open(root / path, "rb") as content:
+                # As large as it is now: one that grows meanwhile is cut there, and the next package has another name.
+                info.size = os.fstat(content.fileno()).st_size
+                archive.addfile(info, content)
+        if more is not None:
+            info = tarfile.TarInfo("pyproject.toml")
+            info.mtime, info.mode, info.size = _TIME, 0o644, len(more)
+            archive.addfile(info, io.BytesIO(more))
 
 
 def _files(root: Path, patterns: Sequence[str]) -> Iterator[Tuple[str, os.stat_result]]:

@@ -51,7 +51,8 @@ class Runner:
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
             raise invalid(
-                f"invalid application name {name!r}: 1 to 253 letters, digits, '-', '_' and '.', not beginning with '-' or '.'"
+                f"invalid application name {name!r}",
+                "1 to 253 letters, digits, '-', '_' and '.', not beginning with '-' or '.'",
             )
         if python_version is not None and not _PYTHON.fullmatch(python_version):
             raise invalid(f"invalid python_version {python_version!r}", "write it like 3.12")

@@ -111,7 +111,9 @@ class RunnerService:
             if name.startswith("_") or not _is_method(inspect.getattr_static(self._object, name, None)):
                 continue
             if hasattr(RunnerService, name):
-                logger.warning("%s.%s cannot be called as a service: RunnerService has that name itself", self._name, name)
+                logger.warning(
+                    "%s.%s cannot be called as a service: RunnerService has that name itself", self._name, name
+                )
                 continue
             names.append(name)
         if not names:

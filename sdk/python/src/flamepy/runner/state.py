@@ -70,7 +70,8 @@ class State:
             if self._write(task_id, token, raw, reply):
                 return reply
         raise FlameError(
-            FlameErrorCode.ABORTED, f"the state was changed by others {_TRIES} times while this call ran: nothing was done"
+            FlameErrorCode.ABORTED,
+            f"the state was changed by others {_TRIES} times while this call ran: nothing was done",
         )
 
     def _write(self, task_id: str, token: int, raw: bytes, reply: bytes) -> bool:

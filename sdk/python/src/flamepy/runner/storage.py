@@ -141,8 +141,9 @@ class HttpStorage(StorageBackend):
 
     def download(self, filename: str, local_path: str) -> None:
         url = self._url(filename)
-        with _told("download", filename, url):
-            with urllib.request.urlopen(url, timeout=self._download_timeout) as reply, open(local_path, "wb") as file:
+        timeout = self._download_timeout
+        with _told("download", filename, url), urllib.request.urlopen(url, timeout=timeout) as reply:
+            with open(local_path, "wb") as file:
                 shutil.copyfileobj(reply, file)
 
     def _url(self, filename: str) -> str:
@@ -198,7 +199,7 @@ def _not_configured(error: FlameError) -> FlameError:
         FlameErrorCode.INVALID_CONFIG,
         f"Storage not configured: neither cache.endpoint nor package.storage is set, and at the default there is none: "
         f"{error.message}",
-        remedy='configure cache.endpoint or package.storage in ~/.flame/flame.yaml; for a local cluster cache.endpoint: '
+        remedy="configure cache.endpoint or package.storage in ~/.flame/flame.yaml; for a local cluster cache.endpoint: "
         f'"{nodes.configured()[0]}" is enough, or FLAME_CACHE_ENDPOINT',
     )
 

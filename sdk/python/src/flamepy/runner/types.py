@@ -35,9 +35,7 @@ class SessionContext:
         if not self.session_id:
             raise scaling.invalid("session_id cannot be empty string")
         if len(self.session_id) > SESSION_ID_CHARS_MAX:
-            raise scaling.invalid(
-                f"session_id too long ({len(self.session_id)} chars, max {SESSION_ID_CHARS_MAX})"
-            )
+            raise scaling.invalid(f"session_id too long ({len(self.session_id)} chars, max {SESSION_ID_CHARS_MAX})")
 
 
 @dataclass

@@ -164,9 +164,7 @@ def serving_endpoint(client: Any, path: str) -> Optional[str]:
     import pyarrow.flight as flight
 
     try:
-        info = client.get_flight_info(
-            flight.FlightDescriptor.for_path(path), flight.FlightCallOptions(timeout=TIMEOUT)
-        )
+        info = client.get_flight_info(flight.FlightDescriptor.for_path(path), flight.FlightCallOptions(timeout=TIMEOUT))
     except (pa.ArrowException, flight.FlightError, OSError) as error:
         raise told(error, "look up", path) from error
     for endpoint in info.endpoints:

@@ -35,7 +35,8 @@ class Kept:
 
     @property
     def size(self) -> int:
-        return _ENTRY_BYTES + self.base.nbytes + sum(_ENTRY_BYTES + data.nbytes for _, data in self.patches)
+        base: int = self.base.nbytes
+        return base + _ENTRY_BYTES + sum(_ENTRY_BYTES + int(data.nbytes) for _, data in self.patches)
 
 
 class LocalCache:

@@ -116,7 +116,7 @@ def client(endpoint: str) -> Any:
 
     where = location(endpoint)
     tls = context().cache_tls if where.startswith("grpc+tls") else None
-    name = (where, tls and (tls.ca_file, tls.cert_file, tls.key_file))
+    name = (where, None if tls is None else (tls.ca_file, tls.cert_file, tls.key_file))
     with _lock:
         found = _clients.get(name)
         if found is None:

@@ -82,9 +82,7 @@ def update_object(ref: ObjectRef, new_obj: Any) -> ObjectRef:
 def patch_object(ref: ObjectRef, delta: Any) -> ObjectRef:
     """Adds a part to an object. Returns the reference with the new version."""
     key, payload = str(ObjectKey.from_key(_checked(ref).key)), values.encode(delta)
-    return anywhere(
-        nodes.near(ref.endpoint), lambda client: flight.patch(client, key, payload), may_repeat=False
-    )
+    return anywhere(nodes.near(ref.endpoint), lambda client: flight.patch(client, key, payload), may_repeat=False)
 
 
 def delete_objects(key_prefix: str) -> None:

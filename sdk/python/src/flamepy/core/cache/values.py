@@ -2,7 +2,7 @@
 
 | value | travels as |
 |---|---|
-| tables, record batches, data frames of pandas and polars, whatever has `to_arrow` | native Arrow: its own schema, with a mark that names the kind |
+| tables, record batches, data frames of pandas and polars, whatever has `to_arrow` | native Arrow, its kind marked |
 | numbers in a numpy array | bytes that begin with `FLM\\x01`: an Arrow tensor |
 | an Arrow array | `FLM\\x03` |
 | everything else | `FLM\\x00`: a pickle of cloudpickle |
