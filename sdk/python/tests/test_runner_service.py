@@ -43,6 +43,11 @@ class Counter:
         self.count = threading.Lock()
 
 
+def put(context):
+    """As clients do."""
+    return flamepy.put_object("app/s", cloudpickle.dumps(context))
+
+
 def entered(ref, session_id="s"):
     service = FlameRunpyService()
     service.on_session_enter(SessionContext(ref.encode(), session_id, ApplicationContext("app")))
@@ -68,7 +73,7 @@ def test_a_published_client_gets_references(cache):
     # Its contexts have no inline_bytes.
     context = RunnerContext(lambda one, two=0: one + two)
     del context.__dict__["inline_bytes"]
-    service = entered(flamepy.put_object("app/s", context))
+    service = entered(put(context))
     output = call(service, 1, None, 1, two=2)
     ref = ObjectRef.decode(output)
     assert flamepy.get_object(ref) == 3 and ref.key.startswith("app/s/")
@@ -159,7 +164,7 @@ def test_what_cannot_be_imported_says_what_helps(cache):
 
 @pytest.fixture
 def stateful(cache):
-    return flamepy.put_object("app/s", RunnerContext(Counter(10), stateful=True, inline_bytes=1000))
+    return put(RunnerContext(Counter(10), stateful=True, inline_bytes=1000))
 
 
 def test_the_state_survives_its_process(stateful):
@@ -187,6 +192,13 @@ def test_a_call_that_is_made_again_is_applied_once(stateful):
     again = entered(stateful)
     assert [call(again, number, "add", number, token=2) for number in (1, 2, 3)] == lost
     assert value(call(again, 4, "get", token=2)) == 16
+
+
+def test_an_instance_that_was_put_anew(stateful, monkeypatch):
+    service = entered(stateful)
+    conflicting(monkeypatch, 1, lambda: flamepy.update_object(stateful, b"something else"))
+    with pytest.raises(FlameError, match="was put anew"):
+        call(service, 1, "add", 1)
 
 
 def test_a_call_that_raises_changes_nothing(stateful):
@@ -256,13 +268,14 @@ def test_an_executor_that_was_given_up_stops(stateful, monkeypatch):
 
 def test_endless_conflicts_end(stateful, monkeypatch):
     service = entered(stateful)
+    call(service, 1, "add", 1)
     conflicting(monkeypatch, 1000, lambda: None)
     with pytest.raises(FlameError, match="changed by others 10 times"):
-        call(service, 1, "add", 1)
+        call(service, 2, "add", 1)
 
 
 def test_a_stateful_instance_for_a_published_client(cache):
-    ref = flamepy.put_object("app/s", RunnerContext(Counter(10), stateful=True))
+    ref = put(RunnerContext(Counter(10), stateful=True))
     service = entered(ref)
     assert ObjectRef.decode(call(service, 1, "add", 1)) and value(call(entered(ref), 2, "get")) == 11
 

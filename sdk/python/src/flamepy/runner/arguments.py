@@ -13,7 +13,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..core.cache import ObjectRef, get_object, put_object, values
 from ..core.cache.errors import ObjectError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # More than this goes through the object cache: inputs of tasks are recorded by all coordinators.
 INPUT_BYTES_MAX = 256 * 1024
+
+_ARGUMENTS = "the arguments of the call"
 
 # So many objects are read side by side.
 _READERS = 8
@@ -103,7 +105,7 @@ def unpack(data: Optional[bytes]) -> RunnerRequest:
     """The call in the input of a task, with its arguments."""
     if data is None:
         raise invalid("the task has no input: it is not a call of Runner")
-    request = _unpickled(data)
+    request = unpickled(data, _ARGUMENTS)
     if isinstance(request, BoundRequest):
         request = opened(request)
     if not isinstance(request, RunnerRequest):
@@ -126,7 +128,7 @@ def opened(request: BoundRequest) -> Any:
     found = [next(fetched) if isinstance(one, ObjectRef) else values.decode(one) for one in request.bound]
     before, _here.values = _here.values, found
     try:
-        return _unpickled(body)
+        return unpickled(body, _ARGUMENTS)
     finally:
         _here.values = before
 
@@ -138,14 +140,10 @@ def _read(refs: List[ObjectRef]) -> List[Any]:
         return list(pool.map(get_object, refs))
 
 
-def _unpickled(data: bytes) -> Any:
-    return guarded(lambda: pickle.loads(data), "the arguments of the call")
-
-
-def guarded(load: Callable[[], Any], what: str) -> Any:
+def unpickled(data: bytes, what: str) -> Any:
     """Unpickles, and says what helps when that fails for want of a module."""
     try:
-        return load()
+        return pickle.loads(data)
     except ObjectError:
         raise
     except (ImportError, AttributeError) as error:

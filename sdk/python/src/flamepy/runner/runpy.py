@@ -44,6 +44,8 @@ class FlameRunpyService(FlameService):
             )
         # Version 0: what an earlier session of this process has read is not looked at.
         found, version = load(ObjectRef(ref.endpoint, ref.key))
+        if isinstance(found, bytes):  # as clients put it, also published ones
+            found = arguments.unpickled(found, "what the service is made of")
         if not isinstance(found, (RunnerContext, SavedState)):
             raise invalid(f"the session's common data leads to a {type(found).__qualname__}, not to a RunnerContext")
         made = found.context if isinstance(found, SavedState) else found

@@ -8,8 +8,7 @@ import logging
 from typing import Any, Callable, List, Optional
 
 from ..core import client as core
-from ..core.cache import ObjectError, ObjectRef, values
-from ..core.cache.objects import put_payload
+from ..core.cache import ObjectError, ObjectRef, put_object, values
 from ..core.errors import FlameError, FlameErrorCode
 from ..core.types import ResourceRequirement, SessionAttributes
 from ..util import short_name
@@ -94,7 +93,7 @@ class RunnerService:
 
     def _put(self, context: RunnerContext) -> ObjectRef:
         try:
-            payload = values.pickled(context)
+            pickled = bytes(values.pickled(context)[len(values.PICKLE) :])
         except ObjectError as error:
             cause = error.__cause__
             raise invalid(
@@ -102,7 +101,8 @@ class RunnerService:
                 "keep service functions and classes importable from the packaged project, and connections, locks and "
                 "open files out of them",
             ) from cause
-        return put_payload(self._prefix, payload)
+        # The bytes of the pickle are the object, as published.
+        return put_object(self._prefix, pickled)
 
     def _methods(self) -> List[str]:
         """The public methods. Properties are not asked for their value."""

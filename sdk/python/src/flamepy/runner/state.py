@@ -91,6 +91,8 @@ class State:
 
     def _reload(self, token: int) -> None:
         found, version = load(ObjectRef(self._ref.endpoint, self._ref.key))
+        if not isinstance(found, SavedState):
+            raise FlameError(FlameErrorCode.ABORTED, "the instance was put anew while this call ran: nothing was done")
         self._take(found, version)
         if self._token > token:
             raise FlameError(FlameErrorCode.ABORTED, "another executor has taken the instance over: nothing was done")
@@ -105,7 +107,7 @@ class State:
 
     def _restore(self) -> None:
         """The instance as it was last written."""
-        self._object = arguments.guarded(lambda: values.decode(values.PICKLE + self._raw), "the state of the instance")
+        self._object = arguments.unpickled(self._raw, "the state of the instance")
 
 
 def _without_object(context: RunnerContext) -> RunnerContext:

@@ -141,10 +141,9 @@ class HttpStorage(StorageBackend):
 
     def download(self, filename: str, local_path: str) -> None:
         url = self._url(filename)
-        timeout = self._download_timeout
-        with _told("download", filename, url), urllib.request.urlopen(url, timeout=timeout) as reply:
-            with open(local_path, "wb") as file:
-                shutil.copyfileobj(reply, file)
+        request, timeout = urllib.request.urlopen, self._download_timeout
+        with _told("download", filename, url), request(url, timeout=timeout) as reply, open(local_path, "wb") as file:
+            shutil.copyfileobj(reply, file)
 
     def _url(self, filename: str) -> str:
         return self._base + quote(filename)

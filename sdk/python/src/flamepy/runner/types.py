@@ -40,7 +40,8 @@ class SessionContext:
 
 @dataclass
 class RunnerContext:
-    """What a service is made of: in the object cache, with a reference to it as common data of the session.
+    """What a service is made of: its pickle is in the object cache, as bytes, and a reference to it is the common data of
+    the session.
 
     Options that are None are as the kind of the object has it: see `scaling`.
     """
