@@ -15,8 +15,8 @@ import logging
 from typing import Any, Callable, Dict, Optional
 
 from ..core.cache import ObjectRef, VersionConflict, values
-from ..core.cache.compare import replace_if
 from ..core.cache.objects import load
+from ..core.cache.own import replace_if
 from ..core.errors import FlameError, FlameErrorCode
 from . import arguments
 from .types import RunnerContext, SavedState

@@ -13,7 +13,8 @@ first travels, not before.
 | `values` | how values become bytes or Arrow batches |
 | `local` | what this process has read |
 | `flight` | the calls of the published protocol |
-| `nodes`, `calls` | which cache nodes there are, and calling whichever answers |
+| `nodes`, `known`, `calls` | which cache nodes there are, and calling whichever answers |
+| `own` | what caches of this repository serve besides |
 | `storage` | objects that a client writes into the folder of its cache |
 | `errors` | why an object could not be had or kept |
 """

@@ -13,6 +13,7 @@ from ..errors import FlameErrorCode
 from . import nodes
 from .errors import ObjectError
 from .flight import Broken
+from .known import known
 
 T = TypeVar("T")
 
@@ -25,32 +26,47 @@ _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.05, 1.0
 
 
 def anywhere(endpoints: List[str], call: Callable[[Any], T], *, may_repeat: bool = True) -> T:
-    """Makes a call at the first of these nodes that serves it."""
+    """Makes a call over Arrow Flight at the first of these nodes, or of those that they know, that serves it."""
+    return at_nodes(endpoints, lambda endpoint: call(nodes.client(endpoint)), may_repeat=may_repeat)
+
+
+def at_nodes(endpoints: List[str], call: Callable[[str], T], *, may_repeat: bool = True) -> T:
+    """The same for a call that is given the endpoint."""
     begun = time.monotonic()
     pause = _PAUSE_SECONDS
     while True:
         limit, reasons = _REACH_SECONDS, []
-        for endpoint in endpoints:
+        for endpoint in nodes.different([*endpoints, *known.others()]):
             try:
-                return call(nodes.client(endpoint))
+                done = call(endpoint)
+                known.on_served(endpoint)
+                return done
             except Broken as broken:
                 nodes.forget(endpoint)
+                known.on_broken()
                 reasons.append(f"{endpoint}: {broken}")
-                if broken.was_sent:
-                    limit = _SERVE_SECONDS
-                    if not may_repeat:
-                        raise ObjectError(
-                            FlameErrorCode.UNKNOWN_OUTCOME,
-                            f"the answer of the object cache was lost ({reasons[-1]}): it may have been done or not",
-                            remedy="read the object and look before you try again",
-                        ) from broken
                 why = broken
+            if why.was_sent:
+                limit = _SERVE_SECONDS
+                if not may_repeat:
+                    raise _unknown(reasons[-1]) from why
         if time.monotonic() + pause > begun + limit:
-            raise ObjectError(
-                FlameErrorCode.UNAVAILABLE,
-                f"no object cache serves: {'; '.join(reasons)}",
-                remedy="is flame-cache running, and is cache.endpoint of ~/.flame/flame.yaml, or FLAME_CACHE_ENDPOINT, "
-                "its address?",
-            ) from why
+            raise _unavailable(reasons) from why
         time.sleep(pause)
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+
+
+def _unknown(reason: str) -> ObjectError:
+    return ObjectError(
+        FlameErrorCode.UNKNOWN_OUTCOME,
+        f"the answer of the object cache was lost ({reason}): it may have been done or not",
+        remedy="read the object and look before you try again",
+    )
+
+
+def _unavailable(reasons: List[str]) -> ObjectError:
+    return ObjectError(
+        FlameErrorCode.UNAVAILABLE,
+        f"no object cache serves: {'; '.join(reasons)}",
+        remedy="is flame-cache running, and is its address FLAME_CACHE_ENDPOINT, or cache.endpoint of ~/.flame/flame.yaml?",
+    )

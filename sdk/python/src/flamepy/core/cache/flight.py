@@ -27,7 +27,7 @@ TIMEOUT = 300.0
 
 _PIECE_BYTES = 1 << 20
 
-_CODES = {
+CODES = {
     "INVALID_ARGUMENT": FlameErrorCode.INVALID_ARGUMENT,
     "FAILED_PRECONDITION": FlameErrorCode.INVALID_STATE,
     "ALREADY_EXISTS": FlameErrorCode.ALREADY_EXISTS,
@@ -44,7 +44,7 @@ _CODES = {
 
 _TOLD = re.compile(r"with message: (?P<text>.*?)(?:\. gRPC client debug context: (?P<code>[A-Z_]+):|$)", re.DOTALL)
 
-_NEVER_SENT = "failed to connect"
+NEVER_SENT = "failed to connect"
 
 
 class Broken(Exception):
@@ -61,12 +61,12 @@ def told(error: BaseException, what: str, key: str) -> Exception:
     match = _TOLD.search(str(error))
     code, text = (match["code"], match["text"]) if match else (None, str(error))
     if code == "UNAVAILABLE" or type(error).__name__ == "FlightUnavailableError":
-        return Broken(text, _NEVER_SENT not in text)
+        return Broken(text, NEVER_SENT not in text)
     if code == "NOT_FOUND" or (code is None and isinstance(error, KeyError)):
         return missing(key, text)
     if code == "ABORTED":
         return VersionConflict(FlameErrorCode.ABORTED, f"{what} {key}: {text}")
-    return ObjectError(_CODES.get(code or "", FlameErrorCode.INTERNAL), f"{what} {key}: {text}")
+    return ObjectError(CODES.get(code or "", FlameErrorCode.INTERNAL), f"{what} {key}: {text}")
 
 
 def _schema() -> Any:

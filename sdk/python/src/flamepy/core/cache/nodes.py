@@ -30,7 +30,7 @@ _PLAIN = ("grpc", "grpc+tcp")
 _SECURE = ("grpcs", "grpc+tls")
 
 # A node that went away is looked for again soon; connections are not shared, so that one that is broken spoils no other.
-_OPTIONS: List[Tuple[str, Any]] = [
+OPTIONS: List[Tuple[str, Any]] = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
@@ -99,8 +99,15 @@ def configured() -> List[str]:
 
 def near(endpoint: str) -> List[str]:
     """The node of a reference, then every other one that is known: each gives what any of them has."""
-    others = [one for one in configured() if location(one) != location(endpoint)]
-    return [endpoint, *others]
+    return different([endpoint, *configured()])
+
+
+def different(endpoints: List[str]) -> List[str]:
+    """Each node once, however it is written."""
+    found: Dict[str, str] = {}
+    for one in endpoints:
+        found.setdefault(location(one), one)
+    return list(found.values())
 
 
 # ── connections ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,7 +127,7 @@ def client(endpoint: str) -> Any:
     with _lock:
         found = _clients.get(name)
         if found is None:
-            found = flight.FlightClient(where, generic_options=list(_OPTIONS), **_credentials(tls))
+            found = flight.FlightClient(where, generic_options=list(OPTIONS), **certificates(tls))
             _clients[name] = found
         return found
 
@@ -133,7 +140,8 @@ def forget(endpoint: str) -> None:
             del _clients[name]
 
 
-def _credentials(tls: Optional[FlameClientTls]) -> Dict[str, Any]:
+def certificates(tls: Optional[FlameClientTls]) -> Dict[str, bytes]:
+    """The contents of the files, by the names that Arrow Flight gives them."""
     if tls is None:
         return {}
     names = {"tls_root_certs": tls.ca_file, "cert_chain": tls.cert_file, "private_key": tls.key_file}
