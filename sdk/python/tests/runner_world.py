@@ -59,7 +59,8 @@ class Workers:
         self.services.pop(session_id, None)
 
     def create_task(self, session_id: str, data: Optional[bytes]) -> Any:
-        if self.state.sessions[session_id].spec.application == "app":
+        application = self.state.applications.get(self.state.sessions[session_id].spec.application)
+        if application is None or "flamepy.runner.runpy" not in application.arguments:
             return self._create_task(session_id, data)
         task = self._create_task(session_id, b"hold")
         self.state.holds.pop()
