@@ -371,6 +371,30 @@ def test_nobody_waits_for_arguments(runner, world):
     assert second.get(LIMIT) == [1, 1, 3], "arguments are those of the moment of the call"
 
 
+def test_calls_of_one_executor_keep_their_order(runner, world):
+    """Also when some of them wait for their arguments."""
+    counter, doubled = runner.service(Counter(1), stateful=True), runner.service(double)
+    gate = world.paused
+    gate.clear()
+    slow = doubled(10)
+    found = [counter.add(slow), counter.add(1), counter.get(), counter.add(doubled(slow)), counter.get()]
+    gate.set()
+    assert runner.get(found, LIMIT) == [21, 22, 22, 62, 62]
+
+    def fails():
+        raise LookupError("no such thing")
+
+    gate.clear()
+    failing = runner.service(fails)()
+    found = [counter.add(failing), counter.add(doubled(0)), counter.add(1)]
+    cancelled, last = counter.add(doubled(1)), counter.get()
+    assert cancelled.cancel()
+    gate.set()
+    with pytest.raises(FlameError, match="no such thing"):
+        found[0].get(LIMIT)
+    assert [one.get(LIMIT) for one in found[1:]] == [62, 63] and last.get(LIMIT) == 63
+
+
 def test_arguments_that_fail(runner):
     def fails():
         raise LookupError("no such thing")
@@ -382,8 +406,29 @@ def test_arguments_that_fail(runner):
     with pytest.raises(flamepy.TaskFailedError, match="an argument of add failed: no such thing") as error:
         second.get(LIMIT)
     assert error.value.__cause__ is first.exception(LIMIT)
-    with pytest.raises(FlameError, match="no such thing"):
+    with pytest.raises(FlameError, match="an argument of add failed: no such thing"):
         third.wait(LIMIT)
+
+
+def test_long_chains(runner):
+    """Longer than Python lets calls nest, whether they end well or not."""
+    counter, total = runner.service(Counter(0)), runner.service(add)
+    value = 0
+    for _ in range(400):
+        value = total(value, 1)
+    assert value.get(LIMIT) == 400
+
+    def fails():
+        raise LookupError("no such thing")
+
+    value = runner.service(fails)()
+    for _ in range(1500):
+        value = counter.add(value)
+    last = counter.get()
+    with pytest.raises(FlameError) as error:
+        value.get(LIMIT)
+    assert error.value.message == "an argument of Counter.add failed: no such thing"
+    assert isinstance(error.value.__cause__, flamepy.TaskFailedError) and last.get(LIMIT) == 0
 
 
 def test_large_arguments_go_through_the_cache(runner, world, cache):

@@ -152,22 +152,41 @@ def checked(futures: Iterable[ObjectFuture]) -> List[ObjectFuture]:
 # ── calls that wait for others ──────────────────────────────────────────────────────────────────────────────────────
 
 
+class ArgumentFailedError(TaskFailedError):
+    """A call that never began, because there is no result of another one that it takes: that one's error is the cause."""
+
+
 class Chained(concurrent.futures.Future):  # type: ignore[type-arg]  # not generic at run time in Python 3.8
-    """The output of a call that begins when the calls have ended whose results it takes.
+    """The output of a call that begins when the calls have ended whose results it takes, and the one before it in its
+    service has begun, if that has an order.
 
     Nobody waits for that: the last of them hands it to a thread that submits. When one of them fails, this one does.
     """
 
-    def __init__(self, needed: List[ObjectFuture], submit: Callable[[], Future[Optional[bytes]]], name: str) -> None:
+    def __init__(
+        self,
+        needed: List[ObjectFuture],
+        after: Optional[Chained],
+        submit: Callable[[], Future[Optional[bytes]]],
+        name: str,
+    ) -> None:
         super().__init__()
-        self._needed = needed
         self._submit = submit
         self._name = name
         self._gate = threading.Lock()
-        self._left = len(needed)
+        self._left = len(needed) + (after is not None)
         self._task: Optional[Future[Optional[bytes]]] = None
+        self._begun: Future[None] = concurrent.futures.Future()
+        self._turn = after._begun if after is not None else None
         for one in needed:
             one._future.add_done_callback(self._on_end)
+        if self._turn is not None:
+            self._turn.add_done_callback(self._on_turn)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether calls after it may begin: it was submitted, or never will be."""
+        return self._begun.done()
 
     def cancel(self) -> bool:
         if not super().cancel():
@@ -178,27 +197,53 @@ class Chained(concurrent.futures.Future):  # type: ignore[type-arg]  # not gener
             task = self._task
         if task is not None:
             task.cancel()
+        self._give_up_turn()
         return True
 
     def running(self) -> bool:
         return self._task is not None and not self.done()
 
     def _on_end(self, ended: Future[Optional[bytes]]) -> None:
+        if ended.cancelled() or ended.exception() is not None:
+            # On another thread: a chain of any length may fail by its first call.
+            _submitter().submit(self._fail_by, ended)
+        else:
+            self._on_turn()
+
+    def _on_turn(self, _: object = None) -> None:
         with self._gate:
             self._left -= 1
             is_last = self._left == 0
-        if ended.cancelled() or ended.exception() is not None:
-            self._fail(self._reason(ended))
-        elif is_last and not self.done():
+        if is_last and not self.done():
             _submitter().submit(self._begin)
+
+    def _fail_by(self, ended: Future[Optional[bytes]]) -> None:
+        self._fail(self._reason(ended))
+        self._give_up_turn()
+
+    def _give_up_turn(self) -> None:
+        """It is over before it has begun: those after it wait for the one before it."""
+        if self._turn is None:
+            self._let_pass()
+        else:
+            self._turn.add_done_callback(lambda _: _submitter().submit(self._let_pass))
+
+    def _let_pass(self) -> None:
+        with self._gate:
+            if self._begun.done():
+                return
+            # Callbacks only hand calls to other threads, so the gate may be held.
+            self._begun.set_result(None)
 
     def _reason(self, ended: Future[Optional[bytes]]) -> BaseException:
         if ended.cancelled():
             return FlameError(FlameErrorCode.CANCELLED, f"an argument of {self._name} was cancelled")
         cause = ended.exception()
+        while isinstance(cause, ArgumentFailedError):
+            cause = cause.__cause__
         code = cause.code if isinstance(cause, FlameError) else FlameErrorCode.INTERNAL
         text = cause.message if isinstance(cause, FlameError) else str(cause)
-        error = TaskFailedError(code, f"an argument of {self._name} failed: {text}")
+        error = ArgumentFailedError(code, f"an argument of {self._name} failed: {text}")
         error.__cause__ = cause
         return error
 
@@ -210,6 +255,8 @@ class Chained(concurrent.futures.Future):  # type: ignore[type-arg]  # not gener
         except BaseException as error:
             self._fail(error)
             return
+        finally:
+            self._let_pass()
         with self._gate:
             self._task = task
         if self.cancelled():

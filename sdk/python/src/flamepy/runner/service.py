@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import threading
 from typing import Any, Callable, List, Optional
 
 from ..core import client as core
@@ -58,6 +59,10 @@ class RunnerService:
             resreq=resreq,
         )
         self._session: Optional[core.Session] = core.open_session(session_id, attributes)
+        self._is_ordered = context.max_instances == 1
+        """One executor runs the calls in the order in which they were made."""
+        self._turn = threading.Lock()
+        self._before: Optional[Chained] = None
         for name in methods:
             setattr(self, name, self._wrapper(name))
 
@@ -136,8 +141,16 @@ class RunnerService:
         name = self._name if method is None else f"{self._name}.{method}"
         packed = arguments.pack(method, args, kwargs, self._prefix, name)
         submit = functools.partial(_submit, session, packed, self._prefix)
-        is_waiting = any(not one.done() or one.exception() is not None for one in packed.futures)
-        return ObjectFuture(Chained(packed.futures, submit, name) if is_waiting else submit(), self._prefix)
+        if not self._is_ordered:
+            return ObjectFuture(
+                Chained(packed.futures, None, submit, name) if packed.futures else submit(), self._prefix
+            )
+        with self._turn:
+            before = self._before if self._before is not None and not self._before.has_begun else None
+            if before is None and not packed.futures:
+                return ObjectFuture(submit(), self._prefix)
+            chained = self._before = Chained(packed.futures, before, submit, name)
+            return ObjectFuture(chained, self._prefix)
 
 
 RunnerService.__module__ = "flamepy.runner.runner"
