@@ -12,7 +12,6 @@
 //! | `open_files` | room for connections among the files of the process |
 //! | [`node`] | puts these together: one process, its listeners |
 //! | [`process`] | the program: command line, log, exit code |
-//! | [`tls`] | listeners that are encrypted |
 //! | [`rescue`] | what is done while none runs: restoring a backup, recovering a survivor |
 //!
 //! **Invariant:** only `consensus` (and the storage crate) knows the Raft library.
@@ -36,6 +35,5 @@ pub mod node;
 mod open_files;
 pub mod process;
 pub mod rescue;
-pub mod tls;
 
 pub use process::VERSION;

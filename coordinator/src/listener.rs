@@ -8,6 +8,7 @@
 use std::io;
 use std::time::Duration;
 
+use flame_listen::encrypted::{Manner, shaken};
 use flame_listen::limited;
 use futures::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,7 +19,6 @@ use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
 
 use crate::consensus::Audience;
-use crate::tls::{Manner, shaken};
 
 mod connection;
 

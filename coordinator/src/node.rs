@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
+use flame_listen::encrypted::Manner;
 use flame_storage::{MemberNode, RocksLog};
 use flame_telemetry::Exporter;
 use flame_tls::{Acceptor, ServerSide};
@@ -38,7 +39,6 @@ use crate::listener::Writes;
 use crate::memory::{Memory, Share};
 use crate::metrics::handles::ConsensusMetrics;
 use crate::metrics::{self, Metrics};
-use crate::tls::Manner;
 use crate::{api, http, listener, open_files};
 
 /// How long calls that are under way may take to end once this node stops.
@@ -227,7 +227,7 @@ impl Parts {
         let events = EventHub::new(options.memory.share(Share::Results));
         let replies = Arc::new(Replies::new());
         let targets: Arc<OnceLock<Targets>> = Arc::default();
-        let dirty = Arc::new(Notify::new());
+        let (dirty, directory_dirty) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let exporter = options.listen.metrics.map(|_| Exporter::new(metrics::ALL));
         let metrics = exporter.as_ref().map(|exporter| Metrics::register(&exporter.registrar())).unwrap_or_default();
         let sink = Sink {
@@ -235,6 +235,7 @@ impl Parts {
             replies: replies.clone(),
             targets: targets.clone(),
             dirty: dirty.clone(),
+            directory_dirty: directory_dirty.clone(),
             metrics: metrics.applied,
         };
         // Before anything is opened: who has no room to start in gets some.
@@ -267,6 +268,7 @@ impl Parts {
             defaults: options.defaults.clone(),
             upgrades: upgrades.clone(),
             dirty,
+            directory_dirty,
         };
         let watched = Watched {
             memory: options.memory,
@@ -333,7 +335,10 @@ fn spawn_servers(
     let ready = ready_line(options, &listeners)?;
     let (gateway, hub, upgrades) = (parts.gateway.clone(), parts.hub.clone(), parts.upgrades.clone());
     let client = api::routes(gateway, hub, upgrades, parts.data_disk.clone(), stop.clone());
-    let worker = tonic::service::Routes::new(parts.hub.server()).add_service(parts.hub.news_server(stop.clone()));
+    let worker = tonic::service::Routes::new(parts.hub.server())
+        .add_service(parts.hub.news_server(stop.clone()))
+        .add_service(parts.hub.caches_server())
+        .add_service(api::directory_server(parts.gateway.clone()));
     let peer = tonic::service::Routes::new(parts.consensus.raft_service())
         .add_service(parts.consensus.bootstrap_service())
         .add_service(ForwardService::server(

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_code_can_belong_to_several_programs_or_to_none() {
         let programs: Vec<String> = Explanation::of(2).meanings.into_iter().map(|meaning| meaning.program).collect();
-        assert_eq!(programs, ["flame-coordinator", "flame-worker", COMMAND_NAMES]);
+        assert_eq!(programs, ["flame-coordinator", "flame-worker", "flame-cache", COMMAND_NAMES]);
         assert_eq!(Explanation::of(99).meanings, []);
     }
 

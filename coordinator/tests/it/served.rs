@@ -10,7 +10,7 @@ use flame_coordinator::drive::leader::Defaults;
 use flame_coordinator::listener::{self, Writes};
 use flame_coordinator::memory::{MEMORY_MIN, Memory};
 use flame_coordinator::node::{Listen, Options, Parts};
-use flame_coordinator::tls::Manner;
+use flame_listen::encrypted::Manner;
 use flame_machine::ClusterConfig;
 use flame_storage::MemberNode;
 use flame_types::CoordinatorId;
@@ -47,7 +47,7 @@ pub async fn serve(parts: &Parts) -> Channel {
     let stop = CancellationToken::new();
     let (gateway, hub, upgrades) = (parts.gateway.clone(), parts.hub.clone(), parts.upgrades.clone());
     let routes = api::routes(gateway, hub, upgrades, parts.data_disk.clone(), stop.clone());
-    let routes = routes.add_service(parts.hub.server());
+    let routes = routes.add_service(parts.hub.server()).add_service(parts.hub.caches_server());
     tokio::spawn(listener::serve(listener.into_std(), routes, Manner::Plain, Writes::Together, None, stop));
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }

@@ -68,7 +68,7 @@ impl HostPort {
     }
 
     /// Reads `host:port`, or `host` alone where a port is usual.
-    fn parse_with(text: &str, usual_port: Option<u16>) -> Result<Self, String> {
+    pub(crate) fn parse_with(text: &str, usual_port: Option<u16>) -> Result<Self, String> {
         let (host, port) = Self::split(text)?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
         if host.is_empty() {

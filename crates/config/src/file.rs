@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::ConfigError;
 use crate::keys::Use;
 use crate::layers::{Flags, Layers, Source};
-use crate::{ClusterSection, CoordinatorSection, Environment, WorkerSection, tree};
+use crate::{CacheSection, ClusterSection, CoordinatorSection, Environment, WorkerSection, tree};
 
 /// Largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -72,6 +72,14 @@ impl ClusterFile {
     /// As [`ClusterFile::coordinator`].
     pub fn worker(&self) -> Result<WorkerSection, ConfigError> {
         WorkerSection::build(&self.layers, &self.cluster()?)
+    }
+
+    /// What an object cache must know.
+    ///
+    /// # Errors
+    /// As [`ClusterFile::coordinator`].
+    pub fn cache(&self) -> Result<CacheSection, ConfigError> {
+        CacheSection::build(&self.layers, &self.cluster()?)
     }
 
     /// A sentence for each value that was set and changes nothing: daemons log them at their start.

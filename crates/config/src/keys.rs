@@ -23,11 +23,11 @@ pub struct Key {
 }
 
 impl Key {
-    /// The variable that sets it. Published keys have none, as published; keys of our own sections have one each:
-    /// `worker.work_dir` is `FLAME_WORKER_WORK_DIR`.
+    /// The variable that sets it. Keys of `cluster` have none, as published; every other has one: `worker.work_dir` is
+    /// `FLAME_WORKER_WORK_DIR`. So the published `FLAME_CACHE_ENDPOINT` and `FLAME_CACHE_STORAGE` are what they were.
     #[must_use]
     pub fn variable(&self) -> Option<String> {
-        let own = self.path.starts_with("coordinator.") || self.path.starts_with("worker.");
+        let own = ["coordinator.", "worker.", "cache."].iter().any(|section| self.path.starts_with(section));
         own.then(|| format!("FLAME_{}", self.path.replace('.', "_").to_ascii_uppercase()))
     }
 }
@@ -98,17 +98,62 @@ pub const KEYS: &[Key] = &[
     works(
         "cache.endpoint",
         "",
-        "Where services find the object cache. Told to them; the cache is a daemon of its own.",
+        "Where services find the object cache, grpc://host:port or grpcs://host:port: told to them as FLAME_CACHE_ENDPOINT; several are separated by commas, which only our own SDKs read. For the cache itself the default of cache.advertise.",
     ),
-    no_effect("cache.network_interface", "Read by the object cache only."),
-    no_effect("cache.storage", "Read by the object cache only."),
-    no_effect("cache.eviction.policy", "Read by the object cache only."),
-    no_effect("cache.eviction.max_memory", "Read by the object cache only."),
-    no_effect("cache.eviction.max_objects", "Read by the object cache only."),
-    no_effect("cache.tls.cert_file", "Read by the object cache only."),
-    no_effect("cache.tls.key_file", "Read by the object cache only."),
-    no_effect("cache.tls.ca_file", "Read by the object cache only."),
-    no_effect("cache.pprof.port", "Read by the object cache only."),
+    works(
+        "cache.listen",
+        "",
+        "Where the object cache listens, for clients and for other caches. Default: 127.0.0.1 with the port of cache.endpoint, else 127.0.0.1:9090.",
+    ),
+    works(
+        "cache.advertise",
+        "",
+        "Where clients and other caches reach this one, grpc://host:port: references to its objects carry it. Default: cache.endpoint, else where it listens.",
+    ),
+    works("cache.name", "", "Name of this cache, different for each. Default: the name of the host."),
+    works(
+        "cache.endpoints",
+        "",
+        "Worker addresses of coordinators, http://host:8081; any of them says who leads. Default: none, then this is the only cache and nobody else knows what it has.",
+    ),
+    works(
+        "cache.storage",
+        "/var/lib/flame/cache",
+        "Folder of the objects, or none: then objects are in memory only and are gone with the process. One cache only: it is locked.",
+    ),
+    works("cache.disk_max", "64g", "Bytes of objects in that folder; what finds no room is refused."),
+    works(
+        "cache.object_max",
+        "512m",
+        "Bytes of one object with its patches. An object is in memory while it is written or read.",
+    ),
+    works("cache.quota", "", "Bytes of the objects of one application. Default: no limit but those of the cache."),
+    works(
+        "cache.eviction.policy",
+        "lru",
+        "What becomes of objects when memory is full. lru: those not used for longest leave it, and are forgotten where there is no folder. none: nothing leaves, and what finds no room is refused.",
+    ),
+    works("cache.eviction.max_memory", "1g", "Bytes of objects in memory."),
+    works("cache.eviction.max_objects", "1000000", "Objects in memory."),
+    works("cache.metrics", "off", "Address for /metrics and /livez over plain HTTP, like 127.0.0.1:9190, or off."),
+    works(
+        "cache.tls.cert_file",
+        "",
+        "PEM file with the certificate of this cache, and those that sign it. Set, its clients must use grpcs://.",
+    ),
+    works("cache.tls.key_file", "", "PEM file with the private key of that certificate."),
+    works(
+        "cache.tls.ca_file",
+        "",
+        "PEM file with the authority of the certificates of caches and coordinators. Default: cluster.tls.ca_file.",
+    ),
+    works(
+        "cache.insecure",
+        "false",
+        "Allows plaintext traffic beyond this machine: with clients and other caches where cache.tls.cert_file is not set, and for metrics. Only on a trusted network.",
+    ),
+    no_effect("cache.network_interface", "Which interface a cache binds. Set cache.listen and cache.advertise."),
+    no_effect("cache.pprof.port", "Port of a profiler. There is none."),
     works("coordinator.id", "1", "Which of coordinator.members this node is. A number from 1."),
     works(
         "coordinator.data_dir",
@@ -202,6 +247,17 @@ pub const KEYS: &[Key] = &[
         "coordinator.retention.total_bytes",
         "128g",
         "Most bytes that all sessions keep together. Above three quarters the oldest closed ones leave; at the limit submits are refused.",
+    ),
+    works(
+        "coordinator.objects.copies",
+        "2",
+        "Copies of cached objects that sessions share and of packages, each on another cache node; 1 to 16. As many as there are nodes when there are fewer.",
+    ),
+    works("coordinator.objects.session_copies", "1", "Copies of cached objects of sessions; likewise."),
+    works(
+        "coordinator.objects.app_bytes",
+        "1t",
+        "Most bytes of cached objects of one application, each counted once. At the limit puts are refused.",
     ),
     works(
         "coordinator.retry.lost_starts",

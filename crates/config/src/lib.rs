@@ -16,8 +16,9 @@
 //! | `tree` | YAML text to `(path, value, line)` |
 //! | [`layers`] | the four layers merged, every value with its [`Source`] |
 //! | [`file`] | [`ClusterFile`]: load, warn, print |
-//! | [`coordinator`], [`worker`], [`cluster`] | the typed sections and the checks across several values |
+//! | [`coordinator`], [`worker`], [`cache`], [`cluster`] | the typed sections and the checks across several values |
 //! | [`log`] | how long the log gets, and how fast snapshots are sent |
+//! | [`objects`] | cached objects: copies and quotas |
 //! | `retention` | how long ended things are kept |
 //! | [`retry`] | how often something is tried again, and when a worker is avoided |
 //! | [`tls`] | files of certificates and keys |
@@ -26,6 +27,7 @@
 //! Start with [`ClusterFile::load`].
 
 pub mod address;
+pub mod cache;
 pub mod cluster;
 pub mod coordinator;
 mod duration;
@@ -35,6 +37,7 @@ pub mod file;
 pub mod keys;
 pub mod layers;
 pub mod log;
+pub mod objects;
 mod retention;
 pub mod retry;
 pub mod tls;
@@ -42,6 +45,7 @@ mod tree;
 pub mod worker;
 
 pub use address::{Endpoint, HostPort};
+pub use cache::{CacheEndpoint, CacheSection, Eviction};
 pub use cluster::ClusterSection;
 pub use coordinator::{CoordinatorSection, Listen, Member, Profile};
 pub use environment::{Environment, ProcessEnvironment};
@@ -49,6 +53,7 @@ pub use error::ConfigError;
 pub use file::ClusterFile;
 pub use layers::{Flags, Source};
 pub use log::LogSection;
+pub use objects::ObjectsSection;
 pub use retry::AvoidanceSection;
 pub use tls::{NamedFile, TlsSection};
 pub use worker::WorkerSection;

@@ -48,7 +48,17 @@ impl TlsSection {
         })
     }
 
-    /// Whether a coordinator with these files encrypts.
+    /// The files of an object cache: `cache.tls`, and the authorities of `cluster.tls`.
+    pub(crate) fn of_cache(layers: &Layers, cluster: &Self) -> Result<Self, ConfigError> {
+        Ok(Self {
+            cert_file: file(layers.get("cache.tls.cert_file"))?,
+            key_file: file(layers.get("cache.tls.key_file"))?,
+            ca_file: file(layers.get("cache.tls.ca_file"))?.or_else(|| cluster.ca_file.clone()),
+            client_ca_file: None,
+        })
+    }
+
+    /// Whether a daemon with these files encrypts.
     #[must_use]
     pub fn serves(&self) -> bool {
         self.cert_file.is_some() || self.key_file.is_some()

@@ -129,7 +129,7 @@ fn coordinators(layers: &Layers, cluster: &ClusterSection) -> Result<Vec<Endpoin
 }
 
 /// The items of a list of coordinators.
-fn endpoints_of(setting: &Setting, usual_port: Option<u16>) -> Result<Vec<Endpoint>, ConfigError> {
+pub(crate) fn endpoints_of(setting: &Setting, usual_port: Option<u16>) -> Result<Vec<Endpoint>, ConfigError> {
     let mut endpoints = Vec::new();
     for text in &setting.items {
         let endpoint =

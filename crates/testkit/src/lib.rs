@@ -11,12 +11,13 @@
 //! | module | holds |
 //! |---|---|
 //! | [`cluster`] | the cluster: start, stop, kill, leader, workers; coordinators that come and go, and their disks |
+//! | [`cache`] | one object cache |
 //! | [`options`] | what kind of cluster |
 //! | [`wait`] | `wait_until`: the only way to wait |
 //! | [`certificates`] | throw-away certificates |
 //! | `binaries` | where the daemons' binaries are |
 //! | `config_file` | the YAML that each daemon gets |
-//! | `daemon` | one coordinator or worker: its process, its events, its log |
+//! | `daemon` | one coordinator, worker or cache: its process, its events, its log |
 //! | [`leftovers`] | what a killed run left |
 //! | `nursery` | the thread that starts processes, so that they die with this process and not earlier |
 //! | `ports` | leased port numbers |
@@ -25,6 +26,7 @@
 //! Start with [`Cluster::start`].
 
 mod binaries;
+pub mod cache;
 pub mod certificates;
 pub mod cluster;
 mod config_file;
@@ -37,6 +39,7 @@ mod run;
 pub mod wait;
 
 pub use binaries::{Binaries, Build};
+pub use cache::Cache;
 pub use certificates::Certificates;
 pub use cluster::{Cluster, Leader};
 pub use options::{ClusterOptions, Host, Profile};

@@ -32,10 +32,10 @@ const FIRST_CALL_WAIT: Duration = Duration::from_millis(50);
 /// What plaintext HTTP/2 begins with; a TLS connection never does.
 const PLAIN_HTTP2: u8 = b'P';
 
-/// The settings of a coordinator, as an error names them.
-const NAMES: (&str, &str) = ("cluster.tls.cert_file", "cluster.tls.key_file");
+/// The settings of a coordinator, as an error names them: certificate, key, authority.
+const NAMES: [&str; 3] = ["cluster.tls.cert_file", "cluster.tls.key_file", "cluster.tls.ca_file"];
 
-/// The files of a coordinator.
+/// The files of a coordinator, or of another daemon that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFiles {
     /// Its certificate, for all three listeners and for its own connections to other coordinators.
@@ -60,14 +60,28 @@ impl ServerFiles {
         ca: Option<File>,
         client_ca: Option<File>,
     ) -> Result<Option<Self>, Refusal> {
+        Self::named(cert, key, ca, client_ca, NAMES)
+    }
+
+    /// The same for another daemon, whose settings of certificate, key and authority have these names.
+    ///
+    /// # Errors
+    /// Something is missing.
+    pub fn named(
+        cert: Option<File>,
+        key: Option<File>,
+        ca: Option<File>,
+        client_ca: Option<File>,
+        names: [&'static str; 3],
+    ) -> Result<Option<Self>, Refusal> {
         let missing = |given: File, missing, why| Refusal::Missing { given: given.named, missing, why };
-        match (pair(cert, key, NAMES)?, ca, client_ca) {
+        match (pair(cert, key, (names[0], names[1]))?, ca, client_ca) {
             (Some((cert, key)), Some(ca), client_ca) => Ok(Some(Self { cert, key, ca, client_ca })),
             (Some((cert, _)), None, _) => {
-                Err(missing(cert, "cluster.tls.ca_file", "coordinators know each other by the authority in it"))
+                Err(missing(cert, names[2], "daemons know each other by the authority in it"))
             }
             (None, _, Some(client_ca)) => {
-                Err(missing(client_ca, NAMES.0, "clients can be asked for certificates over TLS only"))
+                Err(missing(client_ca, names[0], "clients can be asked for certificates over TLS only"))
             }
             (None, _, None) => Ok(None),
         }

@@ -92,6 +92,14 @@ key! {
     EventNo(u64)
 }
 key! {
+    /// A node of the object cache inside the replicated state. Used again only when nothing names it any more.
+    CacheKey(u32)
+}
+key! {
+    /// Counts the changes of one cached object: 1 when it is put first, one more with each update and patch.
+    ObjectVersion(u64)
+}
+key! {
     /// A change that carried a [`RequestId`], numbered in log order. Whoever names the next number before sending a change
     /// says that the change, if it was ever done, has this number or a later one.
     RequestNo(u64)
@@ -171,7 +179,7 @@ pub struct InvalidName {
     why: String,
 }
 
-fn invalid(what: &'static str, text: &str, why: impl Into<String>) -> InvalidName {
+pub(crate) fn invalid(what: &'static str, text: &str, why: impl Into<String>) -> InvalidName {
     const SHOWN_CHARS_MAX: usize = 64;
     let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if shown.len() < text.len() {

@@ -46,14 +46,14 @@ pub struct DevArgs {
 /// Verbs of `flmctl dev`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DevCommand {
-    /// Kill a daemon, as a crash would: a coordinator by number, a worker by name, or the leader
+    /// Kill a daemon, as a crash would: a coordinator by number, a worker by name, the cache, or the leader
     Kill {
-        /// 1, 2, 3 …, w1, w2 …, or leader
+        /// 1, 2, 3 …, w1, w2 …, cache, or leader
         who: String,
     },
     /// Start a daemon that is down
     Start {
-        /// 1, 2, 3 …, or w1, w2 …
+        /// 1, 2, 3 …, w1, w2 …, or cache
         who: String,
     },
     /// End the cluster
@@ -64,7 +64,7 @@ pub enum DevCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Print the line that tells a shell where the cluster is: eval "$(flmctl dev env)"
+    /// Print the lines that tell a shell where the cluster is: eval "$(flmctl dev env)"
     Env,
     /// A daemon on its way into life
     #[command(hide = true)]

@@ -20,6 +20,6 @@ mod supervisor;
 
 pub use args::{DevArgs, DevCommand};
 pub use launch::run;
-pub use plan::{CoordinatorPlan, Plan, WorkerPlan};
+pub use plan::{CachePlan, CoordinatorPlan, Plan, WorkerPlan};
 pub(crate) use programs::beside;
 pub use status::{DaemonState, DevStatus};

@@ -28,6 +28,9 @@ pub struct Plan {
     pub coordinators: Vec<CoordinatorPlan>,
     /// The workers, by name.
     pub workers: Vec<WorkerPlan>,
+    /// The object cache. A plan of an earlier release has none.
+    #[serde(default)]
+    pub cache: Option<CachePlan>,
     /// How fast the loss of a leader is noticed.
     pub profile: Profile,
 }
@@ -43,6 +46,21 @@ pub struct CoordinatorPlan {
     pub worker: String,
     /// Where other coordinators reach it.
     pub peer: String,
+}
+
+/// The object cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachePlan {
+    /// Where it listens.
+    pub address: String,
+}
+
+impl CachePlan {
+    /// Where clients reach it, for `FLAME_CACHE_ENDPOINT`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("grpc://{}", self.address)
+    }
 }
 
 /// One worker.
@@ -67,7 +85,11 @@ impl Plan {
             return Err(Failure::usage(format!("{data} holds a cluster of {nodes} coordinators, not {asked}"))
                 .hint(format!("say --nodes {nodes}, or name another folder with --data")));
         }
-        Ok(Self { workers: workers(args), profile: args.profile, ..found })
+        let cache = match found.cache {
+            Some(cache) => Some(cache),
+            None => Self::make(args)?.cache,
+        };
+        Ok(Self { workers: workers(args), profile: args.profile, cache, ..found })
     }
 
     fn read(data: &Path) -> Result<Option<Self>, Failure> {
@@ -98,18 +120,26 @@ impl Plan {
         let coordinators = (1..=args.nodes)
             .map(|id| Ok(CoordinatorPlan { id, client: address()?, worker: address()?, peer: address()? }))
             .collect::<Result<_, Failure>>()?;
-        Ok(Self { coordinators, workers: workers(args), profile: args.profile })
+        let cache = Some(CachePlan { address: address()? });
+        Ok(Self { coordinators, workers: workers(args), cache, profile: args.profile })
     }
 
     /// The same cluster at other ports.
     pub(super) fn with_other_ports(&self, args: &DevArgs) -> Result<Self, Failure> {
-        Ok(Self { coordinators: Self::make(args)?.coordinators, ..self.clone() })
+        let Self { coordinators, cache, .. } = Self::make(args)?;
+        Ok(Self { coordinators, cache, ..self.clone() })
     }
 
     /// Where clients reach the cluster, for `FLAME_ENDPOINT`.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         self.coordinators.iter().map(|coordinator| format!("http://{}", coordinator.client)).collect()
+    }
+
+    /// Where clients reach the object cache, for `FLAME_CACHE_ENDPOINT`.
+    #[must_use]
+    pub fn cache_endpoint(&self) -> Option<String> {
+        self.cache.as_ref().map(CachePlan::endpoint)
     }
 
     /// Writes the plan and a configuration file for each daemon.
@@ -121,6 +151,9 @@ impl Plan {
         write_file(&data.join(PLAN_FILE), &plan)?;
         for coordinator in &self.coordinators {
             write_yaml(&coordinator_file(data, coordinator.id), &self.coordinator_config(data, coordinator))?;
+        }
+        if let Some(cache) = &self.cache {
+            write_yaml(&cache_file(data), &Self::cache_config(data, cache))?;
         }
         for worker in &self.workers {
             write_yaml(&worker_file(data, &worker.name), &self.worker_config(data, worker))?;
@@ -142,10 +175,15 @@ impl Plan {
         }
     }
 
+    fn cache_config<'a>(data: &Path, this: &'a CachePlan) -> CacheFile<'a> {
+        CacheFile { cache: CacheDaemon { name: CACHE, listen: &this.address, storage: data.join("objects") } }
+    }
+
     fn worker_config<'a>(&'a self, data: &Path, this: &'a WorkerPlan) -> WorkerFile<'a> {
         let home = data.join(&this.name);
         WorkerFile {
             cluster: Cluster { name: "dev", endpoint: self.endpoints().remove(0) },
+            cache: self.cache_endpoint().map(|endpoint| CacheEndpoint { endpoint }),
             worker: Worker {
                 name: &this.name,
                 coordinators: self.coordinators.iter().map(|c| format!("http://{}", c.worker)).collect(),
@@ -166,6 +204,13 @@ fn workers(args: &DevArgs) -> Vec<WorkerPlan> {
 
 pub(super) fn coordinator_file(data: &Path, id: u64) -> PathBuf {
     data.join(format!("coordinator-{id}.yaml"))
+}
+
+/// The name of the one cache.
+pub(super) const CACHE: &str = "cache";
+
+pub(super) fn cache_file(data: &Path) -> PathBuf {
+    data.join("cache.yaml")
 }
 
 pub(super) fn worker_file(data: &Path, name: &str) -> PathBuf {
@@ -192,7 +237,27 @@ struct CoordinatorFile<'a> {
 #[derive(Serialize)]
 struct WorkerFile<'a> {
     cluster: Cluster,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheEndpoint>,
     worker: Worker<'a>,
+}
+
+#[derive(Serialize)]
+struct CacheFile<'a> {
+    cache: CacheDaemon<'a>,
+}
+
+#[derive(Serialize)]
+struct CacheDaemon<'a> {
+    name: &'static str,
+    listen: &'a str,
+    storage: PathBuf,
+}
+
+/// What a worker tells its services.
+#[derive(Serialize)]
+struct CacheEndpoint {
+    endpoint: String,
 }
 
 #[derive(Serialize)]

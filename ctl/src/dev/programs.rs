@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Plan;
 use super::daemon::Program;
-use super::plan::{coordinator_file, worker_file};
+use super::plan::{CACHE, cache_file, coordinator_file, worker_file};
 use crate::exit::{Exit, Failure};
 
 /// The services of the applications that ship with Flame.
@@ -15,11 +15,15 @@ pub(super) fn log_file(data: &Path, name: &str) -> PathBuf {
     data.join(format!("{name}.log"))
 }
 
-/// What is started for each daemon: coordinators, then workers.
+/// What is started for each daemon: coordinators, the object cache, then workers.
 pub(super) fn programs(plan: &Plan, data: &Path, flmctl: &Path) -> Result<Vec<Program>, Failure> {
     let folder = flmctl.parent().unwrap_or(Path::new("/"));
     let coordinator = beside(folder, "flame-coordinator")?;
     let worker = beside(folder, "flame-worker")?;
+    let cache = match plan.cache {
+        Some(_) => Some(beside(folder, "flame-cache")?),
+        None => None,
+    };
     let home = home(folder, data)?;
     let coordinators = plan.coordinators.iter().map(|this| Program {
         name: this.id.to_string(),
@@ -28,6 +32,13 @@ pub(super) fn programs(plan: &Plan, data: &Path, flmctl: &Path) -> Result<Vec<Pr
         environment: Vec::new(),
         log: log_file(data, &this.id.to_string()),
     });
+    let cache = cache.map(|path| Program {
+        name: CACHE.to_owned(),
+        path,
+        arguments: vec!["--config".to_owned(), cache_file(data).display().to_string()],
+        environment: Vec::new(),
+        log: log_file(data, CACHE),
+    });
     let workers = plan.workers.iter().map(|this| Program {
         name: this.name.clone(),
         path: worker.clone(),
@@ -35,7 +46,7 @@ pub(super) fn programs(plan: &Plan, data: &Path, flmctl: &Path) -> Result<Vec<Pr
         environment: vec![("FLAME_HOME".to_owned(), home.clone())],
         log: log_file(data, &this.name),
     });
-    Ok(coordinators.chain(workers).collect())
+    Ok(coordinators.chain(cache).chain(workers).collect())
 }
 
 /// A program of the same installation.

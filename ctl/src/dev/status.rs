@@ -13,18 +13,21 @@ pub struct DevStatus {
     pub data: String,
     /// Where clients reach the cluster.
     pub endpoints: Vec<String>,
+    /// Where clients reach the object cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_endpoint: Option<String>,
     /// Whether all daemons have come up since the start.
     pub ready: bool,
-    /// Coordinators, then workers.
+    /// Coordinators, the object cache, then workers.
     pub daemons: Vec<DaemonState>,
 }
 
 /// One daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonState {
-    /// 1, 2, 3 … for coordinators; w1, w2 … for workers.
+    /// 1, 2, 3 … for coordinators; cache; w1, w2 … for workers.
     pub name: String,
-    /// coordinator or worker.
+    /// coordinator, cache or worker.
     pub kind: String,
     /// Its process, while it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +35,7 @@ pub struct DaemonState {
     /// How it ended, if it does not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
-    /// Where clients reach it (coordinators).
+    /// Where clients reach it (coordinators, cache).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// What it said on stderr.
@@ -40,10 +43,12 @@ pub struct DaemonState {
 }
 
 impl DevStatus {
-    /// What a shell is told, so that clients find the cluster.
+    /// What a shell is told, in lines, so that clients find the cluster and its cache.
     #[must_use]
     pub fn export(&self) -> String {
-        format!("export FLAME_ENDPOINT={}", self.endpoints.join(","))
+        let cluster = format!("export FLAME_ENDPOINT={}", self.endpoints.join(","));
+        let cache = self.cache_endpoint.as_ref().map(|endpoint| format!("export FLAME_CACHE_ENDPOINT={endpoint}"));
+        std::iter::once(cluster).chain(cache).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -68,7 +73,7 @@ impl Render for DevStatus {
         let text = format!(
             "\n Data: {}\n Next: {}\n       flmctl list -n\n       flmping -t 1000\n",
             self.data,
-            self.export()
+            self.export().replace('\n', "\n       ")
         );
         Sheet { grid: Some(grid), text }
     }

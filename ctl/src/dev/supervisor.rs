@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::control::{self, Reply, Request};
 use super::daemon::{self, Program, Report, Running, What};
+use super::plan::CACHE;
 use super::programs::{log_file, programs};
 use super::{DaemonState, DevArgs, DevStatus, Plan};
 use crate::exit::{Exit, Failure};
@@ -53,7 +54,7 @@ pub(super) struct Supervisor {
     flmctl: PathBuf,
     data: PathBuf,
     plan: Plan,
-    /// Coordinators, then workers.
+    /// Coordinators, the object cache, then workers.
     programs: Vec<Program>,
     running: BTreeMap<String, Running>,
     ended: BTreeMap<String, String>,
@@ -177,10 +178,12 @@ impl Supervisor {
         self.programs = programs(&self.plan, &self.data, &self.flmctl)?;
         let coordinators: Vec<String> = self.plan.coordinators.iter().map(|c| c.id.to_string()).collect();
         let workers: Vec<String> = self.plan.workers.iter().map(|worker| worker.name.clone()).collect();
-        for name in &coordinators {
+        // Services that workers start may want it from the beginning.
+        let first: Vec<String> = coordinators.into_iter().chain(self.cache()).collect();
+        for name in &first {
             self.start(name)?;
         }
-        for name in &coordinators {
+        for name in &first {
             self.wait_ready(name).await?;
         }
         self.leader().await?;
@@ -191,6 +194,11 @@ impl Supervisor {
             self.wait_ready(name).await?;
         }
         Ok(())
+    }
+
+    /// The name of the cache, if there is one.
+    fn cache(&self) -> Option<String> {
+        self.plan.cache.as_ref().map(|_| CACHE.to_owned())
     }
 
     fn start(&mut self, name: &str) -> Result<(), Failure> {
@@ -206,7 +214,7 @@ impl Supervisor {
         Failure::new(Exit::NotFound, format!("there is no daemon {name:?}; there are {}", names.join(", ")))
     }
 
-    /// Until a coordinator listens, or a worker has found the leader.
+    /// Until a coordinator or the cache listens, or a worker has found the leader.
     async fn wait_ready(&mut self, name: &str) -> Result<(), NotUp> {
         let is_worker = self.plan.workers.iter().any(|worker| worker.name == name);
         let log = self.log(name);
@@ -328,7 +336,8 @@ impl Supervisor {
     async fn shut_down(&mut self) {
         let workers: Vec<String> = self.plan.workers.iter().map(|worker| worker.name.clone()).collect();
         let coordinators: Vec<String> = self.plan.coordinators.iter().map(|c| c.id.to_string()).collect();
-        for names in [workers, coordinators] {
+        let others = coordinators.into_iter().chain(self.cache()).collect();
+        for names in [workers, others] {
             self.signal_all(&names, Signal::TERM);
             self.wait_ended(&names, END_LIMIT).await;
             self.signal_all(&names, Signal::KILL);
@@ -358,14 +367,21 @@ impl Supervisor {
     }
 
     fn status(&self) -> DevStatus {
-        let kind = |name: &str| self.plan.workers.iter().any(|worker| worker.name == name);
+        let kind = |name: &str| match name {
+            CACHE => "cache",
+            _ if self.plan.workers.iter().any(|worker| worker.name == name) => "worker",
+            _ => "coordinator",
+        };
         let endpoint = |name: &str| {
+            if name == CACHE {
+                return self.plan.cache_endpoint();
+            }
             let found = self.plan.coordinators.iter().find(|coordinator| coordinator.id.to_string() == name);
             found.map(|coordinator| format!("http://{}", coordinator.client))
         };
         let daemons = self.programs.iter().map(|program| DaemonState {
             name: program.name.clone(),
-            kind: if kind(&program.name) { "worker" } else { "coordinator" }.to_owned(),
+            kind: kind(&program.name).to_owned(),
             pid: self.running.get(&program.name).map(|running| running.pid),
             ended: self.ended.get(&program.name).cloned(),
             endpoint: endpoint(&program.name),
@@ -375,6 +391,7 @@ impl Supervisor {
             pid: std::process::id(),
             data: self.data.display().to_string(),
             endpoints: self.plan.endpoints(),
+            cache_endpoint: self.plan.cache_endpoint(),
             ready: self.ready,
             daemons: daemons.collect(),
         }

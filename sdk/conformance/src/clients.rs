@@ -42,6 +42,14 @@ impl Python {
         command.arg(self.folder.join("echo_service.py"));
         command
     }
+
+    /// `python -m objects` against a cache.
+    #[must_use]
+    pub fn objects(&self, cache: &str) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        command.current_dir(&self.folder).args(["-m", "objects", "--cache", cache]);
+        command
+    }
 }
 
 impl Rust {
@@ -51,7 +59,7 @@ impl Rust {
     /// If the client is not there.
     pub fn find() -> Result<Self> {
         let binaries = place(TARGET_VARIABLES, "target-conformance")?.join("release");
-        for name in ["flame-rs-client", "flame-rs-echo", "flame-rs-typed-echo"] {
+        for name in ["flame-rs-client", "flame-rs-echo", "flame-rs-typed-echo", "flame-rs-objects"] {
             installed(&binaries.join(name))?;
         }
         Ok(Self { binaries })
@@ -65,6 +73,14 @@ impl Rust {
         command.arg("--echo").arg(self.binaries.join("flame-rs-echo"));
         command.arg("--typed-echo").arg(self.binaries.join("flame-rs-typed-echo"));
         command.arg(mode);
+        command
+    }
+
+    /// `flame-rs-objects`, which finds its cache by the configuration of this home.
+    #[must_use]
+    pub fn objects(&self, home: &Path) -> Command {
+        let mut command = Command::new(self.binaries.join("flame-rs-objects"));
+        command.env("HOME", home).env_remove("FLAME_ENDPOINT").env_remove("FLAME_CACHE_ENDPOINT");
         command
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::sheet::{Table, line};
 use crate::programs::{Environment, LIMIT, Running, run_with};
 
-const DAEMONS: [&str; 4] = ["1", "2", "3", "w1"];
+const DAEMONS: [&str; 5] = ["1", "2", "3", "cache", "w1"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_for_one_user_serves_and_leaves_nothing_behind() -> Result<()> {
@@ -50,7 +50,7 @@ async fn a_cluster_for_one_user_serves_and_leaves_nothing_behind() -> Result<()>
 async fn what_it_says(environment: Environment<'_>, said: &str) -> Result<String> {
     let table = Table::read(said)?;
     assert_eq!(table.column("Name"), DAEMONS, "{said}");
-    assert_eq!(table.column("State"), ["Running"; 4], "{said}");
+    assert_eq!(table.column("State"), ["Running"; 5], "{said}");
     let status = run_with(environment, "flmctl", &["dev", "status"]).await?.with_code(0)?;
     assert_eq!(status.stdout, said, "dev status");
     let status = run_with(environment, "flmctl", &["dev", "status", "-o", "json"]).await?.with_code(0)?.json()?;

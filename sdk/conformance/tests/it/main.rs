@@ -1,5 +1,6 @@
 //! The published clients against a follower of a three-node cluster, and across the death of its leader.
 
+mod objects;
 mod ours;
 mod table;
 

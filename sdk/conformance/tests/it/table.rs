@@ -16,7 +16,8 @@ fn read(path: &Path) -> Result<String> {
 /// Functions below a line `@check`, by module.
 fn python_checks() -> Result<BTreeSet<String>> {
     let mut checks = BTreeSet::new();
-    for entry in std::fs::read_dir(here("python/suite"))? {
+    let suites = ["python/suite", "python/objects"].map(|folder| std::fs::read_dir(here(folder)));
+    for entry in suites.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
         let path = entry?.path();
         if path.extension().is_none_or(|extension| extension != "py") {
             continue;
@@ -36,7 +37,7 @@ fn python_checks() -> Result<BTreeSet<String>> {
 /// Names inside `check_list!("group": …)`.
 fn rust_checks() -> Result<BTreeSet<String>> {
     let mut checks = BTreeSet::new();
-    for file in ["applications", "sessions", "tasks", "watches"] {
+    for file in ["applications", "sessions", "tasks", "watches", "bin/objects"] {
         let text = read(&here("rust/src").join(format!("{file}.rs")))?;
         let (_, list) = text.split_once("check_list!(\"").with_context(|| format!("{file} has no list of checks"))?;
         let (group, list) = list.split_once("\":").context("a group has a name")?;

@@ -10,12 +10,13 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flame_listen::Connection;
 use flame_tls::Acceptor;
 use flame_tls::server::{TlsStream, TurnedAway};
 use futures::{Stream, StreamExt, stream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+
+use crate::Connection;
 
 /// Longest time until a connection says its first word.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,124 @@
+//! Reading, listing, deleting.
+
+use std::sync::Arc;
+
+use flame_types::{ObjectKey, ObjectTarget};
+
+use crate::directory::CacheNode;
+use crate::error::Refusal;
+use crate::limits::PAGE_MAX;
+use crate::metrics::Operation;
+use crate::model::{Info, Object};
+use crate::objects::Objects;
+use crate::store::index::Entry;
+
+impl Objects {
+    /// The object, for whoever reads it.
+    ///
+    /// # Errors
+    /// [`Refusal::Missing`] when nobody has it.
+    pub async fn get(&self, key: &ObjectKey) -> Result<Arc<Object>, Refusal> {
+        let outcome = self.find(key).await;
+        self.inner.metrics.count(Operation::Get, &outcome.as_ref().map(|object| object.size()));
+        outcome
+    }
+
+    /// The object, if this cache has it itself.
+    ///
+    /// # Errors
+    /// [`Refusal::Missing`] when it does not.
+    pub async fn get_here(&self, key: &ObjectKey) -> Result<Arc<Object>, Refusal> {
+        match self.store().get(key).await? {
+            Some(Ok(object)) => Ok(object),
+            _ => Err(Refusal::missing(key, "this cache does not have it")),
+        }
+    }
+
+    /// The object, from here or from another cache.
+    ///
+    /// A copy of what another cache writes may be behind: the directory knows, and is asked. Where it cannot be, what
+    /// there is will do, as it would have a moment ago.
+    async fn find(&self, key: &ObjectKey) -> Result<Arc<Object>, Refusal> {
+        let known = self.store().known(key).filter(Entry::is_here);
+        if self.is_writer(key) {
+            return self.find_here(key).await;
+        }
+        let located = match self.inner.directory.locate(key).await {
+            Ok(located) => located,
+            Err(_) if known.is_some() => return self.find_here(key).await,
+            Err(refused) => return Err(refused),
+        };
+        let was_deleted = located.knows_all && located.version == 0;
+        if was_deleted && known.as_ref().is_some_and(|entry| entry.recorded.is_some()) {
+            return Err(Refusal::missing(key, "it was deleted"));
+        }
+        if known.is_some_and(|entry| entry.info.version >= located.version) {
+            return self.find_here(key).await;
+        }
+        let here = &self.inner.directory.here().name;
+        let mut last = None;
+        for node in located.places.iter().filter(|node| node.name != *here) {
+            match self.inner.peers.fetch(node, key, self.inner.object_max).await {
+                Ok(object) => return Ok(Arc::new(object)),
+                Err(refused) => last = Some(refused),
+            }
+        }
+        match last {
+            Some(refused) => Err(refused),
+            None => self.find_here(key).await.map_err(|refused| match (refused, located.lost) {
+                (Refusal::Missing { key, .. }, Some(why)) => Refusal::Missing { key, why },
+                (refused, _) => refused,
+            }),
+        }
+    }
+
+    /// The object, if this cache has it; else why it does not.
+    pub(super) async fn find_here(&self, key: &ObjectKey) -> Result<Arc<Object>, Refusal> {
+        let why = match self.store().get(key).await? {
+            Some(Ok(object)) => return Ok(object),
+            Some(Err(_)) => "it had to leave memory, and this cache has no disk (cache.storage)",
+            None => "nobody has put it, or it was deleted",
+        };
+        Err(Refusal::missing(key, why))
+    }
+
+    /// What is known of an object without its bytes.
+    ///
+    /// # Errors
+    /// [`Refusal::Missing`] when nobody has it.
+    pub async fn info(&self, key: &ObjectKey) -> Result<Info, Refusal> {
+        match self.store().known(key) {
+            Some(entry) if self.is_writer(key) => Ok(entry.info),
+            _ => self.find(key).await.map(|object| object.info()),
+        }
+    }
+
+    /// What this cache has of what is meant, in the order of the keys after this one; whether there is more.
+    #[must_use]
+    pub fn list(&self, target: Option<&ObjectTarget>, after: &str, limit: usize) -> (Vec<Info>, bool) {
+        self.store().list(target, after, limit.min(PAGE_MAX))
+    }
+
+    /// Deletes all that is meant, wherever it is; says how many this cache had.
+    ///
+    /// # Errors
+    /// The directory cannot be asked: then nothing is deleted.
+    pub async fn delete(&self, target: &ObjectTarget) -> Result<u64, Refusal> {
+        let outcome = self.try_delete(target).await;
+        self.inner.metrics.count(Operation::Delete, &outcome);
+        outcome
+    }
+
+    async fn try_delete(&self, target: &ObjectTarget) -> Result<u64, Refusal> {
+        self.inner.directory.delete(target).await?;
+        self.store().delete(target).await
+    }
+
+    /// Every cache node.
+    ///
+    /// # Errors
+    /// The directory cannot be asked.
+    pub async fn nodes(&self) -> Result<Vec<CacheNode>, Refusal> {
+        self.inner.directory.nodes().await
+    }
+}

@@ -1,0 +1,11 @@
+//! The object cache: every operation of every protocol, limits, restarts.
+
+mod across;
+mod flight;
+mod limits;
+mod native;
+mod own;
+mod processes;
+mod published;
+mod several;
+mod support;

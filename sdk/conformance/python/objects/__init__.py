@@ -1,0 +1,1 @@
+"""Checks of the object cache with the published package, against a cache alone."""
