@@ -7,7 +7,6 @@ import hashlib
 import http.server
 import logging
 import os
-import re
 import sys
 import tarfile
 import threading
