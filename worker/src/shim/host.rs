@@ -16,6 +16,8 @@ use super::expand::expand;
 use super::logs::Logs;
 use super::spawner::Spawner;
 use super::{leftovers, record::Record};
+use crate::installer::tools::Tools;
+use crate::installer::{InstallError, Installed, Installer};
 use crate::options::{Folders, Limits, ServiceOptions};
 
 /// Tells a service where to listen: a plain path.
@@ -58,8 +60,8 @@ pub enum HostError {
 /// Why a service cannot be started. Each is a bind failure.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
-    #[error("installers are not supported yet by this worker")]
-    Installer,
+    #[error(transparent)]
+    Install(#[from] InstallError),
     #[error("this worker runs only applications of shim Host, not {0}")]
     Shim(String),
     #[error("the application has no command")]
@@ -78,7 +80,7 @@ impl LaunchError {
     /// The published return code of this bind failure.
     pub(crate) fn return_code(&self) -> i32 {
         match self {
-            Self::Installer => crate::executor::BIND_INSTALLATION,
+            Self::Install(_) => crate::executor::BIND_INSTALLATION,
             _ => crate::executor::BIND_SHIM,
         }
     }
@@ -92,6 +94,7 @@ pub(crate) struct Host {
     pub(crate) spawner: Spawner,
     pub(crate) boot_id: String,
     pub(crate) program: PathBuf,
+    pub(crate) installer: Installer,
     folders: Folders,
     services: ServiceOptions,
     /// The environment of the worker, as far as it is text.
@@ -133,17 +136,20 @@ impl Host {
         }
         let scratch = scratch_of(&folders);
         fs::remove_dir_all(&scratch).and_then(|()| fs::create_dir(&scratch)).map_err(io_error(&scratch))?;
+        let environment: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let spawner = Spawner::start().map_err(HostError::Thread)?;
+        let tools = Tools::new(spawner.clone(), &options.program);
         Ok(Self {
             limits: options.limits,
             logs: Logs::open(&folders.logs, options.limits.logs_kept).map_err(io_error(&folders.logs))?,
-            spawner: Spawner::start().map_err(HostError::Thread)?,
+            spawner,
+            installer: Installer::new(options.packages.clone(), tools, &environment),
             boot_id,
             program: options.program.clone(),
             folders,
             services: options.services.clone(),
-            environment: std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
+            environment,
             _lock: lock,
         })
     }
@@ -152,10 +158,12 @@ impl Host {
     ///
     /// # Errors
     /// [`LaunchError`] when this application cannot run here.
-    pub(crate) fn prepare(&self, executor: ExecutorKey, application: &ha::Application) -> Result<Launch, LaunchError> {
-        if application.installer.as_deref().is_some_and(|installer| !installer.is_empty()) {
-            return Err(LaunchError::Installer);
-        }
+    pub(crate) fn prepare(
+        &self,
+        executor: ExecutorKey,
+        application: &ha::Application,
+        installed: &Installed,
+    ) -> Result<Launch, LaunchError> {
         if application.shim != Shim::Host.number() {
             let shim = Shim::from_number(application.shim);
             return Err(LaunchError::Shim(shim.map_or_else(|| application.shim.to_string(), |shim| shim.to_string())));
@@ -171,7 +179,8 @@ impl Host {
             Some(path) if Path::new(path).is_absolute() && Path::new(path).is_dir() => PathBuf::from(path),
             Some(path) => return Err(LaunchError::WorkingDirectory(path.to_owned())),
         };
-        let environment = self.environment_of(application, &socket, &temporary)?;
+        let mut environment = self.environment_of(application, &socket, &temporary)?;
+        installed.apply(&mut environment, &self.environment);
         let lookup = |name: &str| environment.get(name).or_else(|| self.environment.get(name)).cloned();
         let command = expand(application.command.as_deref().unwrap_or_default(), lookup);
         if command.trim().is_empty() {

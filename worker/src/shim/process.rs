@@ -118,7 +118,7 @@ impl Drop for Process {
 }
 
 /// `ended with status 3` or `was killed by signal 9`.
-fn describe(status: ExitStatus) -> String {
+pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),

@@ -3,6 +3,8 @@
 mod bind;
 mod cost;
 mod hub;
+mod install;
+mod install_cache;
 mod metrics;
 mod news;
 mod proxy;
@@ -10,4 +12,5 @@ mod reattach;
 mod serve;
 mod stop;
 mod stream;
+mod uv;
 mod worker;
