@@ -1,6 +1,7 @@
 """Runner on a real cluster, with the object cache of FLAME_TEST_CACHE_ENDPOINT.
 
-The acceptance command, the code blocks of the guide and of the reference, the examples, and what only a real cluster can show.
+The acceptance command, the code blocks of the guide and of the reference, the examples, and what only a real cluster
+can show.
 """
 
 from __future__ import annotations

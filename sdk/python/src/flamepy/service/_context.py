@@ -8,12 +8,16 @@ and stays as it is while the session lives.
 from __future__ import annotations
 
 import logging
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..codec import PICKLE, CodecError
-from ..core.cache import ObjectRef, delete_objects, get_object, nodes, put_object, update_object
-from ..core.cache.ref import try_decode
+from ..core.context import FlameContext
 from ..core.errors import FlameError, FlameErrorCode
+
+if TYPE_CHECKING:
+    from ..core.cache import ObjectRef
+
+# What is of the object cache is imported where a context travels through it: most programs have none.
 
 logger = logging.getLogger("flamepy.service")
 
@@ -27,7 +31,7 @@ MARK = b"flame-context/1\n"
 
 def is_cached() -> bool:
     """Whether contexts of new sessions go through the object cache: one is configured."""
-    return nodes.context().names_cache
+    return FlameContext().names_cache
 
 
 def encode_context(context: Any) -> bytes:
@@ -45,12 +49,16 @@ def encode_context(context: Any) -> bytes:
 
 def put_context(prefix: str, context: Any) -> bytes:
     """Puts the context below `app/session`. Common data that leads to it."""
+    from ..core.cache import put_object
+
     # The bytes of the pickle are the object, as published.
     return put_object(prefix, _pickled(context)).encode()
 
 
 def drop_context(prefix: str) -> None:
     """Takes the context of a session away that could not be made."""
+    from ..core.cache import delete_objects
+
     try:
         delete_objects(prefix)
     except FlameError as error:
@@ -70,6 +78,8 @@ class Context:
         if common_data.startswith(MARK):
             self._value = _unpickled(common_data[len(MARK) :])
             return
+        from ..core.cache.ref import try_decode
+
         self._ref = try_decode(common_data)
         if self._ref is None:
             raise FlameError(
@@ -87,6 +97,8 @@ class Context:
         """The context as it is now; None if there is none."""
         if self._ref is None:
             return self._value
+        from ..core.cache import get_object
+
         # Only asked for, not sent, while it is the one that was read before.
         found = get_object(self._ref)
         if not isinstance(found, bytes):
@@ -101,8 +113,10 @@ class Context:
         """Puts another one in its place: for everybody, if it is shared."""
         if self._ref is None:
             self._value = context
-        else:
-            update_object(self._ref, _pickled(context))
+            return
+        from ..core.cache import update_object
+
+        update_object(self._ref, _pickled(context))
 
 
 def _pickled(context: Any) -> bytes:
