@@ -1,11 +1,12 @@
 """A map-reduce on our Runner, with a stateful instance beside it, that goes on while nodes of the object cache and
 coordinators die.
 
-Usage: runner.py CALLS CALLS_PER_SECOND. Cluster and cache are in the environment, and the current directory is the project.
+Usage: runner.py CALLS CALLS_PER_SECOND PROJECT. Cluster and cache are in the environment; PROJECT is the folder that is packed.
 It handles no error and tries nothing again. Says `running` once results come, and prints one line of JSON at the end.
 """
 
 import json
+import os
 import queue
 import sys
 import threading
@@ -109,7 +110,9 @@ def main(calls, pace):
         start = time.monotonic()
         for number in range(maps):
             time.sleep(max(0.0, start + made / pace - time.monotonic()))
-            levels[0].append(made_one(counting(refs[number % TEXTS], number // TEXTS, -(-maps // TEXTS))))
+            # Those of one text share its words among them.
+            which = number % TEXTS
+            levels[0].append(made_one(counting(refs[which], number // TEXTS, len(range(which, maps, TEXTS)))))
             for level in range(len(levels)):
                 if len(levels[level]) == FAN_IN:
                     if level + 1 == len(levels):
@@ -121,7 +124,8 @@ def main(calls, pace):
         total = made_one(merging(*[one for level in levels for one in level]))
         watch.finish()
         # Each word was counted once if every call had its result once.
-        wrong = Counter(total.get()) != sum((Counter(one.split()) for one in texts), Counter()) if not watch.errors else True
+        words = sum((Counter(one.split()) for one in texts), Counter())
+        right = not watch.errors and Counter(total.get()) == words
         applied = [one.exception() or one.get() for one in tallies]
         # Without a version: what this process has read is not looked at.
         objects = [flamepy.get_object(flamepy.ObjectRef(ref.endpoint, ref.key)) for ref in refs]
@@ -129,7 +133,7 @@ def main(calls, pace):
             "calls": made,
             "errors": len(watch.errors),
             "first_errors": watch.errors[:3],
-            "right": not wrong,
+            "right": right,
             "tallies": len(tallies),
             "tallies_right": applied == list(range(1, len(tallies) + 1)),
             "tallies_wrong": [str(one) for place, one in enumerate(applied, 1) if one != place][:3],
@@ -141,4 +145,5 @@ def main(calls, pace):
     print(json.dumps(told), flush=True)
 
 
+os.chdir(sys.argv[3])
 main(int(sys.argv[1]), float(sys.argv[2]))
