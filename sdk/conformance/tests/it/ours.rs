@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use flame_conformance::clients::Python;
 use flame_conformance::ours::Flamepy;
 use flame_testkit::{Binaries, Cluster, ClusterOptions};
 use tokio::process::Command;
@@ -32,7 +33,10 @@ async fn its_types_and_its_style_hold() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn its_own_tests_pass_without_a_cluster() -> Result<()> {
     let flamepy = Flamepy::install().await?;
-    passes(flamepy.pytest("tests").arg("--ignore=tests/live")).await
+    let mut tests = flamepy.pytest("tests");
+    // Some have the published package as their client.
+    tests.arg("--ignore=tests/live").env("FLAME_VENV", Python::find()?.environment());
+    passes(&mut tests).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
