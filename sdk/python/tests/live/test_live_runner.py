@@ -135,7 +135,7 @@ def test_what_a_closed_runner_leaves() -> None:
         url = flamepy.get_application(name).url or ""
         package = flamepy.ObjectRef(ref.endpoint, url.partition("#")[0].partition("://")[2].partition("/")[2])
         assert bytes(flamepy.get_object(package))[:2] == b"\x1f\x8b", "gzip"
-        result = runner.service(bytes)(1 << 20).ref(LIMIT)
+        result = runner.service(lambda size: bytes(size))(1 << 20).ref(LIMIT)
     for one in (ref, package, result):
         with pytest.raises(flamepy.FlameError) as gone:
             flamepy.get_object(one)
