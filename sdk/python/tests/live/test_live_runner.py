@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from live_cluster import ENDPOINT, LIMIT, connection, needs_cluster
+from live_cluster import ENDPOINT, LIMIT, application, connection, needs_cluster
 from test_reference import (
     test_guide_function,
     test_guide_futures,
@@ -24,7 +24,7 @@ from test_reference import (
 from test_runner_examples import check_map_reduce, check_parameter_server, check_replay_buffer, run
 
 import flamepy
-from flamepy import FlameErrorCode
+from flamepy import FlameErrorCode, service
 from flamepy.runner import Runner, e2e, get_data
 
 # What is imported is collected here, too, and runs with the fixtures of this file.
@@ -92,14 +92,14 @@ def test_results_of_every_size_and_failures() -> None:
         raise LookupError("no such thing")
 
     with Runner(f"sizes-{os.getpid()}") as runner:
-        service = runner.service(data)
+        sized = runner.service(data)
         sizes = [0, 1000, 64 << 10, 1 << 20, 20 << 20]
-        futures = [service(size) for size in sizes]
+        futures = [sized(size) for size in sizes]
         assert [len(one) for one in runner.get(futures, LIMIT)] == sizes
         assert len(flamepy.get_object(futures[-1].ref(LIMIT))) == sizes[-1]
         large = runner.put_object(b"y" * (8 << 20))
         assert runner.service(len)(large).get(LIMIT) == 8 << 20
-        (task,) = list(flamepy.get_session(service.session_id).list_tasks())[1:2]
+        (task,) = list(flamepy.get_session(sized.session_id).list_tasks())[1:2]
         assert get_data(task.input)["args"] and len(get_data(task.output)["result"]) in sizes
         with pytest.raises(flamepy.FlameError, match="no such thing") as failed:
             runner.service(fails)().get(LIMIT)
@@ -126,6 +126,23 @@ def test_a_state_survives_its_process(tmp_path: Path) -> None:
         found = [counter.add(value, end_at).get(LIMIT) for value, end_at in [(1, ""), (10, str(marker)), (100, "")]]
     assert [count for count, _ in found] == [1, 11, 111] and marker.exists()
     assert found[0][1] != found[1][1] == found[2][1]
+
+
+def test_everybody_sees_a_context_that_changes(connection: flamepy.Connection) -> None:
+    code = """
+        from flamepy import service
+        ins = service.FlameInstance()
+        @ins.entrypoint
+        def add(number):
+            ins.update_context([*ins.context(), number])
+            return len(ins.context())
+        ins.run()
+    """
+    large = b"x" * (3 << 20)
+    with application(connection, code) as name, service.Session(name, ctx=[large]) as session:
+        assert [session.invoke(number) for number in (1, 2)] == [2, 3]
+        assert session.context() == [large, 1, 2]
+        assert service.Session(session_id=session.id()).context() == [large, 1, 2]
 
 
 def test_what_a_closed_runner_leaves() -> None:
