@@ -190,7 +190,7 @@ impl Proxy {
         Ok(said["endpoint"].as_str().with_context(|| format!("{said} names no endpoint"))?.to_owned())
     }
 
-    async fn stop(mut self) -> Result<()> {
+    async fn stop(self) -> Result<()> {
         self.0.end().await
     }
 }
