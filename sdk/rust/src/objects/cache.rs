@@ -205,9 +205,9 @@ impl ObjectCache {
     /// # use flame_sdk::objects::*;
     /// # use flame_sdk::types::*;
     /// # let cache = ObjectCache::of_environment()?;
-    /// let file = std::env::current_exe().unwrap();
+    /// let file = std::path::Path::new("Cargo.toml");
     /// let model = Destination::parse("app/shared/model")?;
-    /// let info = cache.upload(&model, &file, IfExists::Replace).await?;
+    /// let info = cache.upload(&model, file, IfExists::Replace).await?;
     /// assert_eq!(info.size, file.metadata().unwrap().len());
     /// # Ok(()) });
     /// ```
