@@ -162,6 +162,8 @@ class Line:
                 return
         connection.settimeout(None)
         self._connection = connection
+        if self._is_closing:
+            _end(connection)  # whoever closes may not have seen it
         try:
             self._serve(connection)
         except TooMany:
