@@ -93,9 +93,9 @@ class Desk:
         if wake is not None:
             wake()
 
-    def is_busy(self) -> bool:
-        """Whether an order runs or waits."""
-        return self._running is not None or bool(self._waiting)
+    def at_hand(self) -> int:
+        """How many orders run or wait."""
+        return len(self._waiting) + (self._running is not None)
 
     def is_finished(self, outbox: Outbox) -> bool:
         """Whether no answer will be put into `outbox` any more. To be called with the lock held."""

@@ -39,7 +39,8 @@ _WRITE_BYTES_GOAL = 1 << 20
 # So long answers gather while one short task follows the other, in nanoseconds.
 _HELD_NS = 500_000
 
-# So often the reader looks for answers that were held back, in milliseconds, while there is something to do.
+# So long, in milliseconds, the reader waits for more while several tasks are at hand, before it takes away what was held
+# back meanwhile. Then nothing is held back until something comes.
 _TICK_MS = 10
 
 _NOT_TAKEN = "the worker sent what this service cannot take"
@@ -62,6 +63,8 @@ class Line:
         self._writing = threading.Lock()
         # Since when answers may have been held back.
         self._held_since = 0
+        # Whether the reader takes away within a tick what is held back; otherwise nothing is.
+        self._is_watching = False
         self._failure: Optional[FlameError] = None
         self._is_closing = False
 
@@ -111,6 +114,9 @@ class Line:
         if order is None:
             self._flush()
             return None
+        if not self._is_watching:
+            self._flush()
+            return order
         now = perf_counter_ns()
         if now - self._held_since > _HELD_NS:
             self._flush()
@@ -156,6 +162,8 @@ class Line:
                 return
         connection.settimeout(None)
         self._connection = connection
+        if self._is_closing:
+            _end(connection)  # whoever closes may not have seen it
         try:
             self._serve(connection)
         except TooMany:
@@ -178,15 +186,23 @@ class Line:
         poller = select.poll()
         poller.register(connection, select.POLLIN)
         while True:
-            if poller.poll(_TICK_MS if self._desk.is_busy() else None):
-                try:
-                    size = connection.recv_into(self._room)
-                except OSError:
-                    size = 0  # it was cut
-                if size == 0:
-                    return
-                self._incoming += self._room[:size]
-                self._take_frames()
+            is_there = False
+            if self._desk.at_hand() > 1:
+                self._is_watching = True
+                is_there = bool(poller.poll(_TICK_MS))
+                self._is_watching = False
+            # What was held back before anybody could see that it will not be watched any more; what was skipped.
+            self._flush()
+            if not is_there:
+                poller.poll()
+            try:
+                size = connection.recv_into(self._room)
+            except OSError:
+                size = 0  # it was cut
+            if size == 0:
+                return
+            self._incoming += self._room[:size]
+            self._take_frames()
             self._flush()
 
     def _take_frames(self) -> None:
