@@ -105,13 +105,16 @@ async fn the_same_url_with_another_content_is_another_service() {
     assert_eq!(versions(&place), ["one", "two", "two"]);
 }
 
-/// A directory that holds a `python3` which knows its version, and installs unless `broken` is there.
+/// A directory that holds a `python3` which knows its version, and installs unless `broken` is there. Like pip it brings no
+/// commands where there is a folder for them.
 fn python_without_uv(place: &Place) -> String {
     let bin = place.path("bin");
     let broken = place.path("broken").display().to_string();
+    let echo = place.echo(&[]).command.unwrap();
     let text = format!(
         "#!/bin/sh\ncase \"$*\" in\n*--version*) echo pip 1 ;;\n-c*) echo 3.11 ;;\n\
-         *'pip install'*) if [ -e '{broken}' ]; then echo 'nowhere is no distribution'; exit 1; fi ;;\nesac\n"
+         *'pip install'*) if [ -e '{broken}' ]; then echo 'nowhere is no distribution'; exit 1; fi\n\
+         [ -e ../deps/bin ] && exit 0; /bin/mkdir -p ../deps/bin; /bin/ln -s '{echo}' ../deps/bin/serve ;;\nesac\n"
     );
     program(&bin.join("python3"), &text);
     bin.display().to_string()
@@ -126,8 +129,7 @@ async fn a_failed_install_says_why_and_is_tried_again() {
     let mut link = hub.attach().await;
     let project = "[project]\nname = 'app'\nversion = '1'\ndependencies = ['nowhere']\n";
     package(&place.path("app.tar.gz"), &[("pyproject.toml", project)]);
-    let application =
-        ha::Application { command: place.echo(&[]).command, ..packaged(&place, "python", file_url(&place)) };
+    let application = packaged(&place, "python", file_url(&place));
     place.touch("broken");
     link.start(application.clone()).await;
     let (code, message) = link.bind_failure().await;

@@ -40,19 +40,21 @@ impl Job<'_> {
     /// Installs what lies in `src` into `deps`. Answers where modules are besides, relative to the release.
     pub(crate) async fn run(&self, log: &mut InstallLog) -> Result<Vec<PathBuf>, InstallError> {
         let (src, deps) = (self.release.join(SRC), self.release.join(DEPS));
-        name_interpreter(&deps, self.version).map_err(disk(&deps))?;
         let unfit = |why: String| InstallError::Project { url: self.url.clone(), why };
-        match Project::read(&src).map_err(unfit)? {
+        let module_dirs = match Project::read(&src).map_err(unfit)? {
             Project::Plain(plain) => {
                 log.say("The project has no dependencies: nothing is fetched, its modules are used where they are.");
                 plain.lay_out(&deps, self.version).map_err(disk(&deps))?;
-                Ok(plain.module_folders.iter().map(|folder| Path::new(SRC).join(folder)).collect())
+                plain.module_folders.iter().map(|folder| Path::new(SRC).join(folder)).collect()
             }
             Project::Built => {
                 self.build(&src, log).await?;
-                Ok(vec![SRC.into()])
+                vec![SRC.into()]
             }
-        }
+        };
+        // Only now: pip leaves out the commands of a project where there is a folder for them already.
+        name_interpreter(&deps, self.version).map_err(disk(&deps))?;
+        Ok(module_dirs)
     }
 
     async fn build(&self, src: &Path, log: &mut InstallLog) -> Result<(), InstallError> {
