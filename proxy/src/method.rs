@@ -69,6 +69,11 @@ pub const METHODS: &[(&str, Way)] = &[
     ("/flame.ha.v1.Operate/DrainNode", CHANGE),
     ("/flame.ha.v1.Operate/ExplainTask", READ),
     ("/flame.ha.v1.Operate/ListClusterEvents", READ),
+    ("/flame.ha.v1.Operate/ReadInstallLogs", READ),
+    ("/flame.ha.v1.ObjectDirectory/Locate", READ),
+    ("/flame.ha.v1.ObjectDirectory/List", READ),
+    ("/flame.ha.v1.ObjectDirectory/Delete", CHANGE),
+    ("/flame.ha.v1.ObjectDirectory/Nodes", READ),
     ("/flame.ha.v1.Backup/Take", Way::Pipe),
     ("/grpc.health.v1.Health/Check", READ),
     ("/grpc.health.v1.Health/Watch", Way::Pipe),
@@ -100,6 +105,9 @@ mod tests {
         "flame.ha.v1.Raft",
         "flame.ha.v1.Forward",
         "flame.ha.v1.Bootstrap",
+        "flame.ha.v1.CacheNodes",
+        "flame.ha.v1.Objects",
+        "flame.v1.ObjectCacheService",
     ];
 
     #[test]

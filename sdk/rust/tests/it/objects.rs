@@ -100,7 +100,7 @@ impl Objects for Node {
         };
         let header = ha::ObjectHeader { info: Some(self.info(&key, &kept)), extent: extent.into() };
         let mut frames = vec![Frame::Header(header)];
-        for (number, data) in kept.1.iter().filter(|part| part.0 > since) {
+        for (number, data) in kept.1.iter().filter(|part| self.is_native || part.0 > since) {
             let head = if self.is_native { Bytes::from_static(b"heads") } else { Bytes::new() };
             let halves = [data.slice(..data.len() / 2), data.slice(data.len() / 2..)];
             let heads = [head, Bytes::new()];

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::fake::{Knowing, connect};
+use crate::fake::{self, Knowing, connect};
 
 /// What a fake server answers, one after the other; then it does what it is asked.
 type Script = Arc<Mutex<Vec<Status>>>;
@@ -100,10 +100,11 @@ async fn client(script: Vec<Status>) -> (flame_sdk::Connection, Arc<Mutex<Vec<St
     let address = listener.local_addr().unwrap();
     let orders = Arc::new(Mutex::new(Vec::new()));
     let ids = Ids::default();
+    let knows = fake::Script { leader: Some(address), ..fake::Script::default() };
     let server = Server { script: Arc::new(Mutex::new(script)), orders: orders.clone(), ids: ids.clone() };
     let serving = tonic::transport::Server::builder()
         .add_service(OperateServer::new(server))
-        .add_service(ClusterServer::new(Knowing(Arc::default())));
+        .add_service(ClusterServer::new(Knowing(Arc::new(Mutex::new(knows)))));
     tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
     (connect(&[address]), orders, ids)
 }
