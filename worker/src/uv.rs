@@ -1,7 +1,7 @@
-//! Stands in for `uv` where there is none: `uv run --python VERSION python …` or `… FILE.py …`, and nothing else.
+//! Stands in for `uv` where there is none: `uv run --python VERSION python …`, and nothing else.
 //!
-//! The published template of the Runner starts `${FLAME_HOME}/bin/uv`, and flmexec takes a uv that it finds. What they need of
-//! uv is an interpreter of a certain version; the worker has found one already, and says so in the environment.
+//! The published template of the Runner starts `${FLAME_HOME}/bin/uv`. What that needs of uv is an interpreter of a certain
+//! version; the worker has found one already, and says so in the environment.
 //!
 //! **Invariant:** the process id does not change: what the worker started is the service.
 
@@ -41,8 +41,8 @@ impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{NAME}: {}; it stands in for uv and knows only `uv run --python VERSION python ARGUMENTS`, or FILE.py in the \
-             place of `python`. For more, put uv itself in its place",
+            "{NAME}: {}; it stands in for uv and knows only `uv run --python VERSION python ARGUMENTS`. For more, put uv \
+             itself in its place",
             self.0
         )
     }
@@ -92,8 +92,6 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Order, Unknown
             // What they say holds here in any case.
         } else if is_python(&text) {
             return Ok(Order::Run(version.or_else(|| Version::parse(&text)), arguments.collect()));
-        } else if text.ends_with(".py") {
-            return Ok(Order::Run(version, [word].into_iter().chain(arguments).collect()));
         } else {
             return Err(unknown(&word));
         }
@@ -156,7 +154,6 @@ mod tests {
         assert_eq!(parsed("run --python=3.12 -- python3 x"), run(Some("3.12"), &["x"]));
         assert_eq!(parsed("run -p python --no-project python x --python y"), run(None, &["x", "--python", "y"]));
         assert_eq!(parsed("run python3.11 x"), run(Some("3.11"), &["x"]));
-        assert_eq!(parsed("run --quiet --no-project --python 3.12 main.py x"), run(Some("3.12"), &["main.py", "x"]));
         assert_eq!(parsed("--version"), Ok(Order::Version));
     }
 

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use super::job::{Job, Language};
 
@@ -18,6 +20,9 @@ const SHELL_FOLDERS: [&str; 2] = ["/bin", "/usr/bin"];
 
 /// The version that uv is asked for when nothing names one and none is installed.
 const PYTHON_DEFAULT: &str = "3.12";
+
+/// How the program that stands in for uv begins what it says of its version.
+const STAND_IN: &str = "flame-uv";
 
 /// A program and its arguments, the script's file included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub(super) struct Tools {
     folders: Vec<PathBuf>,
     /// `FLAME_PYTHON_VERSION`.
     python: Option<String>,
+    /// Looked for once.
+    uv: OnceLock<Option<PathBuf>>,
 }
 
 impl Tools {
@@ -43,7 +50,7 @@ impl Tools {
         let path = env::var_os("PATH").unwrap_or_default();
         let folders = home.into_iter().chain(env::split_paths(&path)).filter(|folder| folder.is_absolute());
         let python = env::var("FLAME_PYTHON_VERSION").ok().filter(|version| !version.trim().is_empty());
-        Self { folders: folders.collect(), python }
+        Self { folders: folders.collect(), python, uv: OnceLock::new() }
     }
 
     /// How this job is run.
@@ -83,7 +90,7 @@ impl Tools {
     /// With uv, which fetches what is not installed, if it is there; else what is installed.
     fn python(&self, runtime: Option<&str>) -> Result<CommandLine, String> {
         let version = runtime.or(self.python.as_deref()).map(python_version).transpose()?;
-        if let Some(uv) = self.find("uv") {
+        if let Some(uv) = self.uv.get_or_init(|| self.find_uv()).clone() {
             let newest = || self.newest_python().unwrap_or_else(|| PYTHON_DEFAULT.to_owned());
             let version = version.map_or_else(newest, str::to_owned);
             let words = ["run", "--quiet", "--no-project", "--python", &version, Language::Python.file()];
@@ -100,6 +107,15 @@ impl Tools {
             }
         };
         Ok(CommandLine { program, arguments: vec![Language::Python.file().into()] })
+    }
+
+    /// The first uv that is one: what stands in for it knows no more of interpreters than is known here.
+    fn find_uv(&self) -> Option<PathBuf> {
+        let all = self.folders.iter().map(|folder| folder.join("uv")).filter(|path| is_program(path));
+        all.into_iter().find(|uv| {
+            let said = Command::new(uv).arg("--version").stdin(Stdio::null()).output();
+            !said.is_ok_and(|said| said.stdout.starts_with(STAND_IN.as_bytes()))
+        })
     }
 
     /// The first program of this name.
@@ -145,7 +161,7 @@ mod tests {
             fs::set_permissions(folder.join(program), fs::Permissions::from_mode(0o755)).unwrap();
             folder
         });
-        let tools = Tools { folders: folders.collect(), python: python.map(str::to_owned) };
+        let tools = Tools { folders: folders.collect(), python: python.map(str::to_owned), ..Tools::default() };
         (place, tools)
     }
 
@@ -169,6 +185,13 @@ mod tests {
         assert_eq!(words(&unset, Language::Python, None), uv("3.11"), "the newest one, as a number");
         let (_place, bare) = tools(&["uv"], None);
         assert_eq!(words(&bare, Language::Python, None), uv("3.12"));
+    }
+
+    #[test]
+    fn what_stands_in_for_uv_is_not_taken_for_it() {
+        let (place, tools) = tools(&["uv", "python3"], None);
+        fs::write(place.path().join("0/uv"), "#!/bin/sh\necho flame-uv 0.1.0\n").unwrap();
+        assert_eq!(words(&tools, Language::Python, None).unwrap(), "python3 main.py");
     }
 
     #[test]
