@@ -161,6 +161,7 @@ fn options(section: CacheSection) -> Result<Options, Failure> {
         advertise: section.advertise.as_ref().map(ToString::to_string),
         store: StoreOptions { folder: section.storage, bounds, eviction: section.eviction },
         object_max: section.object_max,
+        arena: section.arena,
         metrics: section.metrics.as_ref().map(|address| resolve("cache.metrics", address)).transpose()?,
         peers: tls.as_ref().map(|side| side.to_peers.clone()),
         tls: tls.map(|side| side.callers),
