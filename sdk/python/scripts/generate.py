@@ -21,6 +21,7 @@ FILES = [
     "ha/v1/session.proto",
     "ha/v1/cluster.proto",
     "ha/v1/service.proto",
+    "ha/v1/objects.proto",
 ]
 
 REPOSITORY = Path(__file__).resolve().parents[3]
