@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use flame_conformance::ours::Flamepy;
-use flame_testkit::{Binaries, Cluster, ClusterOptions};
+use flame_testkit::{Binaries, Cache, Cluster, ClusterOptions};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -33,6 +33,16 @@ async fn its_types_and_its_style_hold() -> Result<()> {
 async fn its_own_tests_pass_without_a_cluster() -> Result<()> {
     let flamepy = Flamepy::install().await?;
     passes(flamepy.pytest("tests").arg("--ignore=tests/live")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_shares_memory_with_a_cache_on_its_host() -> Result<()> {
+    let flamepy = Flamepy::install().await?;
+    let cache = Cache::start(&["--arena", "64m"]).await?;
+    let mut tests = flamepy.pytest("tests/live/test_live_same_host.py");
+    tests.env("FLAME_TEST_CACHE_ENDPOINT", cache.endpoint());
+    tests.env("FLAME_TEST_CACHE_METRICS", cache.ready()["metrics"].as_str().context("it has metrics")?);
+    passes(&mut tests).await.with_context(|| cache.tail())
 }
 
 #[tokio::test(flavor = "multi_thread")]

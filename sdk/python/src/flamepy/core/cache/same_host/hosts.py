@@ -55,6 +55,11 @@ class Host:
                     self._idle.append(link)
                 link.tell_released()
 
+    def on_fork(self) -> None:
+        """In the child: the memory is the same, connections are not."""
+        self._lock = threading.Lock()
+        self._idle = []
+
     def _connect(self) -> Tuple[Link, Mapping]:
         link, descriptor, size = Link.connect(self._name, self._token)
         _links.add(link)
@@ -132,7 +137,9 @@ def _after_fork(in_child: bool) -> None:
     global _lock
     if in_child:
         _lock = threading.Lock()
-        _hosts.clear()
+        for found in _hosts.values():
+            if found is not None:
+                found.on_fork()
     for link in list(_links):
         link.on_fork(in_child)
 
