@@ -34,8 +34,8 @@ pub const ARENA_INLINE_MAX: usize = 64 << 10;
 /// Most bytes of all parts of an object that travel in one such message.
 pub const ARENA_DATA_MAX: u64 = 1 << 20;
 
-/// Most bytes of a message that a client of the arena sends.
-pub const ARENA_FRAME_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of a message of the arena: data, and what is around it.
+pub const ARENA_FRAME_BYTES_MAX: usize = 2 << 20;
 
 /// Most objects that a client of the arena holds at a time.
 pub const ARENA_HELD_MAX: usize = 65_536;

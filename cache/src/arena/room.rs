@@ -93,7 +93,7 @@ impl Arena {
 
 /// Copies bytes into an extent of their length.
 async fn copy(data: Blob, extent: Arc<Extent>) -> Result<Blob, Refusal> {
-    let copied = tokio::task::spawn_blocking(move || {
+    let copied = tokio::task::spawn_blocking(move || -> Result<Blob, Refusal> {
         let mut at = 0;
         for chunk in data.chunks(CHUNK_BYTES) {
             extent.write(at, &chunk)?;

@@ -68,9 +68,8 @@ class FlameRunpyService(FlameService):
 
     def _answer(self, result: Any, state_version: int) -> bytes:
         payload = self._payload(result)
-        if not isinstance(payload, values.Native):
-            if payload.size <= self._inline_bytes:
-                return answer.Answer(payload=payload.joined(), state_version=state_version).encode()
+        if not isinstance(payload, values.Native) and payload.size <= self._inline_bytes:
+            return answer.Answer(payload=payload.joined(), state_version=state_version).encode()
         ref = put_payload(self._prefix, payload)
         if not self._inline_bytes:
             return ref.encode()

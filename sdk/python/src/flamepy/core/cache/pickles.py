@@ -99,7 +99,8 @@ def load(data: memoryview, own: Optional[Callable[[], Optional[memoryview]]] = N
     mine = own() if own is not None and marks else None
     if mine is None:
         return pickle.loads(data[len(PICKLE) :])
-    opcodes, at = [], len(PICKLE)
+    opcodes: List[Any] = []
+    at = len(PICKLE)
     for begin, buffer, size, is_readonly in marks:
         opcodes += [data[at:begin], _NEXT_BUFFER + (_READONLY_BUFFER if is_readonly else b"")]
         at = buffer + size

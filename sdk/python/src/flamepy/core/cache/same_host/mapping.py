@@ -30,7 +30,7 @@ class Mapping:
         self._memory = mmap.mmap(descriptor, size)
         self._descriptor = _Descriptor(descriptor)
         # An object that is over the memory and refers to a pin: what is over it in turn keeps it alive.
-        self._window = type("Window", (ctypes.Array,), {"_length_": size, "_type_": ctypes.c_ubyte})
+        self._window: Any = type("Window", (ctypes.Array,), {"_length_": size, "_type_": ctypes.c_ubyte})
 
     def room(self, offset: int, size: int) -> memoryview:
         """A place to write to."""
@@ -38,7 +38,7 @@ class Mapping:
 
     def view(self, offset: int, size: int, pin: Pin) -> memoryview:
         """What lies there, to be read."""
-        window: Any = self._window.from_buffer(self._memory)
+        window = self._window.from_buffer(self._memory)
         window.pin = pin
         return pickle.PickleBuffer(window).raw()[offset : offset + size].toreadonly()
 

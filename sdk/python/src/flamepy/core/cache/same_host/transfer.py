@@ -54,7 +54,8 @@ def put(endpoint: str, path: str, payload: Payload, expected: Optional[int] = No
             seal.header.CopyFrom(header)
             reply = link.call(wire.ArenaRequest(seal=seal))
     except OSError as why:
-        return _broken(endpoint, why)
+        _broken(endpoint, why)
+        return None
     if not _is(reply, "sealed", "put", path):
         return None
     return ObjectRef(reply.sealed.endpoint or endpoint, reply.sealed.key, reply.sealed.version)
@@ -87,7 +88,8 @@ def fetch(endpoint: str, key: str, version: int) -> Optional[Fetched]:
                 return None
             parts = _parts(link, mapping, reply.object)
     except OSError as why:
-        return _broken(endpoint, why)
+        _broken(endpoint, why)
+        return None
     header = reply.object.header
     if header.extent == objects.EXTENT_NOT_MODIFIED:
         return Fetched(version)
