@@ -13,6 +13,7 @@ const PROTOS: &[&str] = &[
     "flame/v1/cache.proto",
     "flame/ha/v1/arena.proto",
     "flame/ha/v1/backup.proto",
+    "flame/ha/v1/cache.proto",
     "flame/ha/v1/cluster.proto",
     "flame/ha/v1/membership.proto",
     "flame/ha/v1/objects.proto",

@@ -7,7 +7,7 @@ use clap::Parser;
 use flame_config::{
     ClusterFile, CoordinatorSection, Flags, HostPort, LogSection, NamedFile, ProcessEnvironment, TlsSection,
 };
-use flame_machine::config::{ClusterConfig, NodeAvoidance};
+use flame_machine::config::{ClusterConfig, NodeAvoidance, ObjectsConfig};
 use flame_storage::MemberNode;
 use flame_tls::{File, ServerFiles, ServerSide};
 
@@ -165,6 +165,11 @@ fn options(section: &CoordinatorSection) -> Result<Options, Exit> {
         },
         retention: section.retention,
         kept_bytes_max: section.kept_bytes_max,
+        objects: ObjectsConfig {
+            copies: section.objects.copies,
+            session_copies: section.objects.session_copies,
+            app_bytes_max: section.objects.app_bytes_max,
+        },
         prefetch_max: PREFETCH_MAX,
         ..ClusterConfig::default()
     };

@@ -53,7 +53,7 @@ flame_metrics::labels! {
         Closed = "closed",
     }
 
-    /// Whether a worker can be reached.
+    /// Whether a worker or a cache node can be reached.
     pub enum WorkerState: "state" {
         /// Its stream stands.
         Attached = "attached",
@@ -179,6 +179,18 @@ pub static EXECUTORS: Metric = Metric::gauge("flame_executors", Unit::Count, "Ex
 pub static WORKERS: Metric =
     Metric::gauge("flame_workers", Unit::Count, "Workers that the cluster knows.").by(WorkerState::LABELS);
 
+/// Nodes of the object cache.
+pub static CACHE_NODES: Metric =
+    Metric::gauge("flame_cache_nodes", Unit::Count, "Nodes of the object cache that the cluster knows.")
+        .by(WorkerState::LABELS);
+
+/// Cached objects.
+pub static OBJECTS: Metric = Metric::gauge("flame_objects", Unit::Count, "Cached objects that the directory knows.");
+
+/// Their bytes.
+pub static OBJECT_BYTES: Metric =
+    Metric::gauge("flame_object_bytes", Unit::Bytes, "Bytes of cached objects, each counted once.");
+
 /// Clients.
 pub static CLIENTS: Metric =
     Metric::gauge("flame_clients", Unit::Count, "Clients with a window in the state: nodes, and streams of sessions.");
@@ -187,7 +199,7 @@ pub static CLIENTS: Metric =
 pub static STATE_ANSWERED: Metric = Metric::gauge(
     "flame_state_answered",
     Unit::Count,
-    "1 when the state answered this scrape in time; 0 when tasks, sessions, what they keep, applications, executors, workers and clients are as of an earlier one.",
+    "1 when the state answered this scrape in time; 0 when tasks, sessions, what they keep, applications, executors, workers, cache nodes, objects and clients are as of an earlier one.",
 );
 
 /// Streams.
@@ -342,6 +354,9 @@ pub static METRICS: &[&Metric] = &[
     &APPLICATIONS,
     &EXECUTORS,
     &WORKERS,
+    &CACHE_NODES,
+    &OBJECTS,
+    &OBJECT_BYTES,
     &CLIENTS,
     &STATE_ANSWERED,
     &STREAMS,

@@ -227,7 +227,7 @@ impl Parts {
         let events = EventHub::new(options.memory.share(Share::Results));
         let replies = Arc::new(Replies::new());
         let targets: Arc<OnceLock<Targets>> = Arc::default();
-        let dirty = Arc::new(Notify::new());
+        let (dirty, directory_dirty) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let exporter = options.listen.metrics.map(|_| Exporter::new(metrics::ALL));
         let metrics = exporter.as_ref().map(|exporter| Metrics::register(&exporter.registrar())).unwrap_or_default();
         let sink = Sink {
@@ -235,6 +235,7 @@ impl Parts {
             replies: replies.clone(),
             targets: targets.clone(),
             dirty: dirty.clone(),
+            directory_dirty: directory_dirty.clone(),
             metrics: metrics.applied,
         };
         // Before anything is opened: who has no room to start in gets some.
@@ -267,6 +268,7 @@ impl Parts {
             defaults: options.defaults.clone(),
             upgrades: upgrades.clone(),
             dirty,
+            directory_dirty,
         };
         let watched = Watched {
             memory: options.memory,
@@ -333,7 +335,10 @@ fn spawn_servers(
     let ready = ready_line(options, &listeners)?;
     let (gateway, hub, upgrades) = (parts.gateway.clone(), parts.hub.clone(), parts.upgrades.clone());
     let client = api::routes(gateway, hub, upgrades, parts.data_disk.clone(), stop.clone());
-    let worker = tonic::service::Routes::new(parts.hub.server()).add_service(parts.hub.news_server(stop.clone()));
+    let worker = tonic::service::Routes::new(parts.hub.server())
+        .add_service(parts.hub.news_server(stop.clone()))
+        .add_service(parts.hub.caches_server())
+        .add_service(api::directory_server(parts.gateway.clone()));
     let peer = tonic::service::Routes::new(parts.consensus.raft_service())
         .add_service(parts.consensus.bootstrap_service())
         .add_service(ForwardService::server(

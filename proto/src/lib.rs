@@ -10,7 +10,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`v1`] | generated: `flame.v1`, services `Frontend`, `Instance` and `ObjectCacheService` |
-//! | [`ha`] | generated: `flame.ha.v1`, services `Cluster`, `Membership`, `Objects`, `Operate`, `Sessions`, `WorkerHub`, `ServiceStream`, `Raft`, `Forward`, `Bootstrap` |
+//! | [`ha`] | generated: `flame.ha.v1`, services `CacheNodes`, `Cluster`, `Membership`, `ObjectDirectory`, `Objects`, `Operate`, `Sessions`, `WorkerHub`, `ServiceStream`, `Raft`, `Forward`, `Bootstrap` |
 //! | [`instance`] | calling a service whose replies may be of either generation |
 //! | [`convert`] | messages ⇄ `flame-types` |
 

@@ -152,6 +152,8 @@ fn check_node(scrape: &Scrape) -> Result<()> {
         ("flame_tasks{state=\"pending\"}", 0.0),
         ("flame_tasks{state=\"running\"}", 0.0),
         ("flame_workers{state=\"attached\"}", 1.0),
+        ("flame_cache_nodes{state=\"attached\"}", 0.0),
+        ("flame_objects", 0.0),
         ("flame_raft_has_leader", 1.0),
         ("flame_state_answered", 1.0),
         ("flame_rocksdb_writes_stopped{database=\"log\"}", 0.0),

@@ -19,6 +19,7 @@
 //! | [`membership`] | `flame.ha.v1.Membership` |
 //! | [`backup`] | `flame.ha.v1.Backup`: the whole state as one file |
 //! | [`operate`] | `flame.ha.v1.Operate`: workers, why tasks wait, what happened |
+//! | [`directory`] | `flame.ha.v1.ObjectDirectory`: where cached objects lie |
 //! | [`health`] | `grpc.health.v1.Health`: liveness, readiness, leader |
 //! | [`read`] | sessions and tasks of this node, from memory and from rows |
 //! | [`call`] | what a call brings along: its deadline, its generation |
@@ -30,6 +31,7 @@ pub mod backup;
 pub mod call;
 pub mod cluster;
 pub mod dialect;
+pub mod directory;
 pub mod errors;
 pub mod frontend;
 pub mod health;
@@ -41,4 +43,4 @@ mod routes;
 pub mod stream;
 mod upgrade;
 
-pub use routes::{frontend_server, routes};
+pub use routes::{directory_server, frontend_server, routes};

@@ -3,6 +3,7 @@
 use flame_proto::ha::backup_server::BackupServer;
 use flame_proto::ha::cluster_server::ClusterServer;
 use flame_proto::ha::membership_server::MembershipServer;
+use flame_proto::ha::object_directory_server::ObjectDirectoryServer;
 use flame_proto::ha::operate_server::OperateServer;
 use flame_proto::v1::frontend_server::FrontendServer;
 use flame_types::limits::MESSAGE_BYTES_MAX;
@@ -12,6 +13,7 @@ use tonic_health::pb::health_server::HealthServer;
 
 use super::backup::BackupService;
 use super::cluster::ClusterService;
+use super::directory::DirectoryService;
 use super::frontend::FrontendService;
 use super::health::HealthService;
 use super::membership::MembershipService;
@@ -28,6 +30,12 @@ pub fn frontend_server(gateway: Gateway) -> FrontendServer<FrontendService> {
     FrontendServer::new(FrontendService::new(gateway)).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
+/// The object directory; cache nodes ask for it on the worker port.
+#[must_use]
+pub fn directory_server(gateway: Gateway) -> ObjectDirectoryServer<DirectoryService> {
+    ObjectDirectoryServer::new(DirectoryService::new(gateway))
+}
+
 /// Everything the client port serves. `stop` ends the streams that would otherwise live for ever.
 #[must_use]
 pub fn routes(gateway: Gateway, hub: Hub, upgrades: Upgrades, disk: DataDisk, stop: CancellationToken) -> Routes {
@@ -37,6 +45,7 @@ pub fn routes(gateway: Gateway, hub: Hub, upgrades: Upgrades, disk: DataDisk, st
         .add_service(SessionsService::server(gateway.clone()))
         .add_service(BackupServer::new(BackupService::new(gateway.clone())))
         .add_service(OperateServer::new(OperateService::new(gateway.clone())))
+        .add_service(directory_server(gateway.clone()))
         .add_service(MembershipServer::new(MembershipService::new(gateway)))
         .add_service(ClusterServer::new(cluster))
         .add_service(HealthServer::new(health));

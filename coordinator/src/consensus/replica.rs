@@ -210,7 +210,9 @@ impl Replica {
                 replies: outcome.replies,
                 events: outcome.events,
                 effects: outcome.effects,
+                cache_effects: outcome.cache_effects,
                 placement_dirty: outcome.placement_dirty,
+                directory_dirty: outcome.directory_dirty,
             });
         }
         unwritten.writes = writes.finish();

@@ -1,6 +1,6 @@
 //! What the rest of the coordinator gets from apply.
 
-use flame_machine::effect::Effect;
+use flame_machine::effect::{CacheEffect, Effect};
 use flame_machine::event::Event;
 use flame_machine::reply::Reply;
 use flame_types::{ClientId, Generation, LogIndex, Seq, Term};
@@ -31,8 +31,12 @@ pub struct AppliedEntry {
     pub events: Vec<Event>,
     /// What a leader has to tell workers.
     pub effects: Vec<Effect>,
+    /// What a leader has to tell cache nodes.
+    pub cache_effects: Vec<CacheEffect>,
     /// Whether placement should be looked at again.
     pub placement_dirty: bool,
+    /// Whether the object directory should be looked at.
+    pub directory_dirty: bool,
 }
 
 impl AppliedEntry {
@@ -45,7 +49,9 @@ impl AppliedEntry {
             replies: Vec::new(),
             events: Vec::new(),
             effects: Vec::new(),
+            cache_effects: Vec::new(),
             placement_dirty: false,
+            directory_dirty: false,
         }
     }
 }

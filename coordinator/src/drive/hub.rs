@@ -1,11 +1,13 @@
-//! The worker hub: the streams of attached workers and their leases. It is open on the leader only, for one term at a
-//! time.
+//! The worker hub: the streams of attached workers and cache nodes, and their leases. It is open on the leader only, for
+//! one term at a time.
 //!
 //! * [`attach`]: the Hello of a worker, and the answer to one that came to the wrong node.
 //! * [`news`]: who leads, for workers of other leaders: the only part that is open on every node.
 //! * [`uplink`]: what a worker reports, turned into commands.
 //! * [`downlink`]: what the machine tells a worker, turned into frames.
 //! * [`inputs`]: inputs on their way to workers.
+//! * `told`: when they go there.
+//! * `caches`: cache nodes, in the same way.
 //! * [`leases`]: who is attached, who is silent, who has expired.
 //!
 //! Effects reach the hub from apply, in apply order, and are dropped here unless the worker is attached under the very
@@ -28,18 +30,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::batcher::{BatcherHandle, OnDrop, Parcel};
 use super::replies::{NOBODY_WAITS, Replies, unnumbered};
-use crate::consensus::Consensus;
+use crate::consensus::{AppliedEntry, Consensus};
 use crate::memory::{Memory, Share};
 
 pub mod attach;
+mod caches;
 mod downlink;
 mod inputs;
 pub mod leases;
 pub mod news;
+mod told;
 mod uplink;
 
 use inputs::InputRows;
-use leases::{Leases, MAJORITY_MAX, RECORDED_HELD};
+use leases::{Leases, MAJORITY_MAX};
+use told::{Line, RECORDED_HELD};
 
 /// Most batches of orders that wait for one worker's connection. A worker that cannot take more is cut off; its next
 /// Hello gets everything again.
@@ -66,10 +71,20 @@ struct Inner {
 struct Table {
     /// Hellos that are proposed and not applied.
     greeting: HashMap<Seq, Greeting>,
-    leases: Leases,
+    leases: Leases<Line>,
+    caches: caches::Table,
     open: Option<Open>,
     /// Workers will be told soon of what is recorded.
     tells_recorded: bool,
+}
+
+/// Whom the state knows to have a lease.
+#[derive(Default)]
+pub struct Known {
+    /// Workers.
+    pub workers: Vec<(NodeName, Epoch)>,
+    /// Cache nodes.
+    pub caches: Vec<(NodeName, Epoch)>,
 }
 
 /// The hub is open.
@@ -113,11 +128,12 @@ impl Hub {
         Self { inner: Arc::new(Inner { cluster_id, scheme, consensus, batcher, replies, table, inputs }) }
     }
 
-    /// Opens the hub: this node leads in this term. `known` are the workers of the state, all of them detached by
-    /// `LeaderStart`; each has a full period to say Hello.
-    pub fn open(&self, term: Term, known: Vec<(NodeName, Epoch)>) {
+    /// Opens the hub: this node leads in this term. `known` are those of the state, all of them detached by `LeaderStart`;
+    /// each has a full period to say Hello.
+    pub fn open(&self, term: Term, known: Known) {
         let mut table = self.table();
-        table.leases = Leases::begin(known);
+        table.leases = Leases::begin(known.workers);
+        table.caches.begin(known.caches);
         table.open = Some(Open { term, end: CancellationToken::new() });
     }
 
@@ -129,6 +145,7 @@ impl Hub {
         }
         table.greeting.clear();
         table.leases = Leases::default();
+        table.caches = caches::Table::default();
         self.inner.inputs.clear();
     }
 
@@ -147,7 +164,10 @@ impl Hub {
     /// Proposals for the leases that have run out; each lease is proposed once.
     #[must_use]
     pub fn expired(&self, now: Instant) -> Vec<Command> {
-        self.table().leases.expire(now)
+        let mut table = self.table();
+        let mut expired = table.leases.expire(now);
+        expired.extend(table.caches.leases.expire(now));
+        expired
     }
 
     /// Whether a majority answers this leader. While none does it can neither renew leases nor let them run out, and when
@@ -156,60 +176,76 @@ impl Hub {
     pub fn judges(&self) -> bool {
         let has_majority = self.inner.consensus.has_majority_within(MAJORITY_MAX);
         if !has_majority {
-            self.table().leases.begin_again();
+            let mut table = self.table();
+            table.leases.begin_again();
+            table.caches.leases.begin_again();
         }
         has_majority
     }
 
     /// This node stood still for so long: the leases last longer by that.
     pub fn extend_leases(&self, stood_still: Duration) {
-        self.table().leases.extend(stood_still);
+        let mut table = self.table();
+        table.leases.extend(stood_still);
+        table.caches.leases.extend(stood_still);
     }
 
     /// A heartbeat came. The error says why it renews nothing and the worker is to look for another leader.
     fn renew(&self, node: &NodeName, epoch: Epoch) -> Result<bool, String> {
-        if self.inner.consensus.has_majority_within(MAJORITY_MAX) {
-            return Ok(self.table().leases.renew(node, epoch));
+        self.check_majority()?;
+        Ok(self.table().leases.renew(node, epoch))
+    }
+
+    fn check_majority(&self) -> Result<(), String> {
+        match self.inner.consensus.has_majority_within(MAJORITY_MAX) {
+            true => Ok(()),
+            false => Err(format!("no majority has answered this leader for {MAJORITY_MAX:?}")),
         }
-        Err(format!("no majority has answered this leader for {MAJORITY_MAX:?}"))
     }
 
     /// When the next lease runs out, unless it is renewed before.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.table().leases.next_expiry()
+        let table = self.table();
+        table.leases.next_expiry().into_iter().chain(table.caches.leases.next_expiry()).min()
     }
 
     /// The expiry of a lease was applied or refused; or it did not make it into the log, and is proposed again.
-    pub fn expiry_settled(&self, node: &NodeName, epoch: Epoch, settled: bool) {
+    pub fn expiry_settled(&self, expiry: &Command, settled: bool) {
         let mut table = self.table();
-        if settled {
-            table.leases.forget(node, epoch);
-        } else {
-            table.leases.expire_again(node, epoch);
+        match expiry {
+            Command::ExpireNode { node, epoch, .. } => table.leases.expiry_settled(node, *epoch, settled),
+            Command::CacheExpire { cache, epoch, .. } => table.caches.leases.expiry_settled(cache, *epoch, settled),
+            _ => {}
         }
     }
 
-    /// What one applied entry means for the workers. Called by apply, in order; never waits.
-    pub(super) fn on_entry(&self, replies: &[(ClientId, Seq, Reply)], effects: &[Effect]) {
+    /// What one applied entry means for workers and cache nodes. Called by apply, in order; never waits.
+    pub(super) fn on_entry(&self, entry: &AppliedEntry) {
         let mut table = self.table();
         if table.open.is_none() {
             return;
         }
-        for (client, ticket, reply) in replies {
+        for (client, ticket, reply) in &entry.replies {
             if *client != ClientId::NONE {
                 continue;
             }
             if let Some(greeting) = table.greeting.remove(ticket)
                 && let Reply::Attached { epoch } = reply
             {
-                table.leases.attach(greeting.node, *epoch, greeting.stream);
+                table.leases.attach(greeting.node, *epoch, Line::new(greeting.stream));
             }
+            table.caches.on_reply(*ticket, reply);
         }
+        self.on_effects(&mut table, &entry.effects);
+        self.on_cache_effects(&mut table, &entry.cache_effects);
+    }
+
+    fn on_effects(&self, table: &mut Table, effects: &[Effect]) {
         let mut batches: BTreeMap<&NodeName, Batch> = BTreeMap::new();
         for effect in effects {
             if matches!(effect.order, Order::Welcome { .. }) && table.leases.unclaimed(&effect.node, effect.epoch) {
-                self.detach_later(effect.node.clone(), effect.epoch);
+                self.propose_later(Command::Detach { node: effect.node.clone(), epoch: effect.epoch });
             }
             if !table.leases.is_attached(&effect.node, effect.epoch) {
                 continue;
@@ -233,10 +269,10 @@ impl Hub {
         }
     }
 
-    /// Logs that a worker has no stream. Apply must not wait for it.
-    fn detach_later(&self, node: NodeName, epoch: Epoch) {
+    /// Logs that a worker or a cache node has no stream. Apply must not wait for it.
+    fn propose_later(&self, command: Command) {
         let batcher = self.inner.batcher.clone();
-        let items = vec![unnumbered(self.inner.consensus.level(), NOBODY_WAITS, Command::Detach { node, epoch })];
+        let items = vec![unnumbered(self.inner.consensus.level(), NOBODY_WAITS, command)];
         self.inner.consensus.runtime().spawn(async move {
             // Not taken: this node leads no more, and the next leader detaches everybody.
             let _ = batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(NOBODY_WAITS) }).await;

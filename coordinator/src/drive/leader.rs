@@ -16,14 +16,14 @@ use flame_machine::config::ClusterConfig;
 use flame_machine::refusal::Refusal;
 use flame_machine::reply::Reply;
 use flame_machine::schedule;
-use flame_types::{Epoch, NodeName, Seq, Term, Token};
+use flame_types::{Seq, Term, Token};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::batcher::stamp::tick_after;
 use super::batcher::{BatcherHandle, OnDrop, Parcel};
 use super::clients::{self, ClientLeases};
-use super::hub::Hub;
+use super::hub::{Hub, Known};
 use super::replies::{Replies, unnumbered};
 use super::shortage::Shortage;
 use super::upgrade::Upgrades;
@@ -85,6 +85,8 @@ pub struct Leader {
     pub upgrades: Upgrades,
     /// Notified by apply when the planner should look again.
     pub dirty: Arc<Notify>,
+    /// Notified by apply when there is something to do for the object directory.
+    pub directory_dirty: Arc<Notify>,
 }
 
 /// This node has stopped, or leads no more.
@@ -132,6 +134,7 @@ impl Leader {
             over = self.watch_leases() => over,
             over = self.watch_clients() => over,
             over = self.watch_retention() => over,
+            over = self.watch_directory() => over,
             over = self.watch_disks() => over,
             over = self.begin_level() => over,
         }
@@ -258,17 +261,17 @@ impl Leader {
                 continue;
             }
             for command in self.hub.expired(Instant::now()) {
-                let lease = match &command {
-                    Command::ExpireNode { node, epoch, .. } => Some((node.clone(), *epoch)),
-                    _ => None,
-                };
-                if let Some((node, _)) = &lease {
-                    tracing::warn!(%node, "a worker's lease has run out; its tasks go elsewhere");
+                match &command {
+                    Command::ExpireNode { node, .. } => {
+                        tracing::warn!(%node, "a worker's lease has run out; its tasks go elsewhere");
+                    }
+                    Command::CacheExpire { cache, .. } => {
+                        tracing::warn!(%cache, "a cache node's lease has run out; what only it has is lost for now");
+                    }
+                    _ => {}
                 }
-                let settled = self.try_propose(command).await.is_some();
-                if let Some((node, epoch)) = lease {
-                    self.hub.expiry_settled(&node, epoch, settled);
-                }
+                let settled = self.try_propose(command.clone()).await.is_some();
+                self.hub.expiry_settled(&command, settled);
             }
         }
     }
@@ -361,9 +364,13 @@ async fn took_effect(command: &Command, reply: oneshot::Receiver<Reply>) -> bool
     }
 }
 
-fn known_nodes(state: &flame_machine::State) -> Vec<(NodeName, Epoch)> {
-    let live = state.nodes().iter().filter(|(_, node)| node.row.expired.is_none());
-    live.map(|(name, node)| (name.clone(), node.row.epoch)).collect()
+fn known_nodes(state: &flame_machine::State) -> Known {
+    let workers = state.nodes().values().filter(|node| node.row.expired.is_none());
+    let caches = state.directory().caches().values().filter(|cache| cache.is_live());
+    Known {
+        workers: workers.map(|node| (node.row.name.clone(), node.row.epoch)).collect(),
+        caches: caches.map(|cache| (cache.row.name.clone(), cache.row.epoch)).collect(),
+    }
 }
 
 #[cfg(test)]

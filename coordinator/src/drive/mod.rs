@@ -14,7 +14,8 @@
 //! * [`forward`]: the leader's end of the links of other nodes.
 //! * [`leader`]: what only a leader does: open its term, tick, plan placements.
 //! * [`upgrade`]: how the feature level rises.
-//! * [`hub`]: the workers' streams, their leases, and the effects they are sent.
+//! * [`hub`]: the streams of workers and cache nodes, their leases, and the effects they are sent.
+//! * `directory`: what the leader does for the object directory.
 //! * `opening`: whoever comes to a leader that is just beginning waits a moment.
 //! * `retention`: what the leader lets go of, so that only so much is kept.
 //! * [`disk`]: how much room this node has; [`shortage`]: what the leader does when too few have any.
@@ -26,6 +27,7 @@
 
 pub mod batcher;
 pub mod clients;
+mod directory;
 pub mod disk;
 pub mod events;
 pub mod forward;

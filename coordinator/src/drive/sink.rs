@@ -23,6 +23,8 @@ pub struct Sink {
     pub targets: Arc<OnceLock<Targets>>,
     /// Wakes the planner.
     pub dirty: Arc<Notify>,
+    /// Wakes whoever looks after the object directory.
+    pub directory_dirty: Arc<Notify>,
     /// Counts.
     pub metrics: AppliedMetrics,
 }
@@ -31,7 +33,7 @@ pub struct Sink {
 pub struct Targets {
     /// Calls of clients.
     pub gateway: Gateway,
-    /// Workers.
+    /// Workers and cache nodes.
     pub hub: Hub,
 }
 
@@ -39,7 +41,7 @@ impl ApplySink for Sink {
     fn applied(&mut self, entry: AppliedEntry) {
         // Workers first: what an entry assigns is on its way before anybody is told about it.
         if let Some(targets) = self.targets.get() {
-            targets.hub.on_entry(&entry.replies, &entry.effects);
+            targets.hub.on_entry(&entry);
             targets.gateway.on_replies(&entry.replies);
         }
         for (client, ticket, reply) in &entry.replies {
@@ -51,6 +53,9 @@ impl ApplySink for Sink {
         if entry.placement_dirty {
             self.dirty.notify_one();
         }
+        if entry.directory_dirty {
+            self.directory_dirty.notify_one();
+        }
         self.metrics.count(&entry);
     }
 
@@ -60,5 +65,6 @@ impl ApplySink for Sink {
             targets.gateway.on_installed();
         }
         self.dirty.notify_one();
+        self.directory_dirty.notify_one();
     }
 }

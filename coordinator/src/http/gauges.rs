@@ -11,9 +11,10 @@ use crate::consensus::{Leadership, RaftStatus};
 use crate::drive::disk::Space;
 use crate::memory::{Memory, SHARES, Share};
 use crate::metrics::{
-    APPLICATIONS, CLIENTS, CommandState, DISK, DiskRoom, EXECUTORS, GATEWAY_COMMANDS, GATEWAY_REFUSED, HAS_LEADER,
-    IS_LEADER, KEPT, KEPT_TASKS, LOG_INDEX, MEMORY, MEMORY_LIMIT, PEER_SILENCE, Point, QUEUED_BYTES, REPLICATION_LAG,
-    SESSIONS, STATE_ANSWERED, STREAMS, SessionState, StreamKind, TASKS, TERM, TaskState, WORKERS, WorkerState,
+    APPLICATIONS, CACHE_NODES, CLIENTS, CommandState, DISK, DiskRoom, EXECUTORS, GATEWAY_COMMANDS, GATEWAY_REFUSED,
+    HAS_LEADER, IS_LEADER, KEPT, KEPT_TASKS, LOG_INDEX, MEMORY, MEMORY_LIMIT, OBJECT_BYTES, OBJECTS, PEER_SILENCE,
+    Point, QUEUED_BYTES, REPLICATION_LAG, SESSIONS, STATE_ANSWERED, STREAMS, SessionState, StreamKind, TASKS, TERM,
+    TaskState, WORKERS, WorkerState,
 };
 
 /// All of them.
@@ -55,6 +56,9 @@ pub struct StateGauges {
     applications: Gauge,
     executors: Gauge,
     workers: Family<WorkerState, Gauge>,
+    cache_nodes: Family<WorkerState, Gauge>,
+    objects: Gauge,
+    object_bytes: Gauge,
     clients: Gauge,
     answered: Gauge,
 }
@@ -69,6 +73,9 @@ impl StateGauges {
             applications: registrar.gauge(&APPLICATIONS),
             executors: registrar.gauge(&EXECUTORS),
             workers: registrar.gauges(&WORKERS),
+            cache_nodes: registrar.gauges(&CACHE_NODES),
+            objects: registrar.gauge(&OBJECTS),
+            object_bytes: registrar.gauge(&OBJECT_BYTES),
             clients: registrar.gauge(&CLIENTS),
             answered: registrar.gauge(&STATE_ANSWERED),
         }
@@ -89,6 +96,10 @@ impl StateGauges {
         self.executors.set(cluster.executors as f64);
         self.workers.of(WorkerState::Attached).set(cluster.nodes_attached as f64);
         self.workers.of(WorkerState::Detached).set(cluster.nodes.saturating_sub(cluster.nodes_attached) as f64);
+        self.cache_nodes.of(WorkerState::Attached).set(cluster.caches_attached as f64);
+        self.cache_nodes.of(WorkerState::Detached).set(cluster.caches.saturating_sub(cluster.caches_attached) as f64);
+        self.objects.set(cluster.objects as f64);
+        self.object_bytes.set(cluster.object_bytes as f64);
         self.clients.set(cluster.clients as f64);
     }
 }

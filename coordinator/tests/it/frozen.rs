@@ -8,15 +8,16 @@
 use bytes::Bytes;
 use flame_coordinator::consensus::{BatchHeader, decode_entry, encode_entry};
 use flame_machine::command::{
-    Attributes, Batch, Command, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, Item, LeaseEnd, Outcome,
-    Submit, Trim, WaitReason,
+    Attributes, Batch, CacheHello, Command, Completion, FailureCause, HeldExecutor, HeldObject, Hello, Host, Inputs,
+    Item, LeaseEnd, ObjectsChanged, Outcome, Submit, Trim, WaitReason,
 };
 use flame_machine::{ClusterConfig, Ctx, State, digest, view};
 use flame_storage::codec;
 use flame_types::{
-    AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, Epoch, ExecutorKey, Generation, HelloNo,
-    Incarnation, LogIndex, NodeName, Payload, Position, RequestId, RequestNo, Resources, Retention, Retries, Retry,
-    Schema, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Term, Token, WallMs,
+    AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, DataType, Epoch, ExecutorKey, Generation,
+    HelloNo, Incarnation, LogIndex, NodeName, ObjectKey, ObjectTarget, ObjectVersion, Payload, Position, RequestId,
+    RequestNo, Resources, Retention, Retries, Retry, Schema, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo,
+    TaskOptions, TaskRetention, Term, Token, WallMs,
 };
 
 const LEVEL_1: &str = include_str!("../../testdata/frozen/level-1.txt");
@@ -81,6 +82,12 @@ fn the_frozen_history_uses_every_command() {
         "Trim",
         "DiskShort",
         "Once",
+        "CacheHello",
+        "CacheDetach",
+        "CacheExpire",
+        "ObjectsChanged",
+        "ObjectsDelete",
+        "ObjectsSweep",
     ] {
         assert!(shown.contains(command), "{command}");
     }
@@ -143,7 +150,66 @@ pub(crate) fn history() -> Vec<Batch> {
         once(4, 1, Command::Resume { id: session("s-10") }),
     ];
     batches.push(batch((101, repeated)));
+    batches.push(batch((102, cached())));
     batches
+}
+
+/// Two cache nodes, an object with each of the ways it can stand, and a deletion of so many that some are left.
+fn cached() -> Vec<Command> {
+    let hello = |name: &str| {
+        Command::CacheHello(Box::new(CacheHello {
+            cache: worker(name),
+            incarnation: Incarnation { started_ms: 5, nonce: 6 },
+            hello: HelloNo(1),
+            host: Host { name: "host".into(), boot_id: "boot".into(), arch: "x86_64".into(), os: "linux".into() },
+            endpoint: format!("grpc://{name}:9090"),
+            memory_bytes: 1 << 30,
+            disk_bytes: 64 << 30,
+        }))
+    };
+    let epoch = |add: u64| Epoch((1 << 40) + 6 + add);
+    let held = |key: &str, version: u64, recorded: Option<Generation>| HeldObject {
+        key: ObjectKey::parse(key).expect("a good key"),
+        version: ObjectVersion(version),
+        size: 100,
+        data_type: DataType::parse("raw").expect("a good name"),
+        created: WallMs(1_700_000_000_000),
+        recorded,
+        acknowledged: true,
+        copies: 0,
+    };
+    let report = |cache: &str, epoch: Epoch, held: Vec<HeldObject>, gone: Vec<(ObjectKey, ObjectVersion)>| {
+        Command::ObjectsChanged(Box::new(ObjectsChanged { cache: worker(cache), epoch, held, gone }))
+    };
+    let lost = (ObjectKey::parse("plain/s-10/lost").expect("a good key"), ObjectVersion(1));
+    let many = (0..600).map(|at| held(&format!("plain/s-11/{at}"), 1, None)).collect();
+    let delete = |target: &str| Command::ObjectsDelete { target: ObjectTarget::parse(target).expect("a good target") };
+    vec![
+        hello("c1"),
+        hello("c2"),
+        report("c1", epoch(0), vec![held("plain/shared/o", 1, None), held("plain/s-10/lost", 1, None)], vec![]),
+        report("c2", epoch(1), vec![held("plain/shared/o", 1, Some(Generation(1)))], vec![]),
+        report("c1", epoch(0), vec![held("plain/s-10/o", 3, None), held("plain/s-10/gone", 1, None)], vec![lost]),
+        report("c2", epoch(1), many, vec![]),
+        delete("plain/s-10/gone"),
+        delete("plain/s-11"),
+        Command::ObjectsSweep,
+        report("c2", epoch(1), (0..600).map(|at| held(&format!("plain/s-12/{at}"), 1, None)).collect(), vec![]),
+        delete("plain/s-12"),
+        Command::CacheDetach { cache: worker("c2"), epoch: epoch(1) },
+        Command::CacheExpire { cache: worker("c2"), epoch: epoch(1), end: LeaseEnd::RanOut },
+    ]
+}
+
+#[test]
+fn the_frozen_history_has_objects_that_are_there_lost_and_deleted() {
+    let state = applied(history());
+    let found = |key: &str| view::object(&state, &ObjectKey::parse(key).expect("a good key"));
+    let shared = found("plain/shared/o").expect("it is there");
+    assert_eq!(shared.places.iter().map(|place| place.is_away).collect::<Vec<_>>(), [false, true]);
+    assert!(found("plain/s-10/lost").expect("it is not deleted").is_lost());
+    assert_eq!((found("plain/s-10/gone"), found("plain/s-12/7")), (None, None));
+    assert_eq!(state.directory().doomed().len(), 1, "a deletion is under way");
 }
 
 fn unnumbered(command: Command) -> Item {

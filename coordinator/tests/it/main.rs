@@ -1,5 +1,6 @@
 //! The coordinator from outside its modules: one binary, so that RocksDB is linked once.
 
+mod caches;
 mod consensus;
 mod frozen;
 mod frozen_rows;

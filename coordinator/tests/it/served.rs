@@ -47,7 +47,7 @@ pub async fn serve(parts: &Parts) -> Channel {
     let stop = CancellationToken::new();
     let (gateway, hub, upgrades) = (parts.gateway.clone(), parts.hub.clone(), parts.upgrades.clone());
     let routes = api::routes(gateway, hub, upgrades, parts.data_disk.clone(), stop.clone());
-    let routes = routes.add_service(parts.hub.server());
+    let routes = routes.add_service(parts.hub.server()).add_service(parts.hub.caches_server());
     tokio::spawn(listener::serve(listener.into_std(), routes, Manner::Plain, Writes::Together, None, stop));
     Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
 }

@@ -11,6 +11,7 @@ use crate::cluster::ClusterSection;
 use crate::error::ConfigError;
 use crate::layers::{Layers, Setting};
 use crate::log::LogSection;
+use crate::objects::ObjectsSection;
 use crate::retry::AvoidanceSection;
 
 /// Sizes a cluster may have: odd, since an even one survives no more failures than the odd one below it.
@@ -85,6 +86,8 @@ pub struct CoordinatorSection {
     pub retention: Retention,
     /// Most bytes of inputs, outputs and messages that all sessions keep together.
     pub kept_bytes_max: u64,
+    /// How many copies cached objects get, and how much of them an application may have.
+    pub objects: ObjectsSection,
     /// How often what is tried again.
     pub retry: RetryLimits,
     /// When a worker on which executors fail to start is avoided.
@@ -118,6 +121,7 @@ impl CoordinatorSection {
             log: crate::log::build(layers)?,
             retention,
             kept_bytes_max,
+            objects: ObjectsSection::build(layers)?,
             retry: crate::retry::build(layers, cluster)?,
             avoidance: AvoidanceSection::build(layers)?,
             insecure: layers.get("coordinator.insecure").flag()?,

@@ -254,6 +254,17 @@ pub const KEYS: &[Key] = &[
         "Most bytes that all sessions keep together. Above three quarters the oldest closed ones leave; at the limit submits are refused.",
     ),
     works(
+        "coordinator.objects.copies",
+        "2",
+        "Copies of cached objects that sessions share and of packages, each on another cache node; 1 to 16. As many as there are nodes when there are fewer.",
+    ),
+    works("coordinator.objects.session_copies", "1", "Copies of cached objects of sessions; likewise."),
+    works(
+        "coordinator.objects.app_bytes",
+        "1t",
+        "Most bytes of cached objects of one application, each counted once. At the limit puts are refused.",
+    ),
+    works(
         "coordinator.retry.lost_starts",
         "8",
         "Starts of a task whose worker was lost, after which the task fails. Here and below: an application (retry:) and a session (flmctl create --retry) may say otherwise.",

@@ -18,6 +18,7 @@
 //! | [`file`] | [`ClusterFile`]: load, warn, print |
 //! | [`coordinator`], [`worker`], [`cache`], [`cluster`] | the typed sections and the checks across several values |
 //! | [`log`] | how long the log gets, and how fast snapshots are sent |
+//! | [`objects`] | cached objects: copies and quotas |
 //! | `retention` | how long ended things are kept |
 //! | [`retry`] | how often something is tried again, and when a worker is avoided |
 //! | [`tls`] | files of certificates and keys |
@@ -36,6 +37,7 @@ pub mod file;
 pub mod keys;
 pub mod layers;
 pub mod log;
+pub mod objects;
 mod retention;
 pub mod retry;
 pub mod tls;
@@ -51,6 +53,7 @@ pub use error::ConfigError;
 pub use file::ClusterFile;
 pub use layers::{Flags, Source};
 pub use log::LogSection;
+pub use objects::ObjectsSection;
 pub use retry::AvoidanceSection;
 pub use tls::{NamedFile, TlsSection};
 pub use worker::WorkerSection;

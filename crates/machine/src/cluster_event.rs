@@ -56,12 +56,18 @@ pub enum ClusterEvent {
     LevelChanged { level: u32 },
     /// The cluster was restored from a backup, or recovered by force.
     NewGeneration { generation: Generation },
+    /// A node of the object cache said Hello.
+    CacheAttached { cache: NodeName, life: WorkerLife },
+    /// A cache node's stream is lost, or it is stopping; its lease still runs.
+    CacheDetached { cache: NodeName },
+    /// A cache node's lease is over.
+    CacheExpired { cache: NodeName, end: LeaseEnd },
     /// Only in the build that tests of upgrades use.
     #[cfg(feature = "next-level")]
     TestOnly { text: String },
 }
 
-/// What a worker is to the one that had its name before.
+/// What a worker, or a cache node, is to the one that had its name before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerLife {
     /// There was none.
@@ -95,6 +101,10 @@ impl ClusterEvent {
             Self::ConfigChanged => "configuration",
             Self::LevelChanged { .. } => "feature_level",
             Self::NewGeneration { .. } => "generation",
+            Self::CacheAttached { .. } => "cache_attached",
+            Self::CacheDetached { .. } => "cache_detached",
+            Self::CacheExpired { end: LeaseEnd::RanOut, .. } => "cache_expired",
+            Self::CacheExpired { end: LeaseEnd::Goodbye, .. } => "cache_goodbye",
             #[cfg(feature = "next-level")]
             Self::TestOnly { .. } => "test_only",
         }
@@ -111,6 +121,9 @@ impl ClusterEvent {
             | Self::NodeCordoned { node }
             | Self::NodeUncordoned { node }
             | Self::NodeDraining { node } => node.to_string(),
+            Self::CacheAttached { cache, .. } | Self::CacheDetached { cache } | Self::CacheExpired { cache, .. } => {
+                cache.to_string()
+            }
             Self::SessionPaused { session, .. } => session.to_string(),
             Self::AppRegistered { app } | Self::AppUpdated { app, .. } | Self::AppUnregistered { app } => {
                 app.to_string()
@@ -160,6 +173,16 @@ impl fmt::Display for ClusterEvent {
             Self::LevelChanged { level } => write!(f, "the cluster runs at feature level {level}"),
             Self::NewGeneration { generation } => {
                 write!(f, "the cluster was restored or recovered: this is generation {generation}")
+            }
+            Self::CacheAttached { cache, life } => write!(f, "cache node {cache} attached: {life}"),
+            Self::CacheDetached { cache } => {
+                write!(f, "cache node {cache} detached: its stream ended or it is stopping; its lease still runs")
+            }
+            Self::CacheExpired { cache, end: LeaseEnd::RanOut } => {
+                write!(f, "the lease of cache node {cache} ran out; what only it has is lost until it is back")
+            }
+            Self::CacheExpired { cache, end: LeaseEnd::Goodbye } => {
+                write!(f, "cache node {cache} said goodbye; what only it has is lost until it is back")
             }
             #[cfg(feature = "next-level")]
             Self::TestOnly { text } => f.write_str(text),

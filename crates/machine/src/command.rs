@@ -4,13 +4,17 @@
 //! The order of variants and of fields is the log format: append, never reorder (a frozen fixture fails otherwise).
 
 use flame_types::{
-    AppName, AppSpec, ClientId, ClusterMs, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName, Payload,
-    Payloads, Position, RequestId, RequestNo, Resources, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo,
-    TaskOptions, Token, WallMs, kept_text, limits,
+    AppName, AppSpec, ClientId, ClusterMs, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation, NodeName,
+    ObjectTarget, Payload, Payloads, Position, RequestId, RequestNo, Resources, Seq, SessionId, SessionKey,
+    SessionSpec, Shim, TaskNo, TaskOptions, Token, WallMs, kept_text, limits,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::config::ClusterConfig;
+
+mod objects;
+
+pub use objects::{CacheHello, HeldObject, ObjectsChanged};
 
 /// One Raft entry: commands in the order in which they take effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +148,19 @@ pub enum Command {
     /// this one for the first time; if anything since then is forgotten, it is refused rather than done twice. Only what
     /// users ask for ([`Command::is_of_users`]).
     Once { request: RequestId, seen: RequestNo, command: Box<Command> },
+    /// A node of the object cache attaches.
+    CacheHello(Box<CacheHello>),
+    /// A cache node's stream is lost, or it is stopping: it gets no orders until its next Hello.
+    CacheDetach { cache: NodeName, epoch: Epoch },
+    /// A cache node's lease is over: what only it has is lost until it comes back.
+    CacheExpire { cache: NodeName, epoch: Epoch, end: LeaseEnd },
+    /// A cache node says what it has and what it has no more. Each object is taken or refused by itself.
+    ObjectsChanged(Box<ObjectsChanged>),
+    /// Deletes objects by key, session or application. From now on nobody finds them; of many, the entries leave in
+    /// pieces.
+    ObjectsDelete { target: ObjectTarget },
+    /// Proposed by the leader while entries of deleted objects are left: some more of them leave.
+    ObjectsSweep,
     /// Only in the build that tests of upgrades use, and always the last one: it leads to an event. Of level 2.
     #[cfg(feature = "next-level")]
     TestOnly { text: String },
@@ -177,6 +194,7 @@ impl Command {
                 | Self::Cancel { .. }
                 | Self::Cordon { .. }
                 | Self::Drain { .. }
+                | Self::ObjectsDelete { .. }
         )
     }
 }

@@ -29,6 +29,8 @@ pub struct ClusterConfig {
     pub kept_bytes_max: u64,
     /// Changes with a request id whose answers are remembered, for all clients together; the oldest leave first.
     pub requests_max: u32,
+    /// The object directory.
+    pub objects: ObjectsConfig,
 }
 
 impl Default for ClusterConfig {
@@ -44,6 +46,7 @@ impl Default for ClusterConfig {
             retention: Retention::CLUSTER,
             kept_bytes_max: 128 << 30,
             requests_max: 65_536,
+            objects: ObjectsConfig::default(),
         }
     }
 }
@@ -63,5 +66,22 @@ impl Default for NodeAvoidance {
     /// Soon and shortly at first: a worker that lacks something lacks it for long, but most failures pass.
     fn default() -> Self {
         Self { failures: 3, backoff_ms: 2_000, backoff_ms_max: 300_000 }
+    }
+}
+
+/// How many copies objects get, and how much one application may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ObjectsConfig {
+    /// Copies of what sessions share and of packages, on as many cache nodes.
+    pub copies: u32,
+    /// Copies of objects of sessions.
+    pub session_copies: u32,
+    /// Most bytes of the objects of one application, each counted once. At the limit puts are refused.
+    pub app_bytes_max: u64,
+}
+
+impl Default for ObjectsConfig {
+    fn default() -> Self {
+        Self { copies: 2, session_copies: 1, app_bytes_max: 1 << 40 }
     }
 }

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flame_types::{ExecutorKey, ExecutorState, Resources, SessionState, TaskNo, Token};
+use flame_types::{CacheKey, ExecutorKey, ExecutorState, Resources, SessionState, TaskNo, Token};
 
 use crate::schedule;
-use crate::state::{Session, State};
+use crate::state::{Directory, Session, State, UsedByApp};
 
 /// What an invariant says when it is broken.
 pub type Broken = String;
@@ -29,6 +29,7 @@ pub fn check(state: &State) -> Result<(), Broken> {
     ids(state)?;
     windows(state)?;
     requests(state)?;
+    directory(state)?;
     memory(state)
 }
 
@@ -343,6 +344,59 @@ pub fn requests(state: &State) -> Result<(), Broken> {
     }
 }
 
+/// Every place of an object is a cache node that is known, and knows of it; what is counted is what there is.
+///
+/// # Errors
+/// Names the object, the cache node or the application.
+pub fn directory(state: &State) -> Result<(), Broken> {
+    let Directory { caches, entries, doomed, names, apps, copied, short } = &state.directory;
+    let mut used: BTreeMap<&str, UsedByApp> = BTreeMap::new();
+    let mut held: BTreeMap<CacheKey, (u64, u64)> = BTreeMap::new();
+    for (key, row) in entries {
+        let app = used.entry(key.app()).or_default();
+        app.objects += 1;
+        app.bytes += row.size;
+        let places: BTreeSet<CacheKey> = row.places.iter().copied().collect();
+        if places.len() != row.places.len() {
+            return Err(format!("object {key} is twice with one of {places:?}"));
+        }
+        for place in places {
+            if !caches.get(&place).is_some_and(|cache| cache.objects.contains(key)) {
+                return Err(format!("object {key} is with cache node {place}, which does not know of it"));
+            }
+            let held = held.entry(place).or_default();
+            *held = (held.0 + 1, held.1 + row.size);
+        }
+        let (is_copied, is_short) = (row.copies > 1, row.copies > 1 && row.places.len() < row.copies as usize);
+        if (copied.contains(key), short.contains(key)) != (is_copied, is_short) {
+            return Err(format!("object {key}: {} copies wanted, {:?} have it", row.copies, row.places));
+        }
+        if row.number >= state.cluster.next_object || row.version.0 == 0 {
+            return Err(format!("object {key} has number {} and version {}", row.number, row.version));
+        }
+    }
+    for (key, cache) in caches {
+        let counted = held.remove(key).unwrap_or_default();
+        if counted != (cache.objects.len() as u64, cache.bytes) {
+            return Err(format!("cache node {}: {counted:?} objects and bytes, not counted so", cache.row.name));
+        }
+        if names.get(&cache.row.name) != Some(key) || cache.row.key != *key {
+            return Err(format!("the name of cache node {} does not lead to it", cache.row.name));
+        }
+        if !cache.is_live() && (cache.row.attached || cache.objects.is_empty()) {
+            return Err(format!("cache node {} is gone, and is not treated so", cache.row.name));
+        }
+    }
+    let listed = apps.iter().map(|(app, used)| (app.as_str(), *used));
+    if !listed.eq(used) || names.len() != caches.len() || copied.iter().any(|key| !entries.contains_key(key)) {
+        return Err(format!("{} applications, {} names: not counted right", apps.len(), names.len()));
+    }
+    match doomed.iter().find(|(from, row)| row.target.range().0 != **from || row.below > state.cluster.next_object) {
+        Some((from, row)) => Err(format!("{row:?} is kept as {from}")),
+        None => Ok(()),
+    }
+}
+
 /// Memory is a function of the rows.
 ///
 /// # Errors
@@ -381,6 +435,7 @@ pub fn difference(left: &State, right: &State) -> Broken {
         nodes,
         clients,
         requests,
+        directory,
         ids,
         closed_index,
         open_kept_bytes,

@@ -19,6 +19,8 @@
 //! | [`apply`] | what happens |
 //! | [`retention`] | what is kept no longer |
 //! | [`schedule`] | which executor should serve which session; why a session waits |
+//! | [`copies`] | which objects of the cache should be copied where |
+//! | [`reports`] | what a cache node has, and what the directory knows of it |
 //! | [`view`] | what readers see |
 //! | [`row`] | what lies on disk |
 //! | [`cluster_event`] | what happened in the cluster, for operators |
@@ -34,6 +36,7 @@ pub mod apply;
 pub mod cluster_event;
 pub mod command;
 pub mod config;
+pub mod copies;
 pub mod digest;
 pub mod effect;
 pub mod event;
@@ -41,6 +44,7 @@ pub mod invariants;
 pub mod level;
 pub mod refusal;
 pub mod reply;
+pub mod reports;
 pub mod retention;
 pub mod row;
 pub mod schedule;
@@ -50,11 +54,11 @@ pub mod view;
 pub use apply::{Applied, Ctx};
 pub use cluster_event::{ClusterEvent, ClusterEventRow};
 pub use command::{Batch, Command, Item};
-pub use config::ClusterConfig;
-pub use effect::{Effect, Order};
+pub use config::{ClusterConfig, ObjectsConfig};
+pub use effect::{CacheEffect, CacheOrder, Effect, Order};
 pub use event::Event;
 pub use level::{FEATURE_LEVEL, FIRST_LEVEL, Levels};
-pub use refusal::Refusal;
+pub use refusal::{ObjectRefusal, Refusal};
 pub use reply::Reply;
 pub use row::{Row, RowChange, RowKey, RowSink, Space, Table};
 pub use state::State;

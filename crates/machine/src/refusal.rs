@@ -1,6 +1,6 @@
 //! Why a command was refused. Clients and tests match on some of these texts; those are marked *published*.
 
-use flame_types::{ClientId, ErrorCode, ExecutorState, RequestId, RequestNo, Seq};
+use flame_types::{ClientId, ErrorCode, ExecutorState, ObjectVersion, RequestId, RequestNo, Seq};
 use serde::{Deserialize, Serialize};
 
 /// A typed refusal. Its text is what the user reads.
@@ -48,7 +48,7 @@ pub enum Refusal {
     /// The same idempotency key was used for another submit.
     #[error("this idempotency key was used for another submit of session {0}")]
     IdempotencyMismatch(String),
-    /// No such worker.
+    /// No such worker or cache node.
     #[error("node {0} not found")]
     NodeNotFound(String),
     /// A later life of this worker is known: this one must stop its services and exit.
@@ -152,6 +152,44 @@ impl Refusal {
             | Self::FeatureLevel(_) => ErrorCode::FailedPrecondition,
             Self::Limit { .. } | Self::RetentionLimit { .. } | Self::DiskShort => ErrorCode::ResourceExhausted,
             Self::RequestForgotten { .. } => ErrorCode::Aborted,
+        }
+    }
+}
+
+/// Why an object that a cache node has is not in the directory. It says what the node is to do with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum ObjectRefusal {
+    /// It was recorded and has been deleted since: it is to be dropped.
+    #[error("the object was deleted")]
+    Deleted,
+    /// Another node has recorded this version or a later one: it is to be dropped.
+    #[error("the object is at version {present}; another node has written it since")]
+    Stale { present: ObjectVersion },
+    /// There are as many copies as are wanted: it may be dropped.
+    #[error("there are enough copies of the object")]
+    Surplus,
+    /// The objects of its application have as many bytes as they may.
+    #[error("the objects of application {app} may have {limit} bytes together, and they would have {bytes}")]
+    Quota { app: String, limit: u64, bytes: u64 },
+    /// The directory is full.
+    #[error("limit reached: {name} = {limit}")]
+    Limit { name: String, limit: u64 },
+    /// Too many coordinators are short of disk for a majority to take more.
+    #[error("{}", Refusal::DiskShort)]
+    DiskShort,
+    /// It is not what an object can be.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl ObjectRefusal {
+    /// The class of this refusal, as whoever put the object is told.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Deleted | Self::Stale { .. } | Self::Surplus => ErrorCode::Aborted,
+            Self::Quota { .. } | Self::Limit { .. } | Self::DiskShort => ErrorCode::ResourceExhausted,
+            Self::Invalid(_) => ErrorCode::InvalidArgument,
         }
     }
 }

@@ -4,7 +4,7 @@
 use flame_types::{ClientId, Epoch, ErrorCode, SessionKey, TaskNo};
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::Refusal;
+use crate::refusal::{ObjectRefusal, Refusal};
 
 /// Answer to one command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub enum Reply {
     Client(ClientId),
     /// A worker is attached under this lease epoch.
     Attached { epoch: Epoch },
+    /// What a cache node reported is in the directory, but for these of the objects that it has, by their places in the
+    /// report.
+    Objects { refused: Vec<(u32, ObjectRefusal)> },
 }
 
 impl Reply {

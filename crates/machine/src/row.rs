@@ -6,16 +6,16 @@
 //! numeric order is byte order.
 
 use flame_types::{
-    AppName, ClientId, ClusterMs, EventNo, ExecutorKey, Generation, LogIndex, NodeName, Payload, Payloads, Position,
-    RequestNo, RetryCause, Seq, SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
+    AppName, ClientId, ClusterMs, EventNo, ExecutorKey, Generation, LogIndex, NodeName, ObjectKey, Payload, Payloads,
+    Position, RequestNo, RetryCause, Seq, SessionId, SessionKey, TaskNo, TaskOptions, TaskState, Token, WallMs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::cluster_event::ClusterEventRow;
 use crate::state::{
-    AppRow, AssignmentRow, ClientRow, ClosedRow, ClusterRow, ExecutorRow, NodeRow, PendingTask, RepliesRow, RequestRow,
-    SessionEvent, SessionRow, SessionSpecRow,
+    AppRow, AssignmentRow, CacheRow, ClientRow, ClosedRow, ClusterRow, DoomedRow, ExecutorRow, NodeRow, ObjectRow,
+    PendingTask, RepliesRow, RequestRow, SessionEvent, SessionRow, SessionSpecRow,
 };
 
 /// Where a row lives.
@@ -63,6 +63,12 @@ pub enum Table {
     SessionEvents = 15,
     /// By number: the answer to a change that carried a request id. In memory, since apply must answer from it; bounded.
     Request = 16,
+    /// By name: a node of the object cache.
+    Cache = 17,
+    /// By key: where a cached object lies.
+    Object = 18,
+    /// By the beginning of the keys that are meant: objects that are deleted and whose entries leave in pieces.
+    Doomed = 19,
     /// By session key and first task: the inputs of one submit.
     Inputs = 32,
     /// By session key and task: a finished task.
@@ -95,6 +101,9 @@ impl Table {
         Table::Attributes,
         Table::SessionEvents,
         Table::Request,
+        Table::Cache,
+        Table::Object,
+        Table::Doomed,
         Table::Inputs,
         Table::Finished,
         Table::Done,
@@ -254,6 +263,30 @@ impl RowKey {
         Self::of(Table::Request).number(number.0)
     }
 
+    /// A node of the object cache.
+    #[must_use]
+    pub fn cache(name: &NodeName) -> Self {
+        Self::of(Table::Cache).text(name.as_str())
+    }
+
+    /// A cached object.
+    #[must_use]
+    pub fn object(key: &ObjectKey) -> Self {
+        Self::of(Table::Object).text(key.as_str())
+    }
+
+    /// Objects that are deleted, by the beginning of their keys.
+    #[must_use]
+    pub fn doomed(from: &str) -> Self {
+        Self::of(Table::Doomed).text(from)
+    }
+
+    /// The text after the byte of the table, of a key that ends with a text.
+    #[must_use]
+    pub fn text_after_table(&self) -> Option<&str> {
+        std::str::from_utf8(self.0.get(1..)?).ok()
+    }
+
     /// The number at a place among the numbers of the key, 0 being the first.
     #[must_use]
     pub fn number_at(&self, place: usize) -> Option<u64> {
@@ -300,6 +333,9 @@ pub enum Row {
     CommonData(Payload),
     ClusterEvent(Box<ClusterEventRow>),
     Request(Box<RequestRow>),
+    Cache(Box<CacheRow>),
+    Object(Box<ObjectRow>),
+    Doomed(Box<DoomedRow>),
 }
 
 impl Payloads for Row {

@@ -92,6 +92,10 @@ key! {
     EventNo(u64)
 }
 key! {
+    /// A node of the object cache inside the replicated state. Used again only when nothing names it any more.
+    CacheKey(u32)
+}
+key! {
     /// Counts the changes of one cached object: 1 when it is put first, one more with each update and patch.
     ObjectVersion(u64)
 }

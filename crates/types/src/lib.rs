@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`ids`] | newtypes for every key and name; a function never takes two bare `u64` |
-//! | [`object_key`] | names of cached objects, one or many |
+//! | [`object_key`], [`data_type`] | names of cached objects, one or many, and of what they hold |
 //! | [`time`] | wall time (display only) and cluster time (everything that expires) |
 //! | [`payload`] | opaque user bytes and how they travel beside a header |
 //! | [`resources`] | `cpu=1,mem=2g,gpu=0` and its arithmetic |
@@ -19,6 +19,7 @@
 //! | [`text`] | how much of a text for people is kept |
 //! | [`error_code`] | how a refusal is classed for the one who receives it |
 
+pub mod data_type;
 pub mod error_code;
 pub mod ids;
 pub mod limits;
@@ -32,10 +33,11 @@ pub mod states;
 pub mod text;
 pub mod time;
 
+pub use data_type::DataType;
 pub use error_code::ErrorCode;
 pub use ids::{
-    AppName, ClientId, CoordinatorId, Epoch, EventNo, ExecutorKey, Generation, HelloNo, Incarnation, LogIndex,
-    NodeName, ObjectVersion, Position, RequestId, RequestNo, Seq, SessionId, SessionKey, TaskNo, Term, Token,
+    AppName, CacheKey, ClientId, CoordinatorId, Epoch, EventNo, ExecutorKey, Generation, HelloNo, Incarnation,
+    LogIndex, NodeName, ObjectVersion, Position, RequestId, RequestNo, Seq, SessionId, SessionKey, TaskNo, Term, Token,
 };
 pub use object_key::{ObjectApp, ObjectKey, ObjectPrefix, ObjectTarget};
 pub use payload::{Payload, Payloads};

@@ -72,3 +72,21 @@ pub const OBJECT_KEY_BYTES_MAX: usize = 3 * NAME_BYTES_MAX + 2;
 
 /// Longest name of a kind of data, in bytes.
 pub const DATA_TYPE_BYTES_MAX: usize = 64;
+
+/// Largest object that is recorded, in bytes. What a cache takes is configured there, and far less.
+pub const OBJECT_BYTES_MAX: u64 = 1 << 40;
+
+/// Most objects that the directory of a cluster knows.
+pub const OBJECTS_MAX: usize = 1_000_000;
+
+/// Most objects that one report of a cache node names.
+pub const OBJECTS_PER_REPORT_MAX: usize = 1024;
+
+/// Most copies of one object that can be asked for.
+pub const OBJECT_COPIES_MAX: u32 = 16;
+
+/// Most nodes of the object cache.
+pub const CACHES_MAX: usize = 1000;
+
+/// Longest address by which a cache node is reached, in bytes.
+pub const ENDPOINT_BYTES_MAX: usize = 512;

@@ -95,8 +95,8 @@ impl ObjectKey {
     /// [`InvalidName`] says which part breaks which rule.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         match parts(text)?.as_slice() {
-            [app, session, object] => {
-                check_parts("object key", &[app, session, object])?;
+            parts @ [_, _, _] => {
+                check_parts("object key", parts)?;
                 Ok(Self(Arc::from(text)))
             }
             _ => Err(invalid("object key", text, "it has the form application/session/object")),
@@ -152,8 +152,8 @@ impl ObjectPrefix {
     /// [`InvalidName`] says which part breaks which rule.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         match parts(text)?.as_slice() {
-            [app, session] => {
-                check_parts("object prefix", &[app, session])?;
+            parts @ [_, _] => {
+                check_parts("object prefix", parts)?;
                 Ok(Self(Arc::from(text)))
             }
             _ => Err(invalid("object prefix", text, "it has the form application/session")),
@@ -176,6 +176,12 @@ impl ObjectPrefix {
     #[must_use]
     pub fn session(&self) -> &str {
         self.0.split('/').nth(1).expect("it was checked when it was made")
+    }
+
+    /// As [`ObjectKey::is_durable`], of all objects among them.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        matches!(self.session(), SHARED | PACKAGES)
     }
 
     /// The object of this name among them.

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use flame_sdk::TlsFiles;
 
 use super::{
-    cancel, close, cluster, completion, create, delete, explain_error, list, node, proxy, register, suspend, task,
-    unregister, update, view,
+    cache, cancel, close, cluster, completion, create, delete, explain_error, list, node, object, proxy, register,
+    suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::output::Color;
@@ -109,6 +109,10 @@ pub enum Command {
     Cluster(cluster::ClusterArgs),
     /// Show what workers hold, and take them out of use
     Node(node::NodeArgs),
+    /// Show the nodes of the object cache
+    Cache(cache::CacheArgs),
+    /// Show cached objects and where they lie
+    Object(object::ObjectArgs),
     /// Ask about one task
     Task(task::TaskArgs),
     /// Serve the published API on this machine, whichever coordinators come and go
@@ -130,6 +134,8 @@ impl Command {
             Self::View(args) => args.output.format,
             Self::Cluster(args) => args.format(),
             Self::Node(args) => args.format(),
+            Self::Cache(args) => args.format(),
+            Self::Object(args) => args.format(),
             Self::Task(args) => args.format(),
             Self::Proxy(args) => args.output.format,
             Self::Dev(args) => args.format(),

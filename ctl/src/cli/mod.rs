@@ -4,6 +4,7 @@
 
 mod args;
 mod backup;
+mod cache;
 mod cancel;
 mod close;
 mod cluster;
@@ -16,6 +17,7 @@ mod explain_error;
 mod list;
 mod membership;
 mod node;
+mod object;
 mod proxy;
 mod register;
 mod rescue;

@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Cli, Command, Context, GlobalArgs, cancel, close, cluster, completion, create, delete, explain_error, list, node,
-    proxy, register, suspend, task, unregister, update, view,
+    Cli, Command, Context, GlobalArgs, cache, cancel, close, cluster, completion, create, delete, explain_error, list,
+    node, object, proxy, register, suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::exit::{Exit, Failure};
@@ -69,6 +69,8 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
         Command::Unregister(args) => unregister::run(&context, &args).await,
         Command::Cluster(args) => cluster::run(&context, &args).await,
         Command::Node(args) => node::run(&context, &args).await,
+        Command::Cache(args) => cache::run(&context, &args).await,
+        Command::Object(args) => object::run(&context, &args).await,
         Command::Task(args) => task::run(&context, &args).await,
         Command::Completion(_) | Command::Dev(_) | Command::ExplainError(_) | Command::Proxy(_) => Ok(()),
     }
@@ -171,6 +173,11 @@ mod tests {
             "node drain w1",
             "node drain w1 --no-wait",
             "node drain w1 --timeout 5m",
+            "cache list",
+            "cache list -w -o json",
+            "object list",
+            "object list app/shared -o yaml",
+            "object list app/* -w",
             "task explain s/7",
             "task explain s/7 -o json",
             "proxy",

@@ -5,6 +5,7 @@
 
 mod applications;
 mod backup;
+mod caches;
 mod cluster;
 mod details;
 mod events;
@@ -15,6 +16,7 @@ mod levels;
 mod membership;
 mod node_loads;
 mod nodes;
+mod objects;
 mod proxy;
 mod sessions;
 mod tasks;
@@ -24,6 +26,7 @@ use serde::Serialize;
 
 pub use applications::{ApplicationView, Applications};
 pub use backup::{BackupTaken, megabytes};
+pub use caches::CacheNodes;
 pub use cluster::{ClusterStatus, MemberList, MemberRow, Verdict};
 pub use events::EventList;
 pub use executors::Executors;
@@ -33,6 +36,7 @@ pub use levels::{LevelView, Says, levels_text};
 pub use membership::{MembershipStep, MembershipSteps, plan_text};
 pub use node_loads::{NodeLoadView, NodeLoads};
 pub use nodes::{NodeView, Nodes};
+pub use objects::Objects;
 pub use proxy::ProxyView;
 pub use sessions::{SessionRow, SessionView, Sessions};
 pub use tasks::{TaskRow, TaskTable, TaskView};

@@ -2,10 +2,10 @@
 
 use flame_sdk::MemberReport;
 use flame_sdk::model::{
-    Application, ApplicationSpec, ApplicationStatus, Attempt, ClusterEvent, ClusterEvents, Environment, Event,
-    Executor, ExecutorReason, ExecutorSpec, ExecutorStatus, Kept, Member, MemberStatus, Members, Metadata, Node,
-    NodeExecutor, NodeInfo, NodeLoad, NodeReasons, NodeSpec, NodeStatus, Reason, Schema, Session, SessionSpec,
-    SessionStatus, State, Task, TaskExplanation, TaskSpec, TaskStatus,
+    Application, ApplicationSpec, ApplicationStatus, Attempt, CacheNode, ClusterEvent, ClusterEvents, Environment,
+    Event, Executor, ExecutorReason, ExecutorSpec, ExecutorStatus, Kept, Member, MemberStatus, Members, Metadata, Node,
+    NodeExecutor, NodeInfo, NodeLoad, NodeReasons, NodeSpec, NodeStatus, ObjectEntry, ObjectPlace, Reason, Schema,
+    Session, SessionSpec, SessionStatus, State, Task, TaskExplanation, TaskSpec, TaskStatus,
 };
 use flame_sdk::{FlameError, types};
 use types::resources::GIB;
@@ -205,6 +205,42 @@ pub fn troubled(id: u64) -> MemberReport<MemberStatus> {
         status.disk_free_bytes = Some(1 << 30);
     }
     report
+}
+
+pub fn cache_node(name: &str) -> CacheNode {
+    CacheNode {
+        name: name.into(),
+        endpoint: format!("grpc://{name}.example:9090"),
+        hostname: format!("{name}.example"),
+        attached: true,
+        away: false,
+        objects: 12,
+        bytes: 3 * GIB,
+        memory_bytes: GIB,
+        disk_bytes: 64 * GIB,
+        last_hello: NOW,
+    }
+}
+
+/// An object, by the nodes that have it; one of them may be away.
+pub fn object(key: &str, nodes: &[&str], away: Option<&str>) -> ObjectEntry {
+    let place = |node: &str| ObjectPlace {
+        node: node.into(),
+        endpoint: format!("grpc://{node}.example:9090"),
+        attached: away != Some(node),
+        away: away == Some(node),
+    };
+    let places: Vec<ObjectPlace> = nodes.iter().map(|node| place(node)).collect();
+    ObjectEntry {
+        key: key.into(),
+        version: 3,
+        size: 200 << 10,
+        data_type: "raw".into(),
+        creation_time: NOW,
+        copies: 2,
+        lost: places.iter().all(|place| place.away),
+        places,
+    }
 }
 
 pub fn node_load(name: &str) -> NodeLoad {

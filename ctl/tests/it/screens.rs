@@ -6,17 +6,17 @@ use flame_ctl::cli::says;
 use flame_ctl::dev::{DaemonState, DevStatus};
 use flame_ctl::ping;
 use flame_ctl::render::{
-    ApplicationView, Applications, ClusterStatus, EventList, Executors, ExplanationView, MemberList, NodeLoadView,
-    NodeLoads, NodeView, Nodes, Render, SessionView, Sessions, TaskView, Verdict,
+    ApplicationView, Applications, CacheNodes, ClusterStatus, EventList, Executors, ExplanationView, MemberList,
+    NodeLoadView, NodeLoads, NodeView, Nodes, Objects, Render, SessionView, Sessions, TaskView, Verdict,
 };
 use flame_sdk::TaskEnd;
-use flame_sdk::model::NodeLoad;
+use flame_sdk::model::{CacheNode, NodeLoad};
 use flame_sdk::types::{ExecutorState, NodeState, Resources, SessionState, TaskNo, TaskState};
 
 use crate::golden::{check, check_value};
 use crate::samples::{
-    attempt, cluster_events, crawler, event, executor, explanation, far, flmping, members, node, node_load,
-    running_explanation, serving, session, silent, task, troubled, unready,
+    attempt, cache_node, cluster_events, crawler, event, executor, explanation, far, flmping, members, node, node_load,
+    object, running_explanation, serving, session, silent, task, troubled, unready,
 };
 
 #[test]
@@ -152,6 +152,20 @@ fn what_operators_ask() {
     let running = ExplanationView(running_explanation());
     check_value("task-explain-running", "flmctl task explain crawler-app-Ab12Cd/7", &running);
     check_value("cluster-events", "flmctl cluster events", &EventList(cluster_events()));
+}
+
+#[test]
+fn the_object_cache() {
+    let detached = CacheNode { attached: false, ..cache_node("c2") };
+    let away = CacheNode { attached: false, away: true, disk_bytes: 0, objects: 1, bytes: 512, ..cache_node("c3") };
+    check_value("cache-list", "flmctl cache list", &CacheNodes::new(vec![away, detached, cache_node("c1")]));
+    let objects = vec![
+        object("crawler-app/crawler-app-Ab12Cd/page-1", &["c1"], None),
+        object("crawler-app/pkg/crawler.tar.gz", &["c3", "c1", "c2"], Some("c3")),
+        object("crawler-app/shared/model", &["c3"], Some("c3")),
+        object("crawler-app/shared/weights", &[], None),
+    ];
+    check_value("object-list", "flmctl object list", &Objects::new(objects));
 }
 
 #[test]

@@ -35,7 +35,7 @@
 //! | [`codec`] | typed payloads: [`FlameMessage`], JSON, MessagePack |
 //! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
-//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`], [`backup`] | the calls, by what they are about |
+//! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`], [`directory`], [`backup`] | the calls, by what they are about |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`tls`] | certificates: their files, and what becomes of a call when they do not fit |
 //! | [`forward`] | calls of somebody else, passed on as bytes: what a proxy is made of |
@@ -56,6 +56,7 @@ pub mod backup;
 pub mod cluster;
 pub mod codec;
 pub mod connection;
+pub mod directory;
 pub mod endpoints;
 pub mod error;
 mod fate;

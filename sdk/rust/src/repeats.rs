@@ -8,7 +8,7 @@
 //! | call | after a lost answer | why a repeat is safe |
 //! |---|---|---|
 //! | everything that only reads; OpenSession without options; watches | again | it changes nothing |
-//! | every change of sessions, tasks, applications and workers | again | all attempts carry one request id: it is done once, and the repeat gets the first attempt's answer, a refusal too. An attempt that was held up somewhere and comes after its repeat does nothing |
+//! | every change of sessions, tasks, applications, workers and cached objects | again | all attempts carry one request id: it is done once, and the repeat gets the first attempt's answer, a refusal too. An attempt that was held up somewhere and comes after its repeat does nothing |
 //! | the same by a server that knows no request ids | **never** | it might be done twice |
 //! | TransferLeader to a member | again | it leads already |
 //! | TransferLeader to anybody | **never** | a repeat would hand on a second time |

@@ -23,6 +23,7 @@ pub async fn step(scene: &Scene) -> Result<()> {
     let executor = sessions_and_executors(scene).await?;
     one_session(scene).await?;
     nodes(scene).await?;
+    cached(scene).await?;
     ensure!(executor["spec"]["node"] == WORKER, "{executor:#}");
 
     open(&gate)?;
@@ -30,6 +31,17 @@ pub async fn step(scene: &Scene) -> Result<()> {
     node.says(&["close", "-s", SESSION]).await?;
     node.says(&["delete", "-s", SESSION]).await?;
     node.says(&["unregister", "-a", APPLICATION]).await.map(drop)
+}
+
+/// There is no object cache here, and every node says so.
+async fn cached(scene: &Scene) -> Result<()> {
+    let (text, list) = scene.agreed(&["cache", "list"]).await?;
+    let columns = Table::read(&text)?.columns;
+    assert_eq!((columns[0].as_str(), &list), ("NAME", &json!({"nodes": []})));
+    let (text, list) = scene.agreed(&["object", "list", "app/*"]).await?;
+    let columns = Table::read(&text)?.columns;
+    assert_eq!((columns[0].as_str(), &list), ("KEY", &json!({"objects": []})));
+    Ok(())
 }
 
 /// The slots of a session are the executors that are bound to it.

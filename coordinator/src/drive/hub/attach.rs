@@ -22,7 +22,7 @@ use crate::drive::opening;
 use crate::drive::replies::unnumbered;
 
 /// A Hello that is not applied by then is given up; the worker says it again.
-const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Frames down that wait for the connection. Few, since each may carry inputs: a worker that takes nothing is cut off
 /// by its lease.
@@ -47,13 +47,17 @@ impl Hub {
     }
 
     /// `Some` while the hub is open; cancelled when it closes.
-    fn opened(&self) -> Option<CancellationToken> {
+    pub(super) fn opened(&self) -> Option<CancellationToken> {
         self.table().open.as_ref().map(|open| open.end.clone())
     }
 
+    /// Who leads instead.
+    pub(super) fn leads(&self) -> ha::NotLeader {
+        ha::NotLeader { leader: self.leader_endpoint(), endpoints: self.worker_endpoints() }
+    }
+
     fn not_leader(&self) -> ha::worker_down::Frame {
-        let leader = self.leader_endpoint();
-        ha::worker_down::Frame::NotLeader(ha::NotLeader { leader, endpoints: self.worker_endpoints() })
+        ha::worker_down::Frame::NotLeader(self.leads())
     }
 
     /// Proposes the Hello and waits until it is applied.
@@ -96,7 +100,7 @@ impl Hub {
             }
         }
         if self.table().leases.detach(&node, epoch) {
-            self.detach_later(node, epoch);
+            self.propose_later(Command::Detach { node, epoch });
         }
         // Unless the worker is gone already, it learns that it must look for a leader.
         let _ = down.try_send(Err(Status::unavailable("this coordinator ended the stream; say Hello again")));
@@ -110,13 +114,17 @@ impl Hub {
             return;
         }
         tracing::info!(node = %node, "a worker said goodbye; what it held goes elsewhere");
+        self.expire(Command::ExpireNode { node, epoch, end: LeaseEnd::Goodbye }).await;
+    }
+
+    /// Proposes the expiry of a lease that its owner has given up.
+    pub(super) async fn expire(&self, expiry: Command) {
         let (ticket, reply) = self.inner.replies.ticket();
-        let expire = Command::ExpireNode { node: node.clone(), epoch, end: LeaseEnd::Goodbye };
-        let items = vec![unnumbered(self.inner.consensus.level(), ticket, expire)];
+        let items = vec![unnumbered(self.inner.consensus.level(), ticket, expiry.clone())];
         if self.inner.batcher.submit(Parcel { items, on_drop: OnDrop::Ticket(ticket) }).await.is_err() {
             self.inner.replies.give_up(ticket);
         }
-        self.expiry_settled(&node, epoch, reply.await.is_ok());
+        self.expiry_settled(&expiry, reply.await.is_ok());
     }
 }
 
@@ -157,9 +165,8 @@ impl Hub {
         let Some(ha::worker_up::Frame::Hello(hello)) = first.map_err(Err)?.and_then(|up| up.frame) else {
             return Err(Err(Status::invalid_argument("the first frame must be Hello")));
         };
-        if !hello.cluster_id.is_empty() && hello.cluster_id != self.inner.cluster_id {
-            let message = format!("this is cluster {:?}, not {:?}", self.inner.cluster_id, hello.cluster_id);
-            return Err(Ok(refused(ha::refused::Reason::OtherCluster, message)));
+        if let Some(refused) = self.other_cluster(&hello.cluster_id) {
+            return Err(Ok(ha::worker_down::Frame::Refused(refused)));
         }
         // Told of this leader while it still begins, a worker comes a moment early.
         opening::awaited(&self.inner.batcher, &self.inner.consensus).await;
@@ -167,6 +174,14 @@ impl Hub {
         let level = hello.feature_level;
         let hello = uplink::hello(hello).map_err(|why| Ok(refused(ha::refused::Reason::Invalid, why)))?;
         Ok((hello, level, open))
+    }
+
+    /// What to say to somebody of another cluster.
+    pub(super) fn other_cluster(&self, asked: &str) -> Option<ha::Refused> {
+        let own = &self.inner.cluster_id;
+        let message = || format!("this is cluster {own:?}, not {asked:?}");
+        let reason = ha::refused::Reason::OtherCluster.into();
+        (!asked.is_empty() && asked != own).then(|| ha::Refused { reason, message: message() })
     }
 
     async fn attach_and_serve(self, hello: flame_machine::command::Hello, open: CancellationToken, wire: Wire) {
@@ -191,7 +206,7 @@ fn refused(reason: ha::refused::Reason, message: String) -> ha::worker_down::Fra
     ha::worker_down::Frame::Refused(ha::Refused { reason: reason.into(), message })
 }
 
-fn refusal_reason(refusal: &Refusal) -> ha::refused::Reason {
+pub(super) fn refusal_reason(refusal: &Refusal) -> ha::refused::Reason {
     match refusal {
         Refusal::Superseded(_) => ha::refused::Reason::Superseded,
         Refusal::NameInUse(_) => ha::refused::Reason::NameInUse,

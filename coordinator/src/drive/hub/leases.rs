@@ -1,30 +1,24 @@
-//! Leases of workers, in the leader's memory.
+//! Leases of workers and of cache nodes, in the leader's memory.
 //!
 //! Each heartbeat renews the lease: one every second from a worker that works, every other second from one that idles.
 //! A broken stream is logged as `Detach` at once, so that nothing new goes there, and the worker has [`DETACHED_MAX`]
 //! to say Hello again; a silent one has [`SILENT_MAX`] since its last heartbeat. Only a worker that said Goodbye,
 //! which it does when nothing of it runs any more, expires at once: a stream that breaks without it says nothing about
 //! the worker behind. After a change of leader everybody has [`SILENT_MAX`], whatever the old leader had seen: a new
-//! leader must not judge workers by heartbeats it did not hear.
+//! leader must not judge workers by heartbeats it did not hear. For cache nodes all of this is the same.
 //!
 //! A leader may itself stand still, or be cut off, and must not let workers pay for that. Heartbeats that came while it
 //! stood still are read after it has looked at its clock, so everybody gets that time back ([`Leases::extend`]). And one
 //! that no majority has answered for [`MAJORITY_MAX`] renews nothing: somebody else may lead by now, and the worker
 //! is to look for that one while its lease still lasts. Nor does it give anybody up then: its own voice is the only one
 //! it hears, and what it proposes now would be done when the others are back ([`Leases::begin_again`]).
-//!
-//! That results are recorded is told to a worker together with the next order, or after [`RECORDED_HELD`]: it only frees
-//! memory there, and a frame of its own would wake two processes that a lone task needs for itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flame_machine::command::{Command, LeaseEnd};
-use flame_machine::effect::Order;
-use flame_types::{Epoch, NodeName, Token};
+use flame_types::{Epoch, NodeName};
 use tokio::time::Instant;
-
-use super::{Batch, WorkerStream};
 
 /// A detached worker expires after this time without a Hello.
 pub const DETACHED_MAX: Duration = Duration::from_secs(5);
@@ -35,33 +29,40 @@ pub const SILENT_MAX: Duration = Duration::from_secs(10);
 /// A leader renews leases only while a majority has answered it within this time: a third of a lease.
 pub const MAJORITY_MAX: Duration = Duration::from_millis(3_300);
 
-/// How long a worker may keep results that are recorded.
-pub const RECORDED_HELD: Duration = Duration::from_millis(20);
-
-/// So many are told at once.
-const RECORDED_HELD_MAX: usize = 256;
-
-/// All workers the leader knows.
-#[derive(Default)]
-pub struct Leases {
-    nodes: BTreeMap<NodeName, Lease>,
+/// The way to those of one kind who have leases, and what the log is told of them.
+pub(super) trait Way {
+    /// Ends the stream.
+    fn close(&self);
+    /// Its stream is lost.
+    fn detach(node: NodeName, epoch: Epoch) -> Command;
+    /// Its lease is over.
+    fn expire(node: NodeName, epoch: Epoch, end: LeaseEnd) -> Command;
 }
 
-struct Lease {
+/// All of one kind that the leader knows.
+pub(super) struct Leases<W> {
+    nodes: BTreeMap<NodeName, Lease<W>>,
+}
+
+struct Lease<W> {
     epoch: Epoch,
     /// `None` while detached.
-    stream: Option<WorkerStream>,
+    way: Option<W>,
     /// When it expires.
     deadline: Instant,
     /// Its expiry is proposed: no renewal is acknowledged any more.
     expiring: bool,
     /// Why, if it is.
     end: LeaseEnd,
-    /// What is recorded and was not told.
-    recorded: Vec<Token>,
 }
 
-impl Leases {
+impl<W> Default for Leases<W> {
+    fn default() -> Self {
+        Self { nodes: BTreeMap::new() }
+    }
+}
+
+impl<W: Way> Leases<W> {
     /// Everybody detached, with a full period.
     pub(super) fn begin(known: Vec<(NodeName, Epoch)>) -> Self {
         let deadline = Instant::now() + SILENT_MAX;
@@ -70,48 +71,30 @@ impl Leases {
     }
 
     pub(super) fn attached(&self) -> usize {
-        self.nodes.values().filter(|lease| lease.stream.is_some()).count()
+        self.nodes.values().filter(|lease| lease.way.is_some()).count()
     }
 
     /// A Hello was applied: this stream is the worker's only one now.
-    pub(super) fn attach(&mut self, node: NodeName, epoch: Epoch, stream: WorkerStream) {
+    pub(super) fn attach(&mut self, node: NodeName, epoch: Epoch, way: W) {
         let deadline = Instant::now() + SILENT_MAX;
-        let lease = Lease::new(epoch, Some(stream), deadline);
-        if let Some(Lease { stream: Some(older), .. }) = self.nodes.insert(node, lease) {
-            older.end.cancel();
+        let lease = Lease::new(epoch, Some(way), deadline);
+        if let Some(Lease { way: Some(older), .. }) = self.nodes.insert(node, lease) {
+            older.close();
         }
     }
 
     pub(super) fn is_attached(&self, node: &NodeName, epoch: Epoch) -> bool {
-        self.nodes.get(node).is_some_and(|lease| lease.epoch == epoch && lease.stream.is_some())
+        self.nodes.get(node).is_some_and(|lease| lease.epoch == epoch && lease.way.is_some())
     }
 
-    /// Hands orders to the worker's stream, or ends the stream when it is full. Returns whether something was held back
-    /// for [`Leases::tell_recorded`].
-    pub(super) fn send(&mut self, node: &NodeName, mut batch: Batch) -> bool {
-        let Some(lease) = self.nodes.get_mut(node) else { return false };
-        let is_more = batch.orders.iter().any(|order| !matches!(order, Order::Recorded { .. }));
-        batch.orders.retain_mut(|order| match order {
-            Order::Recorded { tokens } => {
-                lease.recorded.append(tokens);
-                false
-            }
-            _ => true,
-        });
-        if !is_more && lease.recorded.len() < RECORDED_HELD_MAX {
-            return !lease.recorded.is_empty();
-        }
-        lease.send(node, batch.orders);
-        false
+    /// The way to one that is attached.
+    pub(super) fn way(&mut self, node: &NodeName) -> Option<&mut W> {
+        self.nodes.get_mut(node)?.way.as_mut()
     }
 
-    /// Tells what was held back.
-    pub(super) fn tell_recorded(&mut self) {
-        for (node, lease) in &mut self.nodes {
-            if !lease.recorded.is_empty() {
-                lease.send(node, Vec::new());
-            }
-        }
+    /// The ways to all that are attached, each with its lease.
+    pub(super) fn ways(&mut self) -> impl Iterator<Item = (&NodeName, Epoch, &mut W)> {
+        self.nodes.iter_mut().filter_map(|(node, lease)| Some((node, lease.epoch, lease.way.as_mut()?)))
     }
 
     /// A heartbeat came. Returns whether it may be acknowledged.
@@ -128,8 +111,8 @@ impl Leases {
     /// The stream of this lease is gone. Returns whether that is news to be logged.
     pub(super) fn detach(&mut self, node: &NodeName, epoch: Epoch) -> bool {
         match self.nodes.get_mut(node) {
-            Some(lease) if lease.epoch == epoch && lease.stream.is_some() => {
-                lease.stream = None;
+            Some(lease) if lease.epoch == epoch && lease.way.is_some() => {
+                lease.way = None;
                 lease.deadline = Instant::now() + DETACHED_MAX;
                 true
             }
@@ -138,11 +121,11 @@ impl Leases {
     }
 
     /// The worker behind this stream has said that it is gone: its lease is over. Returns whether that is news; then
-    /// the caller proposes the expiry and says [`Leases::forget`] or [`Leases::expire_again`].
+    /// the caller proposes the expiry and says what became of it: [`Leases::expiry_settled`].
     pub(super) fn part(&mut self, node: &NodeName, epoch: Epoch) -> bool {
         match self.nodes.get_mut(node) {
-            Some(lease) if lease.epoch == epoch && lease.stream.is_some() => {
-                lease.stream = None;
+            Some(lease) if lease.epoch == epoch && lease.way.is_some() => {
+                lease.way = None;
                 lease.deadline = Instant::now();
                 lease.expiring = true;
                 lease.end = LeaseEnd::Goodbye;
@@ -160,8 +143,8 @@ impl Leases {
         }
         let deadline = Instant::now() + DETACHED_MAX;
         let lease = Lease::new(epoch, None, deadline);
-        if let Some(Lease { stream: Some(older), .. }) = self.nodes.insert(node.clone(), lease) {
-            older.end.cancel();
+        if let Some(Lease { way: Some(older), .. }) = self.nodes.insert(node.clone(), lease) {
+            older.close();
         }
         true
     }
@@ -192,24 +175,33 @@ impl Leases {
                 continue;
             }
             lease.expiring = true;
-            if let Some(stream) = lease.stream.take() {
-                stream.end.cancel();
-                commands.push(Command::Detach { node: node.clone(), epoch: lease.epoch });
+            if let Some(way) = lease.way.take() {
+                way.close();
+                commands.push(W::detach(node.clone(), lease.epoch));
             }
-            commands.push(Command::ExpireNode { node: node.clone(), epoch: lease.epoch, end: lease.end });
+            commands.push(W::expire(node.clone(), lease.epoch, lease.end));
         }
         commands
     }
 
+    /// The expiry of a lease was applied or refused; or it did not make it into the log.
+    pub(super) fn expiry_settled(&mut self, node: &NodeName, epoch: Epoch, settled: bool) {
+        if settled {
+            self.forget(node, epoch);
+        } else {
+            self.expire_again(node, epoch);
+        }
+    }
+
     /// The expiry of this lease was applied, or refused because the worker came back.
-    pub(super) fn forget(&mut self, node: &NodeName, epoch: Epoch) {
+    fn forget(&mut self, node: &NodeName, epoch: Epoch) {
         if self.nodes.get(node).is_some_and(|lease| lease.epoch == epoch && lease.expiring) {
             self.nodes.remove(node);
         }
     }
 
     /// An expiry did not make it into the log: try again.
-    pub(super) fn expire_again(&mut self, node: &NodeName, epoch: Epoch) {
+    fn expire_again(&mut self, node: &NodeName, epoch: Epoch) {
         if let Some(lease) = self.nodes.get_mut(node)
             && lease.epoch == epoch
         {
@@ -218,44 +210,33 @@ impl Leases {
     }
 }
 
-impl Lease {
-    fn new(epoch: Epoch, stream: Option<WorkerStream>, deadline: Instant) -> Self {
-        Self { epoch, stream, deadline, expiring: false, end: LeaseEnd::RanOut, recorded: Vec::new() }
-    }
-
-    fn send(&mut self, node: &NodeName, mut orders: Vec<Order>) {
-        let tokens = std::mem::take(&mut self.recorded);
-        let Some(stream) = &self.stream else { return };
-        if !tokens.is_empty() {
-            orders.push(Order::Recorded { tokens });
-        }
-        if stream.orders.try_send(Batch { epoch: self.epoch, orders }).is_err() {
-            tracing::warn!(node = %node, "the worker does not take its orders; its stream is ended");
-            stream.end.cancel();
-        }
+impl<W> Lease<W> {
+    fn new(epoch: Epoch, way: Option<W>, deadline: Instant) -> Self {
+        Self { epoch, way, deadline, expiring: false, end: LeaseEnd::RanOut }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use flame_types::ExecutorKey;
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
 
+    use super::super::WorkerStream;
+    use super::super::told::Line;
     use super::*;
 
     fn name(text: &str) -> NodeName {
         NodeName::parse(text).unwrap()
     }
 
-    fn stream() -> WorkerStream {
-        WorkerStream { orders: mpsc::channel(1).0, end: CancellationToken::new() }
+    fn stream() -> Line {
+        Line::new(WorkerStream { orders: mpsc::channel(1).0, end: CancellationToken::new() })
     }
 
     #[test]
     fn a_new_leader_gives_everybody_a_full_period() {
         let before = Instant::now();
-        let mut leases = Leases::begin(vec![(name("w1"), Epoch(3))]);
+        let mut leases = Leases::<Line>::begin(vec![(name("w1"), Epoch(3))]);
         assert!(leases.expire(before + SILENT_MAX - Duration::from_millis(1)).is_empty());
         let expired = leases.expire(Instant::now() + SILENT_MAX);
         assert_eq!(expired, [Command::ExpireNode { node: name("w1"), epoch: Epoch(3), end: LeaseEnd::RanOut }]);
@@ -264,7 +245,7 @@ mod tests {
 
     #[test]
     fn nobody_pays_for_a_leader_that_stood_still() {
-        let mut leases = Leases::default();
+        let mut leases = Leases::<Line>::default();
         leases.attach(name("silent"), Epoch(1), stream());
         leases.attach(name("gone"), Epoch(2), stream());
         assert!(leases.part(&name("gone"), Epoch(2)));
@@ -277,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_hello_that_nobody_waits_for_leaves_a_lease_that_runs_out() {
-        let mut leases = Leases::begin(vec![(name("w1"), Epoch(1))]);
+        let mut leases = Leases::<Line>::begin(vec![(name("w1"), Epoch(1))]);
         assert!(leases.unclaimed(&name("w1"), Epoch(2)));
         assert!(!leases.is_attached(&name("w1"), Epoch(2)));
         assert!(!leases.renew(&name("w1"), Epoch(1)), "the lease before it is over");
@@ -292,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_finds_its_majority_again_gives_everybody_a_full_period() {
-        let mut leases = Leases::default();
+        let mut leases = Leases::<Line>::default();
         leases.attach(name("w1"), Epoch(1), stream());
         leases.detach(&name("w1"), Epoch(1));
         let before = Instant::now();
@@ -302,7 +283,7 @@ mod tests {
 
     #[test]
     fn the_next_expiry_is_that_of_the_lease_that_runs_out_first() {
-        let mut leases = Leases::default();
+        let mut leases = Leases::<Line>::default();
         assert_eq!(leases.next_expiry(), None);
         leases.attach(name("w1"), Epoch(1), stream());
         let first = leases.next_expiry().unwrap();
@@ -319,7 +300,7 @@ mod tests {
 
     #[test]
     fn no_renewal_is_acknowledged_once_the_expiry_is_proposed() {
-        let mut leases = Leases::default();
+        let mut leases = Leases::<Line>::default();
         leases.attach(name("w1"), Epoch(1), stream());
         assert!(leases.renew(&name("w1"), Epoch(1)));
         assert!(!leases.renew(&name("w1"), Epoch(2)));
@@ -329,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_goodbye_ends_the_lease_at_once_and_a_broken_stream_does_not() {
-        let mut leases = Leases::default();
+        let mut leases = Leases::<Line>::default();
         leases.attach(name("gone"), Epoch(1), stream());
         leases.attach(name("broken"), Epoch(2), stream());
         assert!(leases.part(&name("gone"), Epoch(1)));
@@ -351,7 +332,7 @@ mod tests {
 
     #[test]
     fn only_the_present_stream_can_say_goodbye() {
-        let mut leases = Leases::begin(vec![(name("w2"), Epoch(7))]);
+        let mut leases = Leases::<Line>::begin(vec![(name("w2"), Epoch(7))]);
         leases.attach(name("w1"), Epoch(1), stream());
         leases.attach(name("w1"), Epoch(2), stream());
         assert!(!leases.part(&name("w1"), Epoch(1)), "a stream that was replaced");
@@ -362,53 +343,9 @@ mod tests {
         assert!(!leases.part(&name("w1"), Epoch(2)), "said twice, proposed once");
     }
 
-    fn recorded(tokens: impl IntoIterator<Item = u64>) -> Order {
-        Order::Recorded { tokens: tokens.into_iter().map(Token).collect() }
-    }
-
-    fn told(orders: &mut mpsc::Receiver<Batch>) -> Vec<Order> {
-        orders.try_recv().map(|batch| batch.orders).unwrap_or_default()
-    }
-
-    #[test]
-    fn what_is_recorded_is_told_with_the_next_order_or_when_it_is_time_or_much() {
-        let mut leases = Leases::default();
-        let (sender, mut orders) = mpsc::channel(8);
-        leases.attach(name("w1"), Epoch(1), WorkerStream { orders: sender, end: CancellationToken::new() });
-        let send = |leases: &mut Leases, orders| leases.send(&name("w1"), Batch { epoch: Epoch(1), orders });
-        let stop = Order::Stop { executor: ExecutorKey(3) };
-
-        assert!(send(&mut leases, vec![recorded([1])]), "held back");
-        assert!(send(&mut leases, vec![recorded([2])]));
-        assert_eq!(told(&mut orders), []);
-        assert!(!send(&mut leases, vec![recorded([3]), stop.clone()]));
-        assert_eq!(told(&mut orders), [stop, recorded([1, 2, 3])]);
-
-        assert!(send(&mut leases, vec![recorded([4])]));
-        leases.tell_recorded();
-        assert_eq!(told(&mut orders), [recorded([4])]);
-        leases.tell_recorded();
-        assert_eq!(told(&mut orders), [], "said once");
-
-        let many = RECORDED_HELD_MAX as u64;
-        assert!(!send(&mut leases, vec![recorded(0..many)]));
-        assert_eq!(told(&mut orders), [recorded(0..many)]);
-    }
-
-    #[test]
-    fn the_next_lease_tells_nothing_of_the_one_before() {
-        let mut leases = Leases::default();
-        leases.attach(name("w1"), Epoch(1), stream());
-        assert!(leases.send(&name("w1"), Batch { epoch: Epoch(1), orders: vec![recorded([1])] }));
-        let (sender, mut orders) = mpsc::channel(8);
-        leases.attach(name("w1"), Epoch(2), WorkerStream { orders: sender, end: CancellationToken::new() });
-        leases.tell_recorded();
-        assert_eq!(told(&mut orders), [], "its Hello was answered with what is settled");
-    }
-
     #[test]
     fn a_stale_stream_does_not_detach_the_live_one() {
-        let mut leases = Leases::default();
+        let mut leases = Leases::<Line>::default();
         leases.attach(name("w1"), Epoch(1), stream());
         leases.attach(name("w1"), Epoch(2), stream());
         assert!(!leases.detach(&name("w1"), Epoch(1)));

@@ -45,6 +45,8 @@ impl Apply<'_> {
         self.state.apps.remove(name);
         self.changes.apps.insert(name.clone());
         self.happened(ClusterEvent::AppUnregistered { app: name.clone() });
+        self.doom_app(name);
+        self.sweep();
         self.placement_dirty = true;
         Ok(Reply::Done)
     }

@@ -8,7 +8,7 @@ use flame_types::{ClientId, ExecutorKey, LogIndex, NodeName, Seq, SessionKey, Ta
 use super::changes::Changes;
 use super::hand_over::Chance;
 use crate::command::{Batch, Command};
-use crate::effect::{Effect, Order};
+use crate::effect::{CacheEffect, Effect, Order};
 use crate::event::Event;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -33,10 +33,14 @@ pub struct Applied {
     pub events: Vec<Event>,
     /// Requests to workers, in order.
     pub effects: Vec<Effect>,
+    /// Requests to cache nodes, in order.
+    pub cache_effects: Vec<CacheEffect>,
     /// Changes of rows, in order, unless they were given elsewhere ([`State::apply_to`]).
     pub rows: Vec<RowChange>,
     /// Demand, capacity or executors changed: the planner should run again.
     pub placement_dirty: bool,
+    /// Objects lack copies, or entries of deleted ones are left: the leader should look at the directory.
+    pub directory_dirty: bool,
 }
 
 /// A batch on its way through the state.
@@ -48,7 +52,9 @@ pub(crate) struct Apply<'s> {
     pub changes: Changes,
     pub events: Vec<Event>,
     pub effects: Vec<Effect>,
+    pub cache_effects: Vec<CacheEffect>,
     pub placement_dirty: bool,
+    pub directory_dirty: bool,
     /// Sessions to be given out from, and to be indexed, after this command.
     pub touched: BTreeSet<SessionKey>,
     /// What may have made it possible that an executor changes its session.
@@ -87,7 +93,9 @@ impl State {
             changes: Changes::default(),
             events: Vec::new(),
             effects: Vec::new(),
+            cache_effects: Vec::new(),
             placement_dirty: false,
+            directory_dirty: false,
             touched: BTreeSet::new(),
             chances: VecDeque::new(),
             capacity_changed: false,
@@ -101,9 +109,9 @@ impl State {
             apply.settle();
             replies.push((client, seq, reply));
         }
-        let Apply { state, changes, events, effects, placement_dirty, .. } = apply;
+        let Apply { state, changes, events, effects, cache_effects, placement_dirty, directory_dirty, .. } = apply;
         changes.write(state, ctx.index, rows);
-        Applied { replies, events, effects, rows: Vec::new(), placement_dirty }
+        Applied { replies, events, effects, cache_effects, rows: Vec::new(), placement_dirty, directory_dirty }
     }
 }
 
@@ -143,6 +151,18 @@ impl Apply<'_> {
             Command::Cordon { node, on } => self.cordon(&node, on),
             Command::Drain { node } => self.drain(&node),
             Command::Once { request, seen, command } => self.once(request, seen, *command),
+            other => self.execute_objects(other),
+        }
+    }
+
+    fn execute_objects(&mut self, command: Command) -> Outcome {
+        match command {
+            Command::CacheHello(hello) => self.cache_hello(*hello),
+            Command::CacheDetach { cache, epoch } => self.detach_cache(&cache, epoch),
+            Command::CacheExpire { cache, epoch, end } => self.expire_cache(&cache, epoch, end),
+            Command::ObjectsChanged(report) => self.objects_changed(*report),
+            Command::ObjectsDelete { target } => self.delete_objects(target),
+            Command::ObjectsSweep => self.sweep_objects(),
             other => self.execute_upkeep(other),
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flame_types::{
-    AppName, ClientId, ExecutorKey, LogIndex, NodeName, Position, RequestNo, Seq, SessionId, SessionKey, TaskNo,
+    AppName, ClientId, ExecutorKey, LogIndex, NodeName, ObjectKey, Position, RequestNo, Seq, SessionId, SessionKey,
+    TaskNo,
 };
 
 use crate::row::{DoneRow, Row, RowChange, RowKey, RowSink, Table};
@@ -33,6 +34,10 @@ pub(crate) struct Changes {
     pub forgotten: BTreeSet<(ClientId, Seq)>,
     /// Requests that are remembered since this batch, or no longer.
     pub requests: BTreeSet<RequestNo>,
+    pub caches: BTreeSet<NodeName>,
+    pub objects: BTreeSet<ObjectKey>,
+    /// Deleted objects, by the beginning of their keys.
+    pub doomed: BTreeSet<String>,
     /// Tasks that ended, by session.
     pub done: BTreeMap<SessionKey, DoneRow>,
     /// Bulk rows, and ranges that are removed, in order.
@@ -87,6 +92,7 @@ impl Changes {
         }
         self.session_rows(state, rows);
         self.worker_rows(state, rows);
+        self.directory_rows(state, rows);
         self.client_rows(state, rows);
     }
 
@@ -163,6 +169,21 @@ impl Changes {
         for name in &self.nodes {
             let row = state.nodes.get(name).map(|node| Row::Node(Box::new(node.row.clone())));
             rows.take(change(RowKey::node(name), row));
+        }
+    }
+
+    fn directory_rows(&self, state: &State, rows: &mut dyn RowSink) {
+        for name in &self.caches {
+            let row = state.directory.cache(name.as_str()).map(|cache| Row::Cache(Box::new(cache.row.clone())));
+            rows.take(change(RowKey::cache(name), row));
+        }
+        for key in &self.objects {
+            let row = state.directory.entries.get(key).map(|row| Row::Object(Box::new(row.clone())));
+            rows.take(change(RowKey::object(key), row));
+        }
+        for from in &self.doomed {
+            let row = state.directory.doomed.get(from).map(|row| Row::Doomed(Box::new(row.clone())));
+            rows.take(change(RowKey::doomed(from), row));
         }
     }
 }

@@ -50,6 +50,7 @@ impl Apply<'_> {
             return Err(Refusal::SessionStillOpen(id.to_string()));
         }
         self.forget(key);
+        self.sweep();
         Ok(Reply::Done)
     }
 
@@ -57,14 +58,16 @@ impl Apply<'_> {
         for key in sessions {
             self.forget(*key);
         }
+        self.sweep();
         Ok(Reply::Done)
     }
 
-    /// Removes a closed session with all its tasks; its id may be used again.
+    /// Removes a closed session with all its tasks and objects; its id may be used again.
     fn forget(&mut self, key: SessionKey) {
         let Some(row) = self.state.closed.remove(&key) else { return };
         self.state.closed_index.remove(&row);
         self.state.ids.remove(&row.id);
+        self.doom_session(&row.spec.application, &row.id);
         self.changes.closed.insert(row.id, key);
         for table in Table::OF_SESSION {
             self.changes.delete_range(*table, key);

@@ -29,7 +29,7 @@ pub(super) struct Placement {
 }
 
 impl Apply<'_> {
-    /// Every node counts as detached until it says Hello again: nothing is sent by streams of an earlier leader.
+    /// Every worker and cache node counts as detached until it says Hello again: nothing is sent by streams of an earlier leader.
     pub(super) fn leader_start(&mut self, leader: CoordinatorId) -> Outcome {
         if self.ctx.term <= self.state.cluster.term {
             return Ok(Reply::Done);
@@ -42,6 +42,7 @@ impl Apply<'_> {
         for name in attached {
             self.set_detached(&name);
         }
+        self.detach_caches();
         self.placement_dirty = true;
         Ok(Reply::Done)
     }

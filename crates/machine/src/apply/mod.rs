@@ -15,6 +15,8 @@
 //! | `hello.rs`, `workers.rs`, `results.rs` | commands of workers |
 //! | `leader.rs`, `upkeep.rs` | commands of the leader |
 //! | `happened.rs` | what operators are told of the cluster |
+//! | `caches.rs`, `objects.rs` | nodes of the object cache, and what they have |
+//! | `sweep.rs` | how objects are deleted |
 //! | `retention.rs` | limits of what is kept, and how finished tasks leave |
 //! | `executors.rs` | the life of an executor |
 //! | `hand_over.rs` | idle executors to sessions that wait |
@@ -24,6 +26,7 @@
 
 mod applications;
 mod batch;
+mod caches;
 mod changes;
 mod close;
 mod deadlines;
@@ -35,10 +38,12 @@ mod hand_over;
 mod happened;
 mod hello;
 mod leader;
+mod objects;
 mod requests;
 mod results;
 mod retention;
 mod sessions;
+mod sweep;
 mod tasks;
 mod upkeep;
 mod workers;

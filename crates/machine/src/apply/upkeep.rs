@@ -1,6 +1,8 @@
 //! Clients, configuration, feature level, generation.
 
-use flame_types::{ClientId, CoordinatorId, ExecutorKey, Generation, NodeName, Seq, SessionKey, Token, limits};
+use flame_types::{
+    CacheKey, ClientId, CoordinatorId, ExecutorKey, Generation, NodeName, Seq, SessionKey, Token, limits,
+};
 
 use super::batch::{Apply, Outcome};
 use crate::cluster_event::ClusterEvent;
@@ -63,7 +65,9 @@ impl Apply<'_> {
         if self.state.cluster.config == config {
             return Ok(Reply::Done);
         }
+        let app_bytes_max = self.state.cluster.config.objects.app_bytes_max;
         self.state.cluster.config = config;
+        self.quota_changed(app_bytes_max);
         self.changes.cluster = true;
         self.happened(ClusterEvent::ConfigChanged);
         let executors: Vec<ExecutorKey> = self.state.executors.keys().copied().collect();
@@ -130,6 +134,10 @@ impl Apply<'_> {
         for name in nodes {
             self.end_lease(&name, &format!("worker {name} was lost when the cluster was restored"));
         }
+        let caches: Vec<CacheKey> = self.state.directory.caches.keys().copied().collect();
+        for key in caches {
+            self.end_cache_lease(key);
+        }
         let clients: Vec<ClientId> = self.state.clients.keys().copied().collect();
         for client in clients {
             self.forget_client(client);
@@ -171,7 +179,13 @@ fn check_config(config: &ClusterConfig) -> Result<(), Refusal> {
     if let Err(why) = config.retry.check() {
         return Err(Refusal::InvalidSpec(why.to_string()));
     }
+    let copies = 1..=limits::OBJECT_COPIES_MAX;
+    if !copies.contains(&config.objects.copies) || !copies.contains(&config.objects.session_copies) {
+        let max = limits::OBJECT_COPIES_MAX;
+        return Err(Refusal::InvalidSpec(format!("objects have 1 to {max} copies")));
+    }
     match config {
+        ClusterConfig { objects, .. } if objects.app_bytes_max == 0 => invalid("objects.app_bytes_max"),
         ClusterConfig { kept_bytes_max: 0, .. } => invalid("kept_bytes_max"),
         ClusterConfig { client_window_max: 0, .. } => invalid("client_window_max"),
         ClusterConfig { requests_max: 0, .. } => invalid("requests_max"),

@@ -40,6 +40,8 @@ pub struct ClusterRow {
     pub disk_short: bool,
     /// Number of the next thing that happens in the cluster.
     pub next_event: EventNo,
+    /// Number of the next entry of the object directory: what was deleted is told by it from what was put afterwards.
+    pub next_object: u64,
 }
 
 impl Default for ClusterRow {
@@ -61,6 +63,7 @@ impl Default for ClusterRow {
             config: ClusterConfig::default(),
             disk_short: false,
             next_event: EventNo(1),
+            next_object: 1,
         }
     }
 }

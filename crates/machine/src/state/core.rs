@@ -8,8 +8,8 @@ use flame_types::{
 };
 
 use super::{
-    App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Executor, Node, Requests, Rival, Session, Spare,
-    Story, Timers, Turn,
+    App, AssignmentRow, Client, ClosedIndex, ClosedRow, ClusterRow, Directory, Executor, Node, Requests, Rival,
+    Session, Spare, Story, Timers, Turn,
 };
 
 /// Everything that is live. Two states with the same rows are equal, field by field.
@@ -33,6 +33,8 @@ pub struct State {
     pub(crate) clients: BTreeMap<ClientId, Client>,
     /// Answers to changes that carried a request id.
     pub(crate) requests: Requests,
+    /// Nodes of the object cache and what they have.
+    pub(crate) directory: Directory,
 
     // ── derived ─────────────────────────────────────────────────────────────────────────────────────────────────
     /// Every session id in use, closed ones included.
@@ -171,5 +173,11 @@ impl State {
     #[must_use]
     pub fn requests(&self) -> &Requests {
         &self.requests
+    }
+
+    /// Nodes of the object cache and what they have.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
     }
 }

@@ -1,8 +1,8 @@
 //! Rows into memory, and memory into rows.
 
-use flame_types::{ClientId, ExecutorKey, RequestNo, Seq, SessionKey, TaskNo, Token};
+use flame_types::{ClientId, ExecutorKey, ObjectKey, RequestNo, Seq, SessionKey, TaskNo, Token};
 
-use super::{App, AssignmentRow, Client, Executor, Node, RequestRow, Session, State, Terms};
+use super::{App, AssignmentRow, Cache, Client, Directory, Executor, Node, RequestRow, Session, State, Terms};
 use crate::row::{Row, RowKey, Table};
 
 /// Why rows could not be loaded: they were not written by this machine, or not all of them are there.
@@ -69,6 +69,7 @@ impl State {
         }
         let request = |(number, row): (_, &RequestRow)| (RowKey::request(number), Row::Request(Box::new(row.clone())));
         rows.extend(self.requests.iter().map(request));
+        directory_rows(&self.directory, &mut rows);
         rows.sort_by(|(left, _), (right, _)| left.cmp(right));
         rows
     }
@@ -156,7 +157,7 @@ impl State {
                 client.window.insert(first, row);
             }
             (Table::Request, Row::Request(row)) => self.requests.insert(RequestNo(number(key, 0)?), *row),
-            _ => return Err(LoadError::WrongTable { key: key.0.clone() }),
+            (_, row) => self.directory.load_row(key, row)?,
         }
         Ok(())
     }
@@ -199,12 +200,56 @@ impl State {
     }
 }
 
+impl Directory {
+    fn load_row(&mut self, key: &RowKey, row: Row) -> Result<(), LoadError> {
+        let bad_key = || LoadError::BadKey { key: key.0.clone() };
+        match (key.table(), row) {
+            (Table::Cache, Row::Cache(row)) => {
+                self.names.insert(row.name.clone(), row.key);
+                self.caches.insert(row.key, Cache::new(*row));
+            }
+            (Table::Object, Row::Object(row)) => {
+                let text = key.text_after_table().ok_or_else(bad_key)?;
+                let key = ObjectKey::parse(text).map_err(|_| bad_key())?;
+                if let Some(place) = row.places.iter().find(|place| !self.caches.contains_key(place)) {
+                    return Err(missing(format!("object {key}"), format!("cache node {place}")));
+                }
+                self.set(&key, Some(*row));
+            }
+            (Table::Doomed, Row::Doomed(row)) => {
+                let text = key.text_after_table().ok_or_else(bad_key)?;
+                self.doomed.insert(text.to_owned(), *row);
+            }
+            _ => return Err(LoadError::WrongTable { key: key.0.clone() }),
+        }
+        Ok(())
+    }
+}
+
 /// Rows are loaded so that whatever one refers to is there already.
 fn load_order(key: &RowKey) -> (usize, RowKey) {
-    const ORDER: &[Table] =
-        &[Table::Cluster, Table::App, Table::SessionSpec, Table::Session, Table::Node, Table::Executor, Table::Client];
+    const ORDER: &[Table] = &[
+        Table::Cluster,
+        Table::App,
+        Table::SessionSpec,
+        Table::Session,
+        Table::Node,
+        Table::Executor,
+        Table::Client,
+        Table::Cache,
+    ];
     let place = ORDER.iter().position(|table| *table == key.table()).unwrap_or(ORDER.len());
     (place, key.clone())
+}
+
+fn directory_rows(directory: &Directory, rows: &mut Vec<(RowKey, Row)>) {
+    let caches = directory.caches.values().map(|cache| &cache.row);
+    rows.extend(caches.map(|row| (RowKey::cache(&row.name), Row::Cache(Box::new(row.clone())))));
+    let object =
+        |(key, row): (&ObjectKey, &super::ObjectRow)| (RowKey::object(key), Row::Object(Box::new(row.clone())));
+    rows.extend(directory.entries.iter().map(object));
+    let doomed = |(from, row): (&String, &super::DoomedRow)| (RowKey::doomed(from), Row::Doomed(Box::new(row.clone())));
+    rows.extend(directory.doomed.iter().map(doomed));
 }
 
 fn session_rows(key: SessionKey, session: &Session, rows: &mut Vec<(RowKey, Row)>) {

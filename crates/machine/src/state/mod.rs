@@ -11,6 +11,8 @@
 //! | `avoidance.rs` | workers on which executors fail, and who is kept away from them |
 //! | `cluster.rs` | cluster time, counters, configuration |
 //! | `app.rs`, `session.rs`, `executor.rs`, `node.rs`, `client.rs` | one kind of thing each: its row and its derived fields |
+//! | `cache.rs`, `object.rs` | a node of the object cache, a cached object |
+//! | `directory.rs` | all of them, and who has what |
 //! | `closed.rs` | closed sessions in the orders in which they leave |
 //! | `requests.rs` | answers to changes that carried a request id |
 //! | `pending.rs` | the pending tasks of a session: ranges and single tasks |
@@ -23,15 +25,18 @@
 mod app;
 mod assignment;
 mod avoidance;
+mod cache;
 mod client;
 mod closed;
 mod cluster;
 mod core;
+mod directory;
 mod executor;
 mod index;
 mod line;
 mod load;
 mod node;
+mod object;
 mod pending;
 mod requests;
 mod session;
@@ -40,14 +45,17 @@ mod timers;
 pub use app::{App, AppRow};
 pub use assignment::{AssignmentRow, Story};
 pub use avoidance::{Asker, Avoidance, Circle, Trust};
+pub use cache::{Cache, CacheRow};
 pub use client::{Client, ClientRow, KeptReply, RepliesRow};
 pub use closed::{ClosedGroup, ClosedIndex, ClosedOfApp};
 pub use cluster::ClusterRow;
 pub use core::State;
+pub use directory::{Directory, UsedByApp};
 pub use executor::{Executor, ExecutorRow, Place};
 pub use line::{News, Rival, Spare, Turn};
 pub use load::LoadError;
 pub use node::{Node, NodeRow};
+pub use object::{DoomedRow, ObjectRow};
 pub use pending::{Drained, PENDING_ENTRIES_MAX, Pending, PendingTask};
 pub use requests::{RequestRow, Requests};
 pub use session::{ClosedRow, Session, SessionEvent, SessionRow, SessionSpecRow, Terms};

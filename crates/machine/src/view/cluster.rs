@@ -110,6 +110,14 @@ pub struct ClusterView {
     pub allocated: Resources,
     /// Registered clients.
     pub clients: u64,
+    /// Nodes of the object cache known.
+    pub caches: u64,
+    /// Nodes of the object cache attached.
+    pub caches_attached: u64,
+    /// Cached objects that the directory knows.
+    pub objects: u64,
+    /// Bytes of them, each counted once.
+    pub object_bytes: u64,
 }
 
 /// The application of this name.
@@ -163,6 +171,10 @@ pub fn cluster(state: &State) -> ClusterView {
         capacity: attached().fold(Resources::ZERO, |sum, node| sum.plus(node.row.capacity)),
         allocated: attached().fold(Resources::ZERO, |sum, node| sum.plus(node.allocated)),
         clients: state.clients.len() as u64,
+        caches: state.directory.caches.len() as u64,
+        caches_attached: state.directory.caches.values().filter(|cache| cache.row.attached).count() as u64,
+        objects: state.directory.entries.len() as u64,
+        object_bytes: state.directory.apps.values().map(|used| used.bytes).sum(),
     }
 }
 

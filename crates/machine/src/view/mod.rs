@@ -8,11 +8,13 @@
 mod cluster;
 mod executors;
 mod nodes;
+mod objects;
 mod sessions;
 mod tasks;
 
 pub use cluster::{AppView, ClusterView, NodeView, app, apps, cluster, node, nodes};
 pub use executors::{ExecutorView, executor, executor_uuid, executors};
 pub use nodes::{ExecutorLoad, NodeLoad, executors_on, node_load, node_loads};
+pub use objects::{CacheView, ObjectView, PlaceView, caches, object, objects};
 pub use sessions::{SessionView, find_session, session, sessions};
 pub use tasks::{TaskPlace, TaskView, live_tasks, task, task_place};

@@ -183,7 +183,7 @@ fn random_batches_give_many_reasons() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let (mut kinds, mut standings) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..64 {
+    for _ in 0..512 {
         let list = steps().new_tree(&mut runner).expect("a list of steps").current();
         let mut visit = |world: &mut World, batch| {
             world.apply_batch(batch);

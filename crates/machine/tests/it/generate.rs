@@ -18,6 +18,8 @@ use proptest::prelude::*;
 
 use crate::world::World;
 
+mod objects;
+
 /// A step before it is known what it means.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
@@ -28,6 +30,13 @@ pub struct Step {
     delta_ms: u16,
     /// Whether it shares its entry with the step before.
     joined: bool,
+}
+
+impl Step {
+    /// Which kind of command: up to 99 those of sessions and workers, then those of the object cache.
+    fn what(self) -> u16 {
+        self.kind % 125
+    }
 }
 
 /// Lists of steps. (Boxed, as `run` takes a `dyn`: the tests need not each compile their own copy of both.)
@@ -83,6 +92,7 @@ fn prelude() -> Vec<Batch> {
         client_window_max: 6,
         requests_max: 5,
         retention: retention(1),
+        objects: objects::config(1),
         ..ClusterConfig::default()
     };
     let app = |name: &str, max_instances| {
@@ -106,11 +116,12 @@ fn prelude() -> Vec<Batch> {
 }
 
 fn item(world: &World, at: usize, step: Step) -> Item {
-    let command = match step.kind % 100 {
+    let command = match step.what() {
         62..=65 | 98..=99 => trim(world, step.which.into(), step.other.into()),
+        100.. => objects::command(&world.state, step.what(), step.which.into(), step.other.into()),
         _ => command(&world.state, step),
     };
-    let from_user = step.kind % 100 < 30;
+    let from_user = matches!(step.what(), 0..=29 | 121..=123);
     let command = if from_user && step.delta_ms % 3 == 1 { once(&world.state, step, command) } else { command };
     let plain = Item { client: ClientId::NONE, seq: Seq(at as u64), below: Seq(0), command: command.clone() };
     // A worker's and the leader's commands carry no number; some of the users' do not either.
@@ -163,7 +174,7 @@ fn trim(world: &World, which: u64, other: u64) -> Command {
 
 fn command(state: &State, step: Step) -> Command {
     let (which, other) = (u64::from(step.which), u64::from(step.other));
-    match step.kind % 100 {
+    match step.what() {
         0..=1 => app_command(state, which, other),
         2..=4 => create(which, other),
         5 => open(which, other),
@@ -191,12 +202,12 @@ fn command(state: &State, step: Step) -> Command {
             Command::ExpireNode { node: node(which), epoch: epoch(state, which, other), end }
         }
         75..=86 => planned(state, which, other),
-        _ => upkeep(state, step.kind, which, other),
+        what => upkeep(state, what, which, other),
     }
 }
 
-fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
-    match kind % 100 {
+fn upkeep(state: &State, what: u16, which: u64, other: u64) -> Command {
+    match what {
         87 => Command::Recall { tokens: tokens(state, other) },
         88 => {
             let reasons = [None, Some(WaitReason::Busy), Some(WaitReason::NoWorkers)];
@@ -222,6 +233,7 @@ fn upkeep(state: &State, kind: u16, which: u64, other: u64) -> Command {
                 requests_max: 1 + (other % 7) as u32,
                 retention: retention(which),
                 kept_bytes_max: if which.is_multiple_of(5) { 3_000 } else { 1 << 40 },
+                objects: objects::config(other),
                 ..ClusterConfig::default()
             };
             Command::SetConfig(Box::new(config))

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use flame_machine::command::{
-    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, LeaseEnd, Outcome, Submit, Trim,
-    WaitReason,
+    Attributes, CacheHello, Completion, FailureCause, HeldExecutor, HeldObject, Hello, Host, Inputs, LeaseEnd,
+    ObjectsChanged, Outcome, Submit, Trim, WaitReason,
 };
 use flame_machine::config::NodeAvoidance;
-use flame_machine::{ClusterConfig, Command, State};
+use flame_machine::{ClusterConfig, Command, ObjectsConfig, State};
 use flame_types::{
-    AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, Epoch, ExecutorKey, HelloNo, Incarnation,
-    LogIndex, NodeName, Payload, Position, Resources, Retention, Retries, Retry, Seq, SessionId, SessionKey,
-    SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention, Token,
+    AppName, AppSpec, ClientId, ClosedRetention, ClusterMs, CoordinatorId, DataType, Epoch, ExecutorKey, Generation,
+    HelloNo, Incarnation, LogIndex, NodeName, ObjectKey, ObjectTarget, ObjectVersion, Payload, Position, Resources,
+    Retention, Retries, Retry, Seq, SessionId, SessionKey, SessionSpec, Shim, TaskNo, TaskOptions, TaskRetention,
+    Token, WallMs,
 };
 
 /// A line, taken apart.
@@ -79,7 +80,8 @@ impl<'l> Line<'l> {
 
 /// The command of a line. Epochs that are not given are those of the state: a report that is not late.
 pub fn command(state: &State, line: &Line<'_>) -> Command {
-    user_command(state, line).or_else(|| worker_command(state, line)).unwrap_or_else(|| leader_command(state, line))
+    let by_others = || worker_command(state, line).or_else(|| cache_command(state, line));
+    user_command(state, line).or_else(by_others).unwrap_or_else(|| leader_command(state, line))
 }
 
 fn user_command(state: &State, line: &Line<'_>) -> Option<Command> {
@@ -109,6 +111,7 @@ fn user_command(state: &State, line: &Line<'_>) -> Option<Command> {
         "cancel" => Command::Cancel { session: line.session_id(0), task: TaskNo(line.number(1)) },
         "cordon" => Command::Cordon { node: line.node(0), on: line.word(1) == "on" },
         "drain" => Command::Drain { node: line.node(0) },
+        "delete-objects" => Command::ObjectsDelete { target: ObjectTarget::parse(line.word(0)).expect("a target") },
         _ => {
             let _ = state;
             return None;
@@ -145,6 +148,62 @@ fn worker_command(state: &State, line: &Line<'_>) -> Option<Command> {
         }
         _ => return None,
     })
+}
+
+fn cache_command(state: &State, line: &Line<'_>) -> Option<Command> {
+    Some(match line.verb {
+        "cache" => Command::CacheHello(Box::new(CacheHello {
+            cache: line.node(0),
+            incarnation: Incarnation { started_ms: line.option("inc").unwrap_or(1), nonce: 0 },
+            hello: HelloNo(line.option("hello").unwrap_or(1)),
+            host: Host { name: line.option("host").unwrap_or("h1".to_string()), ..Host::default() },
+            endpoint: line.option("at").unwrap_or_else(|| format!("grpc://{}:9090", line.word(0))),
+            memory_bytes: line.option("memory").unwrap_or(1_000),
+            disk_bytes: line.option("disk").unwrap_or(10_000),
+        })),
+        "detach-cache" => Command::CacheDetach { cache: line.node(0), epoch: cache_epoch(state, line) },
+        "expire-cache" => {
+            let end = if line.has("goodbye") { LeaseEnd::Goodbye } else { LeaseEnd::RanOut };
+            Command::CacheExpire { cache: line.node(0), epoch: cache_epoch(state, line), end }
+        }
+        "has" => {
+            let (cache, epoch) = (line.node(0), cache_epoch(state, line));
+            let gone = line.list("gone").into_iter().map(version_of).collect();
+            let held = line.arguments[1..].iter().filter(|word| word.contains('@'));
+            let held = held.map(|text| held_object(state, line, text)).collect();
+            Command::ObjectsChanged(Box::new(ObjectsChanged { cache, epoch, held, gone }))
+        }
+        "sweep" => Command::ObjectsSweep,
+        _ => return None,
+    })
+}
+
+fn cache_epoch(state: &State, line: &Line<'_>) -> Epoch {
+    let known = state.directory().cache(line.word(0)).map_or(0, |cache| cache.row.epoch.0);
+    Epoch(line.option("epoch").unwrap_or(known))
+}
+
+/// `KEY@VERSION`
+fn version_of(text: &str) -> (ObjectKey, ObjectVersion) {
+    let (key, version) = text.rsplit_once('@').expect("KEY@VERSION");
+    (ObjectKey::parse(key).expect("a key"), ObjectVersion(version.parse().expect("a version")))
+}
+
+/// `KEY@VERSION` with `size=` and `type=`; the words `recorded` and `acknowledged` speak of all of a line, and
+/// `recorded=GENERATION` of an earlier generation.
+fn held_object(state: &State, line: &Line<'_>, text: &str) -> HeldObject {
+    let (key, version) = version_of(text);
+    let recorded = line.option("recorded").map(Generation);
+    HeldObject {
+        key,
+        version,
+        size: line.option("size").unwrap_or(10),
+        data_type: DataType::parse(line.options.get("type").copied().unwrap_or("raw")).expect("a data type"),
+        created: WallMs(1_000),
+        recorded: recorded.or(line.has("recorded").then(|| state.generation())),
+        acknowledged: line.has("acknowledged"),
+        copies: line.option("copies").unwrap_or(0),
+    }
 }
 
 fn leader_command(state: &State, line: &Line<'_>) -> Command {
@@ -397,6 +456,11 @@ fn config(state: &State, line: &Line<'_>) -> ClusterConfig {
         }),
         requests_max: line.option("requests").unwrap_or(present.requests_max),
         kept_bytes_max: line.option("total-bytes").unwrap_or(present.kept_bytes_max),
+        objects: ObjectsConfig {
+            copies: line.option("copies").unwrap_or(present.objects.copies),
+            session_copies: line.option("session-copies").unwrap_or(present.objects.session_copies),
+            app_bytes_max: line.option("app-bytes").unwrap_or(present.objects.app_bytes_max),
+        },
         ..present
     }
 }

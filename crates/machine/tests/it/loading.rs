@@ -9,7 +9,15 @@ use crate::world::World;
 /// A world in which a task runs.
 fn world() -> World {
     let mut world = World::new();
-    for line in ["register app", "create s app=app max=1", "submit s 3 key=1", "hello w1", "client 1"] {
+    for line in [
+        "register app",
+        "create s app=app max=1",
+        "submit s 3 key=1",
+        "hello w1",
+        "client 1",
+        "cache c1",
+        "has c1 app/s/o@1",
+    ] {
         let command = command(&world.state, &Line::parse(line));
         world.apply(0, vec![command]);
     }
@@ -37,7 +45,7 @@ fn bulk_rows_are_passed_over() {
 #[test]
 fn a_missing_row_is_noticed() {
     let world = world();
-    let others_refer_to = [Table::App, Table::SessionSpec, Table::Executor];
+    let others_refer_to = [Table::App, Table::SessionSpec, Table::Executor, Table::Cache];
     for table in others_refer_to {
         let rows = world.live_rows().into_iter().filter(|(key, _)| key.table() != table);
         let error = State::load(rows).expect_err("something refers to it");

@@ -7,13 +7,17 @@
 //! * `scheduling.rs`: what the planner promises.
 //! * `explaining.rs`: that what is said of a task that does not run is true.
 //! * `cluster_events.rs`: what is kept of what happened in the cluster.
+//! * `caching.rs`: cache nodes that come and go and do what they are told, and what the directory knows of them.
+//! * `deleting.rs`: many objects at once.
 //! * `changing.rs`: executors that change their sessions, with a worker that does what it is told.
 //! * `digest.rs`, `views.rs`: digests, fingerprints, ids that are shown.
 //! * `levels.rs`: what builds understand, and what a cluster runs at.
 //! * `limits.rs`: what is too large is cut or refused.
 
+mod caching;
 mod changing;
 mod cluster_events;
+mod deleting;
 mod digest;
 mod explaining;
 mod generate;

@@ -1,8 +1,11 @@
 //! Outcomes as text.
 
 use flame_machine::state::RequestRow;
-use flame_machine::{Applied, Command, Effect, Event, Order, Reply, Row, RowChange, Space, Table, schedule, view};
-use flame_types::{RequestNo, SessionKey, TaskNo, Token};
+use flame_machine::{
+    Applied, CacheEffect, CacheOrder, Command, Effect, Event, Order, Reply, Row, RowChange, Space, Table, copies,
+    schedule, view,
+};
+use flame_types::{ObjectApp, ObjectTarget, RequestNo, SessionKey, TaskNo, Token};
 
 use crate::world::World;
 
@@ -16,6 +19,9 @@ pub fn applied(applied: &Applied) -> String {
     }
     for effect in &applied.effects {
         text += &format!("  to {}@{} {}\n", effect.node, effect.epoch, order(effect));
+    }
+    for effect in &applied.cache_effects {
+        text += &format!("  to cache {}@{} {}\n", effect.cache, effect.epoch, cache_order(effect));
     }
     for change in &applied.rows {
         if let Some(line) = bulk_row(change) {
@@ -35,6 +41,12 @@ pub fn reply(reply: &Reply) -> String {
         }
         Reply::Client(id) => format!("client {id}"),
         Reply::Attached { epoch } => format!("attached, epoch {epoch}"),
+        Reply::Objects { refused } if refused.is_empty() => "recorded".into(),
+        Reply::Objects { refused } => {
+            let list: Vec<String> =
+                refused.iter().map(|(at, why)| format!("not object {at}, {:?}: {why}", why.code())).collect();
+            format!("recorded; {}", list.join("; "))
+        }
     }
 }
 
@@ -67,6 +79,19 @@ pub fn order(effect: &Effect) -> String {
         Order::Cancel { tokens: list } => format!("cancel {}", tokens(list)),
         Order::Stop { executor } => format!("stop executor {executor}"),
         Order::Recorded { tokens: list } => format!("recorded {}", tokens(list)),
+    }
+}
+
+fn cache_order(effect: &CacheEffect) -> String {
+    match &effect.order {
+        CacheOrder::Welcome { generation, full } => format!("welcome, generation {generation}, full {full:?}"),
+        CacheOrder::Drop { objects } => {
+            let list: Vec<String> = objects.iter().map(|(key, version)| format!("{key}@{version}")).collect();
+            format!("drop {}", list.join(" "))
+        }
+        CacheOrder::Copied { key, version, copies } => format!("copied {key}@{version}: {copies} copies"),
+        CacheOrder::Quota { app, full: true } => format!("application {app} is full"),
+        CacheOrder::Quota { app, full: false } => format!("application {app} has room"),
     }
 }
 
@@ -163,6 +188,30 @@ pub fn view(world: &World, words: &[&str]) -> String {
             let remembered: String = state.requests().iter().map(line).collect();
             format!("{remembered}next {}\n", state.next_request())
         }
+        ["objects"] => view::objects(state, None, None, 100).0.iter().map(object).collect(),
+        ["objects", target] => {
+            let target = ObjectTarget::parse(target).expect("a target");
+            view::objects(state, Some(&target), None, 100).0.iter().map(object).collect()
+        }
+        ["entries"] => {
+            let line = |(app, used): (&ObjectApp, &flame_machine::state::UsedByApp)| {
+                format!("application {app}: {} objects, {} bytes\n", used.objects, used.bytes)
+            };
+            let apps: String = state.directory().apps().iter().map(line).collect();
+            let (entries, doomed) = (state.directory().entries().len(), state.directory().doomed().len());
+            format!("{apps}{entries} entries, {doomed} deletions under way\n")
+        }
+        ["caches"] => view::caches(state).iter().map(cache).collect(),
+        ["copies"] => {
+            let all = copies::page(state, None, 100).0;
+            let fresh = copies::fresh(state, 100);
+            let line = |copying: &copies::Copying| {
+                let is_fresh = if fresh.contains(copying) { ", new" } else { "" };
+                let (key, version, cache) = (&copying.key, copying.version, &copying.cache);
+                format!("copy {key}@{version} to {cache} from {}{is_fresh}\n", copying.from.join(" "))
+            };
+            if all.is_empty() { "nothing to copy\n".into() } else { all.iter().map(line).collect() }
+        }
         ["deadline"] => format!("now {}, next {:?}\n", state.now(), state.next_deadline()),
         ["explain", session] => {
             let key = SessionKey(session.parse().expect("a session key"));
@@ -170,6 +219,20 @@ pub fn view(world: &World, words: &[&str]) -> String {
         }
         other => panic!("unknown view {other:?}"),
     }
+}
+
+fn object(view: &view::ObjectView) -> String {
+    let place = |place: &view::PlaceView| format!(" {}{}", place.cache, if place.is_away { " (away)" } else { "" });
+    let places: String = view.places.iter().map(place).collect();
+    let lost = if view.is_lost() { " LOST" } else { "" };
+    let (key, version, size, data_type, copies) = (&view.key, view.version, view.size, &view.data_type, view.copies);
+    format!("{key}@{version} {data_type} {size} bytes, {copies} wanted:{places}{lost}\n")
+}
+
+fn cache(view: &view::CacheView) -> String {
+    let flags = [(view.attached, " attached"), (view.is_away, " away")];
+    let flags: String = flags.into_iter().filter(|(on, _)| *on).map(|(_, text)| text).collect();
+    format!("cache {} at {}{flags}: {} objects, {} bytes\n", view.name, view.endpoint, view.objects, view.bytes)
 }
 
 fn session(view: &view::SessionView) -> String {

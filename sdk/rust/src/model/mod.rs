@@ -8,6 +8,7 @@ mod application;
 mod backup;
 mod bytes;
 mod cluster;
+mod directory;
 mod node;
 mod operate;
 mod retention;
@@ -20,6 +21,7 @@ mod upgrade;
 pub use application::{Application, ApplicationSpec, ApplicationStatus, Environment, Schema};
 pub use backup::BackupInfo;
 pub use cluster::{Member, MemberStatus, Members, MembershipChange, MembershipPlan, StateDigest};
+pub use directory::{CacheNode, ObjectEntry, ObjectPlace};
 pub use node::{Executor, ExecutorSpec, ExecutorStatus, Node, NodeAddress, NodeInfo, NodeSpec, NodeStatus};
 pub use operate::{
     ClusterEvent, ClusterEvents, ExecutorReason, NodeExecutor, NodeLoad, NodeReasons, Reason, TaskExplanation,

@@ -2,6 +2,7 @@
 //! process, over loopback.
 
 mod calls;
+mod directory;
 mod fake;
 mod fake_sessions;
 mod handles;

@@ -5,6 +5,7 @@ mod bound;
 mod capacity;
 mod closed;
 mod counters;
+mod directory;
 mod ids;
 mod instances;
 mod kept;
