@@ -76,7 +76,8 @@ impl Allocator {
     /// # Panics
     /// When some of it is free already.
     pub fn free(&mut self, range: Range) {
-        let before = self.free.range(..range.end()).next_back().map(|(offset, bytes)| Range { offset: *offset, bytes: *bytes });
+        let before =
+            self.free.range(..range.end()).next_back().map(|(offset, bytes)| Range { offset: *offset, bytes: *bytes });
         assert!(before.is_none_or(|before| before.end() <= range.offset), "a part of the arena is given back twice");
         assert!(range.end() <= self.bytes, "a part beyond the arena is given back");
         let mut whole = range;

@@ -161,7 +161,10 @@ impl Served for OwnCache {
         Ok(Response::new(ha::ObjectNodesReply { nodes: nodes.collect() }))
     }
 
-    async fn local(&self, _request: Request<ha::LocalObjectsRequest>) -> Result<Response<ha::LocalObjectsReply>, Status> {
+    async fn local(
+        &self,
+        _request: Request<ha::LocalObjectsRequest>,
+    ) -> Result<Response<ha::LocalObjectsReply>, Status> {
         let local = self.local.clone().map(|Local { socket, token }| ha::LocalObjectsReply { socket, token });
         Ok(Response::new(local.unwrap_or_default()))
     }

@@ -69,7 +69,9 @@ async fn join(channel: Channel, token: Option<&str>) -> Option<Client> {
     assert_eq!((received.bytes, descriptors.len()), (4, 1));
     let mut message = vec![0; u32::from_le_bytes(head) as usize];
     stream.read_exact(&mut message).unwrap();
-    let Some(Reply::Welcome(welcome)) = ha::ArenaReply::decode(&message[..]).unwrap().reply else { panic!("no welcome") };
+    let Some(Reply::Welcome(welcome)) = ha::ArenaReply::decode(&message[..]).unwrap().reply else {
+        panic!("no welcome")
+    };
     Some(Client { stream, memory: File::from(descriptors.remove(0)), bytes: welcome.bytes })
 }
 
