@@ -34,7 +34,7 @@ class Host:
     """A cache on this host."""
 
     def __init__(self, name: str, token: str) -> None:
-        self._name, self._token = name, token
+        self.name, self._token = name, token
         self._lock = threading.Lock()
         self._idle: List[Link] = []
         self._mapping: Optional[Mapping] = None
@@ -61,7 +61,7 @@ class Host:
         self._idle = []
 
     def _connect(self) -> Tuple[Link, Mapping]:
-        link, descriptor, size = Link.connect(self._name, self._token)
+        link, descriptor, size = Link.connect(self.name, self._token)
         _links.add(link)
         with self._lock:
             if self._mapping is None:
@@ -104,8 +104,10 @@ def forget(endpoint: str) -> None:
     """The connection is broken: the cache may have been started anew."""
     where = nodes.location(endpoint)
     with _lock:
-        _hosts.pop(where, None)
-        _ask_after[where] = time.monotonic() + _AGAIN_SECONDS
+        gone = _hosts.get(where)
+        for name in [name for name, found in _hosts.items() if name == where or (found is gone and gone is not None)]:
+            del _hosts[name]
+            _ask_after[name] = time.monotonic() + _AGAIN_SECONDS
 
 
 def _found(endpoint: str) -> Optional[Host]:
@@ -117,7 +119,9 @@ def _found(endpoint: str) -> Optional[Host]:
         name, token = own.local_objects(endpoint)
     except own.Unknown:  # a cache of another make
         return None
-    return Host(name, token) if name else None
+    known = [found for found in _hosts.values() if found is not None and found.name == name]
+    # One cache under two names has one memory, which is mapped once.
+    return known[0] if known else Host(name, token) if name else None
 
 
 def _is_here(name: str) -> bool:
