@@ -140,8 +140,9 @@ def beside(arena, cache, monkeypatch):
 @pytest.mark.parametrize("code", [0, 14])
 def test_what_finds_no_room_goes_over_the_port(arena, beside, caplog, code) -> None:
     arena.answer = wire.ArenaReply(error=wire.ArenaError(code=code, message="later")) if code else None
+    arena.bytes = 4096
     with caplog.at_level(logging.DEBUG, "flamepy.cache"):
-        ref = flamepy.put_object("a/s", full(1.0, 3_000_000))
+        ref = flamepy.put_object("a/s", full(1.0))
     assert ref.key in beside.objects and "goes over the port of the cache" in caplog.text
 
 
