@@ -17,6 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use flatbuffers::FlatBufferBuilder;
 
 use crate::error::Refusal;
+use crate::limits::CHUNK_BYTES;
 use crate::model::Blob;
 
 /// Metadata of a schema: what says that an object is native Arrow.
