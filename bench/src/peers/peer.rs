@@ -62,7 +62,7 @@ impl Mode {
     #[must_use]
     pub fn beside(workload: &str) -> Option<Self> {
         match workload {
-            "throughput" | "throughput-unary" | "python" => Some(Self::Throughput),
+            "throughput" | "throughput-unary" | "python" | "runner" => Some(Self::Throughput),
             "latency" | "python-latency" => Some(Self::Latency),
             "cache" => Some(Self::Objects),
             "cold-start" => Some(Self::ColdStart),
@@ -104,6 +104,8 @@ enum Program {
     Objects(&'static str),
     /// So many clients that put.
     Etcd(usize),
+    /// Nothing runs: its times are those of two others, added.
+    Sum,
 }
 
 /// Tasks of a run in [`Mode::Latency`], as in our own workload.
@@ -135,6 +137,16 @@ const fn script(name: &'static str, title: &'static str, product: Product, tasks
 const fn etcd(name: &'static str, title: &'static str, tasks: u64, clients: usize) -> Peer {
     Peer { name, title, product: Product::Etcd, tasks, program: Program::Etcd(clients) }
 }
+
+/// What a call costs where nothing is kept, and one write where everything is: a call of a Ray actor and a put of etcd, run
+/// by run. Ours keeps both the task and its result.
+pub const CALL_AND_COMMIT: Peer = Peer {
+    name: "ray-actors + etcd-1",
+    title: "Ray actor call and etcd put",
+    product: Product::Ray,
+    tasks: 0,
+    program: Program::Sum,
+};
 
 /// What came of one run of a peer.
 #[derive(Debug)]
@@ -176,6 +188,7 @@ impl Peer {
         match self.program {
             Program::Script(file) | Program::Objects(file) => script::play(file, installed, mode, tasks).await,
             Program::Etcd(clients) => etcd::play(clients, installed, mode, tasks, settings).await,
+            Program::Sum => Ok(Played::NotStarted("it is no program".to_owned())),
         }
     }
 }

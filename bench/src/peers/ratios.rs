@@ -25,12 +25,12 @@ struct Compared {
     needs_disk: bool,
 }
 
-const LOADED: &[&str] = &["throughput", "throughput-unary"];
-const SEQUENTIAL: &[&str] = &["latency", "cache"];
+const LOADED: &[&str] = &["throughput", "throughput-unary", "python", "runner"];
+const SEQUENTIAL: &[&str] = &["latency", "python-latency", "cache"];
 const STARTING: &[&str] = &["cold-start"];
-const RUNNING: &[&str] = &["throughput", "throughput-unary", "latency"];
+const RUNNING: &[&str] = &["throughput", "throughput-unary", "python", "runner", "latency", "python-latency"];
 const OBJECTS: &[&str] = &["cache"];
-const ALL: &[&str] = &["throughput", "throughput-unary", "latency", "cold-start"];
+const ALL: &[&str] = &["throughput", "throughput-unary", "python", "runner", "latency", "python-latency", "cold-start"];
 
 const COMPARED: &[Compared] = &[
     rate(TASKS_PER_S, "tasks/s", RUNNING),

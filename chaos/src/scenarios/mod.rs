@@ -24,8 +24,8 @@
 //! | [`clients`] | the leader, then each coordinator in turn, under programs on both SDKs and a published client |
 //! | [`recover`] | a majority with its disks: one coordinator goes on alone |
 //!
-//! [`disk_trouble`] is what those of disks share. [`command`] is their command line, [`judge`] collects what is known,
-//! [`report`] says it.
+//! [`disk_trouble`] is what those of disks share, `program` a client as a process. [`command`] is their command line, [`judge`]
+//! collects what is known, [`report`] says it.
 
 pub mod backup_restore;
 pub mod clients;
@@ -43,6 +43,7 @@ pub mod leader_kill;
 pub mod membership;
 pub mod no_quorum;
 pub mod power_cut;
+mod program;
 pub mod recover;
 pub mod report;
 mod rolling;

@@ -23,6 +23,8 @@ FILES = [
     "ha/v1/service.proto",
     "ha/v1/objects.proto",
     "ha/v1/arena.proto",
+    "ha/v1/worker.proto",
+    "ha/v1/cache.proto",
 ]
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -11,6 +11,7 @@ from fake_cache import FakeCache, eventually
 
 import flamepy
 from flamepy import FlameErrorCode
+from flamepy._wire.ha import cache_pb2
 from flamepy._wire.ha import objects_pb2 as wire
 from flamepy.core.cache import ObjectError, ObjectNotFound, VersionConflict, get_object, nodes, own, put_object, values
 from flamepy.core.cache.known import Known, known
@@ -106,7 +107,7 @@ def test_each_node_is_asked_once_until_one_is_gone():
         asked.append(endpoint)
         return ["grpc://other:1"] if endpoint == "grpc://a:1" else []
 
-    here = Known(ask)
+    here = Known(ask, list)
     for endpoint in ["grpc://a:1", "a:1", "grpc://b:1", "grpc://a:1"]:
         here.on_served(endpoint)
     eventually(lambda: len(asked) == 2 and here.others(), "they have answered")
@@ -129,6 +130,49 @@ def test_a_node_that_was_told_of_takes_over(cache, monkeypatch):
         cache.stop()
         assert get_object(ref) == "x" and put_object("app/s", "y").endpoint == other.endpoint
     finally:
+        other.stop()
+
+
+class Directory:
+    """The coordinators' word on cache nodes."""
+
+    def __init__(self, told):
+        self.told, self.asked = told, 0
+        self.server = grpc.server(ThreadPoolExecutor(2))
+        ask = grpc.unary_unary_rpc_method_handler(
+            self.ask, cache_pb2.CacheNodesRequest.FromString, cache_pb2.CacheNodesReply.SerializeToString
+        )
+        handlers = grpc.method_handlers_generic_handler("flame.ha.v1.ObjectDirectory", {"Nodes": ask})
+        self.server.add_generic_rpc_handlers((handlers,))
+        self.endpoint = f"http://127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        self.server.start()
+
+    def ask(self, request, context):
+        self.asked += 1
+        return cache_pb2.CacheNodesReply(
+            nodes=[cache_pb2.CacheNode(name=one, endpoint=one, away=is_away) for one, is_away in self.told]
+        )
+
+
+def test_the_coordinators_know_who_else_serves(cache, monkeypatch):
+    """A process that has met no node yet: the one that it was told of is gone."""
+    other = FakeCache(cache.objects)
+    ref = put_object("app/s", "x")
+    directory = Directory([("grpc://127.0.0.1:1", True), (cache.endpoint, False), (other.endpoint, False)])
+    cache.stop()
+    monkeypatch.setattr(known, "_told", {})
+    monkeypatch.setattr(known, "_asked", set())
+    # The first coordinator is dead.
+    monkeypatch.setenv("FLAME_ENDPOINT", f"http://127.0.0.1:1,{directory.endpoint}")
+    try:
+        assert get_object(ref) == "x" and put_object("app/s", "y").endpoint == other.endpoint
+        assert directory.asked == 1, "what it said is remembered"
+        other.stop()
+        with pytest.raises(ObjectError, match="no object cache serves"):
+            get_object(flamepy.ObjectRef(ref.endpoint, ref.key))
+        assert directory.asked == 2, "once for a call"
+    finally:
+        directory.server.stop(0).wait()
         other.stop()
 
 

@@ -206,7 +206,7 @@ def test_guide_futures(capsys):
     assert capsys.readouterr().out == "50\n"
 
 
-def test_guide_resources(world):
+def test_guide_resources():
     import flamepy
     from flamepy.runner import Runner
 
@@ -215,7 +215,12 @@ def test_guide_resources(world):
             sum,
             resreq=flamepy.ResourceRequirement.from_string("cpu=1,mem=1g"),
         )
-        assert svc([1, 2]).get(20) == 3
+        assert svc([1, 2]).get() == 3
+
+
+def test_resources_are_those_of_the_session(world):
+    with flamepy.runner.Runner("cpu-app") as runner:
+        svc = runner.service(sum, resreq=flamepy.ResourceRequirement.from_string("cpu=1,mem=1g"))
         spec = world.state.sessions[svc.session_id].spec
     assert (spec.resreq.cpu, spec.resreq.memory) == (1, 1 << 30)
 

@@ -240,13 +240,14 @@ def test_methods_that_are_not_public_are_not_called(runner, world):
         service._session.run(packed.input("my-app/x")).result(LIMIT)
 
 
-def test_the_session_can_be_chosen(runner, world):
+def test_the_session_can_be_chosen(runner, cache):
     chosen = Counter(1)
     chosen._session_context = SessionContext(session_id="chosen")
     service = runner.service(chosen)
     assert service.session_id == "chosen" and service.add(1).get(LIMIT) == 2
+    (context,) = cache.keys("my-app/shared/")
     again = runner.service(chosen)
-    assert again.session_id == "chosen"
+    assert again.session_id == "chosen" and cache.keys("my-app/shared/") == [context], "the session has its own already"
     for bad, text in [("x" * 129, "too long"), ("", "empty"), (3, "must be a string")]:
         with pytest.raises(ValueError, match=text):
             SessionContext(session_id=bad)
@@ -254,6 +255,25 @@ def test_the_session_can_be_chosen(runner, world):
     wrong._session_context = "chosen"
     with pytest.raises(ValueError, match="must be a SessionContext"):
         runner.service(wrong)
+
+
+def test_what_a_service_is_made_of_lasts_as_long_as_it_does(runner, world, cache, monkeypatch):
+    """Among the objects that outlive a node of the cache, not among those of the session."""
+    service = runner.service(add)
+    common_data = world.state.sessions[service.session_id].spec.common_data
+    assert cache.keys("my-app/shared/") == [ObjectRef.decode(common_data).key]
+    assert cache.keys(f"my-app/{service.session_id}") == []
+    service.close()
+    service.close()
+    assert cache.keys("my-app/shared/") == [] and cache.count("delete") == 1
+
+    def refused(*_, **__):
+        raise FlameError(FlameErrorCode.INVALID_ARGUMENT, "no")
+
+    monkeypatch.setattr("flamepy.core.client.open_session", refused)
+    with pytest.raises(FlameError, match="no"):
+        runner.service(add)
+    assert cache.keys("my-app/shared/") == []
 
 
 # ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────────

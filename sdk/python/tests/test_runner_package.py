@@ -7,7 +7,6 @@ import hashlib
 import http.server
 import logging
 import os
-import re
 import sys
 import tarfile
 import threading
@@ -225,9 +224,9 @@ def web():
 def test_a_shared_folder(project, tmp_path):
     made = package.build(project, "my-app")
     (tmp_path / "shared dir").mkdir()
-    place = storage.create_storage_backend(f"file://{tmp_path}/shared%20dir")
+    place = storage.create_storage_backend(f"file://{tmp_path}/shared dir")
     url = place.upload(str(made.path), made.filename)
-    assert url == f"file://{tmp_path}/shared%20dir/{made.filename}"
+    assert url == f"file://{tmp_path}/shared dir/{made.filename}", "the path as it is: that is how workers read it"
     target = tmp_path / "shared dir" / made.filename
     target.write_bytes(b"half of it")
     place.upload(str(made.path), made.filename)
@@ -285,8 +284,11 @@ def test_storages_that_are_none(tmp_path):
     assert error.value.code == FlameErrorCode.INVALID_CONFIG
     with pytest.raises(FlameError, match=r"Unsupported storage scheme: \."):
         storage.create_storage_backend("/tmp", "a")
-    with pytest.raises(FlameError, match="names the host"):
-        storage.create_storage_backend("file://host/x", "a")
+    for host in ["file://host/x", "file://packages"]:
+        with pytest.raises(FlameError, match="names the host"):
+            storage.create_storage_backend(host, "a")
+    with pytest.raises(FlameError, match="has a '#' in its name"):
+        storage.create_storage_backend(f"file://{tmp_path}/c#", "a")
 
 
 # ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -296,6 +298,15 @@ def configure(tmp_path, **sections):
     (tmp_path / ".flame").mkdir(exist_ok=True)
     more = "".join(f"  {name}: {text}\n" for name, text in sections.items())
     (tmp_path / ".flame/flame.yaml").write_text(f"current-context: a\ncontexts:\n- name: a\n{more}")
+
+
+def key_of(url):
+    """The key of the object that this URL of a package names."""
+    return url.partition("#")[0].partition("://")[2].partition("/")[2]
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 def test_the_application_is_as_the_template_but_for_its_code(world, cache, tmp_path):
@@ -308,8 +319,8 @@ def test_the_application_is_as_the_template_but_for_its_code(world, cache, tmp_p
         assert (made.installer, made.image, made.labels, made.max_instances) == ("python", "image", ["runner"], 7)
         assert made.working_directory == "/opt/work/my-app" and made.shim == flamepy.Shim.HOST
         assert made.environments == {"A": "1", "FLAME_PYTHON_VERSION": "3.12"}
-        assert re.fullmatch(rf"{re.escape(cache.endpoint)}/my-app/pkg/my-app-[0-9a-f]{{16}}\.tar\.gz", made.url)
-        assert made.url.partition("://")[2].partition("/")[2] in cache.objects
+        digest = sha256(cache.objects[key_of(made.url)].base)
+        assert made.url == f"{cache.endpoint}/my-app/pkg/my-app-{digest[:16]}.tar.gz#sha256={digest}"
     template.working_directory = ""
     template.ClearField("working_directory")
     with Runner("my-app"):
@@ -324,9 +335,7 @@ def test_an_application_that_is_there(world, cache, tmp_path):
         assert error.value.code == FlameErrorCode.ALREADY_EXISTS
         with Runner("my-app") as second:
             assert second.service(len)([1, 2]).get(LIMIT) == 2
-        assert (
-            flamepy.get_application("my-app").url == url and url.partition("://")[2].partition("/")[2] in cache.objects
-        )
+        assert flamepy.get_application("my-app").url == url and key_of(url) in cache.objects
         assert first.service(len)([1]).get(LIMIT) == 1
     assert "my-app" not in world.state.applications and cache.keys("my-app/") == []
 
@@ -337,12 +346,22 @@ def test_code_that_has_changed_is_never_served_from_before(world, cache, tmp_pat
     (tmp_path / "project/new.py").write_text("x = 1\n")
     with Runner("my-app"):
         after = flamepy.get_application("my-app").url
-        assert after != before and after.partition("://")[2].partition("/")[2] in cache.objects
+        assert after != before and key_of(after) in cache.objects
     assert flamepy.get_application("my-app").url == after, "it stays as it is"
-    assert after.partition("://")[2].partition("/")[2] in cache.objects, "and so does its package"
+    assert key_of(after) in cache.objects, "and so does its package"
     with Runner("my-app", python_version="3.12"):
         made = flamepy.get_application("my-app")
         assert made.url == after and made.environments == {"FLAME_PYTHON_VERSION": "3.12"}
+
+
+def test_an_url_without_a_checksum_gets_one(world, cache, tmp_path):
+    """The same code, registered by somebody who wrote no checksum: nothing is sent again."""
+    Runner("my-app")
+    url = flamepy.get_application("my-app").url
+    world.state.applications["my-app"].url = url.partition("#")[0]
+    before = cache.count("put")
+    with Runner("my-app"):
+        assert flamepy.get_application("my-app").url == url and cache.count("put") == before
 
 
 def test_an_application_in_use_is_not_given_other_code(world, tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 mod objects;
 mod ours;
+mod packages;
+mod runner;
 mod table;
 
 use anyhow::{Context, Result, ensure};

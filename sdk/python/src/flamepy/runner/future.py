@@ -156,7 +156,7 @@ class ArgumentFailedError(TaskFailedError):
     """A call that never began, because there is no result of another one that it takes: that one's error is the cause."""
 
 
-class Chained(concurrent.futures.Future):  # type: ignore[type-arg]  # not generic at run time in Python 3.8
+class Chained(concurrent.futures.Future[Optional[bytes]]):
     """The output of a call that begins when the calls have ended whose results it takes, and the one before it in its
     service has begun, if that has an order.
 

@@ -65,6 +65,10 @@ class Package:
     filename: str
     """What it is called where it is uploaded: other content has another name."""
 
+    def checked(self, url: str) -> str:
+        """The URL for workers, which install nothing but this content, and need not ask for what they have installed."""
+        return f"{url}#sha256={self.sha256}"
+
     def remove(self) -> None:
         """Takes the archive away, and its folder if nothing else is in it."""
         self.path.unlink(missing_ok=True)

@@ -174,10 +174,10 @@ class Runner:
     def _renew(self, template: Application, present: Application) -> None:
         """Gives an application of an earlier Runner the code of this one."""
         assert self._package is not None
-        url = present.url or ""
-        is_same = url.partition("#")[0].endswith("/" + self._package.filename)
-        attributes = self._attributes(template, url if is_same else self._upload())
-        if is_same and attributes.environments == (present.environments or None):
+        location = (present.url or "").partition("#")[0]
+        is_same = location.endswith("/" + self._package.filename)
+        attributes = self._attributes(template, self._package.checked(location) if is_same else self._upload())
+        if attributes.url == present.url and attributes.environments == (present.environments or None):
             return
         try:
             core.update_application(self.name, attributes)
@@ -192,7 +192,7 @@ class Runner:
         assert self._package is not None and self._storage is not None
         url = self._storage.upload(str(self._package.path), self._package.filename)
         self._is_uploaded = True
-        return url
+        return self._package.checked(url)
 
     def _attributes(self, template: Application, url: str) -> ApplicationAttributes:
         """The application: as the template, but for its code."""

@@ -9,7 +9,7 @@ import threading
 from typing import Any, Callable, List, Optional
 
 from ..core import client as core
-from ..core.cache import ObjectError, ObjectRef, put_object, values
+from ..core.cache import ObjectError, ObjectKey, ObjectRef, delete_objects, put_object, values
 from ..core.cache.pickles import PICKLE
 from ..core.errors import FlameError, FlameErrorCode
 from ..core.types import ResourceRequirement, SessionAttributes
@@ -50,16 +50,23 @@ class RunnerService:
             _check_makes_itself(execution_object, self._name)
         session_id = _session_id(execution_object) or short_name(app)
         self._prefix = f"{app}/{session_id}"
-        ref = self._put(context)
+        self._session: Optional[core.Session] = None
+        self._context: Optional[ObjectRef] = self._put(context)
         attributes = SessionAttributes(
             app,
             session_id,
-            ref.encode(),
+            self._context.encode(),
             min_instances=context.min_instances,
             max_instances=context.max_instances,
             resreq=resreq,
         )
-        self._session: Optional[core.Session] = core.open_session(session_id, attributes)
+        try:
+            self._session = core.open_session(session_id, attributes)
+        except BaseException:
+            self._drop_context()
+            raise
+        if self._session.common_data() != attributes.common_data:
+            self._drop_context()  # the session was there, with one of its own
         self._is_ordered = context.max_instances == 1
         """One executor runs the calls in the order in which they were made."""
         self._turn = threading.Lock()
@@ -87,6 +94,7 @@ class RunnerService:
         if session is not None:
             session.close(force)
             self._session = None
+            self._drop_context()
 
     def __enter__(self) -> RunnerService:
         return self
@@ -107,8 +115,19 @@ class RunnerService:
                 "keep service functions and classes importable from the packaged project, and connections, locks and "
                 "open files out of them",
             ) from cause
-        # The bytes of the pickle are the object, as published.
-        return put_object(self._prefix, pickled)
+        # The bytes of the pickle are the object, as published. It is not with the session's results: those are lost with
+        # the one node that has them, and no executor could begin without this. Also, only what all sessions share can be
+        # replaced on condition of its version, which is how a state is kept.
+        return put_object(str(ObjectKey.for_shared(self._app)), pickled)
+
+    def _drop_context(self) -> None:
+        made, self._context = self._context, None
+        if made is None:
+            return
+        try:
+            delete_objects(made.key)
+        except FlameError as error:
+            logger.warning("%s is left in the object cache until %s is unregistered: %s", made.key, self._app, error)
 
     def _methods(self) -> List[str]:
         """The public methods. Properties are not asked for their value."""

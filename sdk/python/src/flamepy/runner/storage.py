@@ -15,7 +15,7 @@ import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any, List, Optional
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..core.cache import ObjectRef, flight, nodes, objects
 from ..core.cache.calls import anywhere
@@ -68,14 +68,22 @@ class FileStorage(StorageBackend):
     """A folder that clients and workers share."""
 
     def __init__(self, storage_base: str) -> None:
-        found = urlsplit(storage_base)
-        if found.netloc not in ("", "localhost"):
+        host, slash, path = storage_base.partition("://")[2].partition("/")
+        if host not in ("", "localhost") or not slash:
             raise FlameError(
                 FlameErrorCode.INVALID_CONFIG,
-                f"package storage {storage_base!r} names the host {found.netloc!r}",
+                f"package storage {storage_base!r} names the host {host!r}",
                 remedy="a folder is written like file:///mnt/shared/packages",
             )
-        self._folder = Path(unquote(found.path))
+        if "#" in path:
+            # Whoever reads the URL of a package takes what follows for its checksum.
+            raise FlameError(
+                FlameErrorCode.INVALID_CONFIG,
+                f"package storage {storage_base!r} has a '#' in its name",
+                remedy="choose a folder without one",
+            )
+        # As it is written: workers, and the published package, read no escapes in paths either.
+        self._folder = Path("/" + path)
         if not self._folder.is_dir():
             raise FlameError(
                 FlameErrorCode.INVALID_CONFIG,
@@ -93,7 +101,7 @@ class FileStorage(StorageBackend):
                     os.replace(part, target)
                 finally:
                     part.unlink(missing_ok=True)
-        return f"file://{quote(str(target))}"
+        return f"file://{target}"
 
     def delete(self, filename: str) -> None:
         with _told("delete", filename, str(self._folder)):

@@ -34,6 +34,7 @@ def at_nodes(endpoints: List[str], call: Callable[[str], T], *, may_repeat: bool
     """The same for a call that is given the endpoint."""
     begun = time.monotonic()
     pause = _PAUSE_SECONDS
+    has_asked = False
     while True:
         limit, reasons = _REACH_SECONDS, []
         for endpoint in nodes.different([*endpoints, *known.others()]):
@@ -50,6 +51,10 @@ def at_nodes(endpoints: List[str], call: Callable[[str], T], *, may_repeat: bool
                 limit = _SERVE_SECONDS
                 if not may_repeat:
                     raise _unknown(reasons[-1]) from why
+        if not has_asked:
+            has_asked = True
+            if known.ask_cluster():
+                continue
         if time.monotonic() + pause > begun + limit:
             raise _unavailable(reasons) from why
         time.sleep(pause)

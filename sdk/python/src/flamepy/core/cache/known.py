@@ -1,7 +1,7 @@
 """Cache nodes that nobody has named here: those that other nodes know of.
 
 Each node that serves a call is asked once, on a thread beside; again after any has gone away, since others may have come.
-Caches of another make do not say.
+When none serves that is known, the coordinators are asked. Caches and clusters of another make do not say.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from . import nodes
 class Known:
     """What nodes have told of each other."""
 
-    def __init__(self, ask: Callable[[str], List[str]]) -> None:
+    def __init__(self, ask: Callable[[str], List[str]], ask_cluster: Callable[[], List[str]]) -> None:
         self._ask = ask
+        self._ask_cluster = ask_cluster
         self._lock = threading.Lock()
         self._asked: Set[str] = set()
         self._told: Dict[str, List[str]] = {}
@@ -42,6 +43,14 @@ class Known:
         with self._lock:
             return list(dict.fromkeys(one for told in self._told.values() for one in told))
 
+    def ask_cluster(self) -> bool:
+        """None of those that are known serves. Whether the coordinators know of others."""
+        before = set(map(nodes.location, self.others()))
+        told = self._ask_cluster()
+        with self._lock:
+            self._told["cluster"] = told
+        return not before.issuperset(map(nodes.location, told))
+
     def _learn(self, endpoint: str, where: str) -> None:
         told = self._ask(endpoint)
         with self._lock:
@@ -55,4 +64,10 @@ def _ask(endpoint: str) -> List[str]:
     return other_nodes(endpoint)
 
 
-known = Known(_ask)
+def _ask_cluster() -> List[str]:
+    from .cluster import cache_nodes
+
+    return cache_nodes()
+
+
+known = Known(_ask, _ask_cluster)
