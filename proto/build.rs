@@ -11,6 +11,7 @@ const PROTOS: &[&str] = &[
     "flame/v1/frontend.proto",
     "flame/v1/shim.proto",
     "flame/v1/cache.proto",
+    "flame/ha/v1/arena.proto",
     "flame/ha/v1/backup.proto",
     "flame/ha/v1/cache.proto",
     "flame/ha/v1/cluster.proto",

@@ -12,17 +12,18 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 import ray  # noqa: E402
 
 PROCESSORS = 2
-OBJECT_STORE_BYTES = 100 * 1024 * 1024
 
 
 class RayPeer:
     """A Ray of its own, which ends with `close`."""
 
+    object_store_bytes = 100 << 20
+
     def __init__(self, folder):
         ray.init(
             num_cpus=PROCESSORS,
             include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
+            object_store_memory=self.object_store_bytes,
             log_to_driver=False,
             logging_level="ERROR",
             _temp_dir=folder,

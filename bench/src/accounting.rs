@@ -27,13 +27,16 @@ pub enum Kind {
     Service,
     /// Who submits and waits: this process, and clients it starts.
     Client,
+    /// Object caches.
+    Cache,
     /// The servers and workers of another system that is compared with.
     Peer,
 }
 
 impl Kind {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 6] = [Self::Leader, Self::Followers, Self::Worker, Self::Service, Self::Client, Self::Peer];
+    pub const ALL: [Self; 7] =
+        [Self::Leader, Self::Followers, Self::Worker, Self::Service, Self::Client, Self::Cache, Self::Peer];
 
     /// Its name in reports.
     #[must_use]
@@ -44,6 +47,7 @@ impl Kind {
             Self::Worker => "worker",
             Self::Service => "service",
             Self::Client => "client",
+            Self::Cache => "cache",
             Self::Peer => "peer",
         }
     }

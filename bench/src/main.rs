@@ -30,6 +30,7 @@ mod companion;
 mod figures;
 mod host;
 mod meter;
+mod objects;
 mod pace;
 mod payload;
 mod peers;

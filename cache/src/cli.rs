@@ -52,6 +52,9 @@ pub struct Flags {
     /// Bytes of objects in memory, like 1g
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Bytes of memory that is shared with clients of this host, like 1g; 0 shares none
+    #[arg(long, value_name = "SIZE")]
+    pub arena: Option<String>,
     /// Address for metrics over plain HTTP, HOST:PORT or off
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<String>,
@@ -142,6 +145,7 @@ fn load(flags: &Flags, environment: &dyn Environment) -> Result<ClusterFile, Con
         .set("cache.advertise", "--advertise", flags.advertise.as_ref())
         .set("cache.storage", "--storage", flags.storage.as_ref())
         .set("cache.eviction.max_memory", "--memory", flags.memory.as_ref())
+        .set("cache.arena", "--arena", flags.arena.as_ref())
         .set("cache.metrics", "--metrics", flags.metrics.as_ref())
         .set("cache.insecure", "--insecure", flags.insecure.then_some(true));
     ClusterFile::load_with(flags.config.as_deref(), environment, &set)
@@ -161,6 +165,7 @@ fn options(section: CacheSection) -> Result<Options, Failure> {
         advertise: section.advertise.as_ref().map(ToString::to_string),
         store: StoreOptions { folder: section.storage, bounds, eviction: section.eviction },
         object_max: section.object_max,
+        arena: section.arena,
         metrics: section.metrics.as_ref().map(|address| resolve("cache.metrics", address)).transpose()?,
         peers: tls.as_ref().map(|side| side.to_peers.clone()),
         tls: tls.map(|side| side.callers),

@@ -9,6 +9,7 @@
 //! | [`model`] | what an object is, without disk, clock or network |
 //! | [`store`] | memory over disk |
 //! | [`objects`] | the rules: start there |
+//! | [`arena`] | memory that is shared with clients of the same host |
 //! | [`directory`] | what is known of objects beyond this cache |
 //! | [`flight`] | Arrow Flight, for `flamepy` 0.6.0 |
 //! | [`published`] | `flame.v1.ObjectCacheService`, for `flame-rs` 0.7.0 |
@@ -23,6 +24,7 @@
 //! | [`limits`], [`error`] | how much of everything; why something is not done |
 
 pub(crate) mod announce;
+pub mod arena;
 pub mod cli;
 pub mod directory;
 pub mod error;

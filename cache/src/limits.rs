@@ -27,6 +27,22 @@ pub const PAGE_MAX: usize = 1000;
 /// Pieces shorter than this are copied together: each would keep alive the whole message that it came in.
 pub const PIECE_BYTES_MIN: usize = 64 << 10;
 
+/// Most bytes of an object, or of a part of one, that travels in a message of the arena and not in its memory. Each object
+/// in the memory takes whole pages, and two messages more.
+pub const ARENA_INLINE_MAX: usize = 64 << 10;
+
+/// Most bytes of all parts of an object that travel in one such message.
+pub const ARENA_DATA_MAX: u64 = 1 << 20;
+
+/// Most bytes of a message of the arena: data, and what is around it.
+pub const ARENA_FRAME_BYTES_MAX: usize = 2 << 20;
+
+/// Most objects that a client of the arena holds at a time.
+pub const ARENA_HELD_MAX: usize = 65_536;
+
+/// Most connections to the arena.
+pub const ARENA_CONNECTIONS_MAX: usize = 4096;
+
 /// Most connections.
 pub const CONNECTIONS_MAX: usize = 10_000;
 

@@ -25,6 +25,16 @@ flame_metrics::labels! {
         Refused = "refused",
     }
 
+    /// How an object went to or came from a client of the same host.
+    pub enum ArenaOutcome: "outcome" {
+        /// Through memory that both share.
+        Shared = "shared",
+        /// In a message: it was small.
+        Inline = "inline",
+        /// Not this way, but over the port of the cache: the memory was full, or the object was native Arrow.
+        Elsewhere = "elsewhere",
+    }
+
     /// Where an object that was read was found.
     pub enum Found: "found" {
         /// In memory.
@@ -87,6 +97,28 @@ pub static RESERVED: Metric = Metric::gauge(
 /// Bytes on disk.
 pub static DISK: Metric = Metric::gauge("flame_cache_disk_bytes", Unit::Bytes, "Bytes of objects on disk.");
 
+/// Objects of clients of the same host.
+pub static ARENA: Metric = Metric::counter(
+    "flame_cache_arena_operations_total",
+    Unit::Count,
+    "Puts and gets of clients of the same host, by how the object travelled.",
+)
+.by(<(Operation, ArenaOutcome)>::LABELS);
+
+/// Clients of the same host.
+pub static ARENA_CLIENTS: Metric = Metric::gauge(
+    "flame_cache_arena_connections",
+    Unit::Count,
+    "Connections of clients of the same host that share memory with the cache.",
+);
+
+/// Memory that is shared and used.
+pub static ARENA_BYTES: Metric = Metric::gauge(
+    "flame_cache_arena_bytes",
+    Unit::Bytes,
+    "Bytes of the memory shared with clients of the same host that objects take.",
+);
+
 /// Every metric of this crate, in the order of the reference.
 pub static METRICS: &[&Metric] = &[
     &OPERATIONS,
@@ -101,6 +133,9 @@ pub static METRICS: &[&Metric] = &[
     &MEMORY,
     &RESERVED,
     &DISK,
+    &ARENA,
+    &ARENA_CLIENTS,
+    &ARENA_BYTES,
 ];
 
 /// Every metric that a cache shows: its own, and those of the process.
@@ -182,6 +217,40 @@ impl StoreMetrics {
     }
 }
 
+/// The handles of the arena.
+#[derive(Clone, Debug)]
+pub struct ArenaMetrics {
+    operations: Family<(Operation, ArenaOutcome), Counter>,
+    clients: Gauge,
+}
+
+impl ArenaMetrics {
+    /// Makes them.
+    #[must_use]
+    pub fn register(registrar: &Registrar<'_>) -> Self {
+        Self { operations: registrar.counters(&ARENA), clients: registrar.gauge(&ARENA_CLIENTS) }
+    }
+
+    pub(crate) fn count(&self, operation: Operation, outcome: ArenaOutcome) {
+        self.operations.of((operation, outcome)).increment(1);
+    }
+
+    /// A client is there until this is dropped.
+    pub(crate) fn client(&self) -> ClientCounted {
+        self.clients.increment(1.0);
+        ClientCounted(self.clients.clone())
+    }
+}
+
+/// A client that is there.
+pub(crate) struct ClientCounted(Gauge);
+
+impl Drop for ClientCounted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
 /// Gauges of what is there, set when somebody looks.
 #[derive(Clone, Debug)]
 pub struct Gauges {
@@ -190,6 +259,7 @@ pub struct Gauges {
     memory: Gauge,
     reserved: Gauge,
     disk: Gauge,
+    arena: Gauge,
 }
 
 impl Gauges {
@@ -202,16 +272,18 @@ impl Gauges {
             memory: registrar.gauge(&MEMORY),
             reserved: registrar.gauge(&RESERVED),
             disk: registrar.gauge(&DISK),
+            arena: registrar.gauge(&ARENA_BYTES),
         }
     }
 
     /// Shows how much there is.
-    pub fn show(&self, held: Held) {
+    pub fn show(&self, held: Held, arena_bytes: u64) {
         self.objects.set(held.objects as f64);
         self.resident.set(held.resident as f64);
         self.memory.set(held.memory as f64);
         self.reserved.set(held.reserved as f64);
         self.disk.set(held.disk as f64);
+        self.arena.set(arena_bytes as f64);
     }
 }
 
@@ -225,6 +297,7 @@ mod tests {
     fn every_metric_is_registered_described_and_in_a_table() {
         let faults = flame_metrics::roll::faults(ALL, |registrar| {
             drop((CacheMetrics::register(registrar), StoreMetrics::register(registrar)));
+            drop(ArenaMetrics::register(registrar));
             drop((Gauges::register(registrar), ProcessGauges::register(registrar)));
         });
         assert_eq!(faults, Vec::<String>::new());

@@ -19,6 +19,8 @@ pub struct Options {
     pub store: StoreOptions,
     /// Most bytes of one object.
     pub object_max: u64,
+    /// Bytes of memory that is shared with clients of this host; 0: none.
+    pub arena: u64,
     /// Where metrics are served; `None` when nobody may look.
     pub metrics: Option<SocketAddr>,
     /// What encrypts connections; `None` for plaintext.

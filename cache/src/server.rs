@@ -21,10 +21,11 @@ use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic_health::ServingStatus;
 
+use crate::arena::{Arena, Local, Segment, Served};
 use crate::directory::{Alone, CacheNode, Directory};
 use crate::flight::FlightCache;
 use crate::limits::{CALLS_MAX, CONNECTIONS_MAX};
-use crate::metrics::{self, CacheMetrics, StoreMetrics};
+use crate::metrics::{self, ArenaMetrics, CacheMetrics, StoreMetrics};
 use crate::objects::{Objects, Peers};
 use crate::options::Options;
 use crate::own::OwnCache;
@@ -52,6 +53,9 @@ pub enum StartError {
     /// Its folder cannot be used.
     #[error(transparent)]
     Folder(#[from] OpenError),
+    /// No memory can be shared.
+    #[error("cannot share memory with clients of this host: {0}; set cache.arena to 0 to do without")]
+    Arena(#[source] io::Error),
     /// Somebody else listens there.
     #[error("cannot listen on {address}: {source}; choose another address with {flag}")]
     Listen {
@@ -75,6 +79,7 @@ pub struct Running {
     stop: CancellationToken,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     watched: Option<JoinHandle<()>>,
+    _arena: Option<Served>,
 }
 
 impl Running {
@@ -101,7 +106,7 @@ impl Running {
         };
         let metrics_address = watchers.as_ref().and_then(|listener| listener.local_addr().ok());
         let exporter = watchers.as_ref().map(|_| Exporter::new(metrics::ALL));
-        let (store_metrics, cache_metrics) = handles(exporter.as_ref());
+        let (store_metrics, cache_metrics, arena_metrics) = handles(exporter.as_ref());
 
         let store_options = options.store.clone();
         let opening = tokio::task::spawn_blocking(move || Store::open(&store_options, store_metrics));
@@ -115,8 +120,17 @@ impl Running {
         let directory = directory(node, &store, &peers);
         let objects = Objects::new(store.clone(), directory.clone(), peers, clock, options.object_max, cache_metrics);
 
+        let segment = match options.arena {
+            0 => None,
+            bytes => Some(Segment::new(bytes).map_err(StartError::Arena)?),
+        };
+        let arena = segment.clone().map(|segment| {
+            Served::start(Arena::new(segment, store.clone()), objects.clone(), arena_metrics).map_err(StartError::Arena)
+        });
+        let arena = arena.transpose()?;
+
         let stop = CancellationToken::new();
-        let routes = routes(objects).await;
+        let routes = routes(objects, arena.as_ref().map(|arena| arena.local.clone())).await;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let connections = limited(incoming, CONNECTIONS_MAX, || ());
         let serving = match options.tls {
@@ -128,11 +142,11 @@ impl Running {
         };
         let watched = watchers
             .zip(exporter)
-            .map(|(listener, exporter)| tokio::spawn(web::serve(listener, exporter, store.clone())));
+            .map(|(listener, exporter)| tokio::spawn(web::serve(listener, exporter, store.clone(), segment)));
         let held = store.held();
         tracing::info!(name = options.name, endpoint, objects = held.objects, disk_bytes = held.disk, "cache started");
         announce::ready(&options.name, &endpoint, held.objects, metrics_address);
-        Ok(Self { endpoint, address, store, directory, stop, serving, watched })
+        Ok(Self { endpoint, address, store, directory, stop, serving, watched, _arena: arena })
     }
 
     /// Serves until `stop` is over. Then calls may end, and what is in memory only goes to disk.
@@ -166,12 +180,12 @@ impl Drop for Running {
 }
 
 /// Handles that do nothing where nobody may look.
-fn handles(exporter: Option<&Exporter>) -> (StoreMetrics, CacheMetrics) {
+fn handles(exporter: Option<&Exporter>) -> (StoreMetrics, CacheMetrics, ArenaMetrics) {
     let registrar = match exporter {
         Some(exporter) => exporter.registrar(),
         None => Registrar::off(),
     };
-    (StoreMetrics::register(&registrar), CacheMetrics::register(&registrar))
+    (StoreMetrics::register(&registrar), CacheMetrics::register(&registrar), ArenaMetrics::register(&registrar))
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
@@ -183,14 +197,14 @@ fn not_there(address: SocketAddr, flag: &'static str, source: io::Error) -> Star
 }
 
 /// All services of the one port.
-async fn routes(objects: Objects) -> Routes {
+async fn routes(objects: Objects, local: Option<Local>) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in ["liveness", "readiness"] {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
     let routes = Routes::new(FlightCache::server(objects.clone()))
         .add_service(PublishedCache::server(objects.clone()))
-        .add_service(OwnCache::server(objects))
+        .add_service(OwnCache::server(objects, local))
         .add_service(health_service);
     routes.prepare()
 }

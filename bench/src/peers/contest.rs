@@ -141,7 +141,7 @@ mod tests {
         let settings = Settings { tasks: Some(1), seconds: None, seed: 1, profile: None, folder: PathBuf::new() };
         contest.round(&settings).await;
         let comparisons = contest.comparisons(&ours());
-        assert_eq!(comparisons.len(), 2);
+        assert_eq!(comparisons.len(), 2, "tasks and actors");
         let skipped = |one: &Comparison| matches!(&one.result.runs, Runs::Skipped(why) if why == "no network");
         assert!(comparisons.iter().all(skipped), "{comparisons:?}");
     }

@@ -65,6 +65,7 @@ pub async fn play(clients: usize, installed: &Path, mode: Mode, tasks: u64, sett
     let figures = match mode {
         Mode::ColdStart => servers.idle(started).await,
         Mode::Throughput | Mode::Latency => servers.load(&members, clients, tasks).await,
+        Mode::Objects => Err(anyhow!("it is no store of objects")),
     };
     let figures = figures.map_err(|error| anyhow!("{error:#}{}", tail(&servers.log)))?;
     servers.family.end(Duration::ZERO).await?;

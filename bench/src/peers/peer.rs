@@ -53,6 +53,8 @@ pub enum Mode {
     Latency,
     /// From its start to its first result.
     ColdStart,
+    /// Objects that are put and got, in the phases of [`crate::objects`].
+    Objects,
 }
 
 impl Mode {
@@ -62,6 +64,7 @@ impl Mode {
         match workload {
             "throughput" | "throughput-unary" | "python" | "runner" => Some(Self::Throughput),
             "latency" | "python-latency" => Some(Self::Latency),
+            "cache" => Some(Self::Objects),
             "cold-start" => Some(Self::ColdStart),
             _ => None,
         }
@@ -74,6 +77,7 @@ impl Mode {
             Self::Throughput => "throughput",
             Self::Latency => "latency",
             Self::ColdStart => "cold-start",
+            Self::Objects => "objects",
         }
     }
 }
@@ -96,6 +100,8 @@ pub struct Peer {
 enum Program {
     /// A file in `bench/peers`.
     Script(&'static str),
+    /// One that puts and gets objects.
+    Objects(&'static str),
     /// So many clients that put.
     Etcd(usize),
     /// Nothing runs: its times are those of two others, added.
@@ -109,6 +115,13 @@ const LATENCY_TASKS: u64 = 1_000;
 pub const ALL: &[Peer] = &[
     script("ray-tasks", "Ray tasks", Product::Ray, 10_000, "ray_tasks.py"),
     script("ray-actors", "Ray actor calls", Product::Ray, 10_000, "ray_actors.py"),
+    Peer {
+        name: "ray-objects",
+        title: "Ray's object store",
+        product: Product::Ray,
+        tasks: 0,
+        program: Program::Objects("ray_objects.py"),
+    },
     script("dask", "Dask", Product::Dask, 2_000, "dask_tasks.py"),
     script("celery", "Celery and Redis", Product::Celery, 5_000, "celery_tasks.py"),
     etcd("etcd-1", "etcd puts, 1 client", 2_000, 1),
@@ -150,10 +163,15 @@ pub enum Played {
 }
 
 impl Peer {
-    /// Whether it takes part: only one client of etcd waits for each put before the next.
+    /// Whether it takes part: only one client of etcd waits for each put before the next, and who keeps objects runs no
+    /// tasks.
     #[must_use]
     pub fn plays(&self, mode: Mode) -> bool {
-        mode == Mode::Throughput || !matches!(self.program, Program::Etcd(clients) if clients > 1)
+        match self.program {
+            Program::Objects(_) => mode == Mode::Objects,
+            Program::Script(_) => mode != Mode::Objects,
+            Program::Etcd(clients) => mode == Mode::Throughput || (mode != Mode::Objects && clients == 1),
+        }
     }
 
     /// One run, with servers of its own.
@@ -165,9 +183,10 @@ impl Peer {
             Mode::Throughput => settings.tasks_or(self.tasks),
             Mode::Latency => settings.tasks_or(LATENCY_TASKS),
             Mode::ColdStart => 1,
+            Mode::Objects => settings.tasks.unwrap_or(0),
         };
         match self.program {
-            Program::Script(file) => script::play(file, installed, mode, tasks).await,
+            Program::Script(file) | Program::Objects(file) => script::play(file, installed, mode, tasks).await,
             Program::Etcd(clients) => etcd::play(clients, installed, mode, tasks, settings).await,
             Program::Sum => Ok(Played::NotStarted("it is no program".to_owned())),
         }
@@ -185,7 +204,7 @@ mod tests {
             assert_eq!(product.to_possible_value().expect("it has a name").get_name(), product.name());
         }
         for peer in ALL {
-            if let Program::Script(file) = peer.program {
+            if let Program::Script(file) | Program::Objects(file) = peer.program {
                 assert!(script::source(file).is_file(), "{file}");
             }
         }
@@ -194,7 +213,8 @@ mod tests {
     #[test]
     fn only_what_compares_is_run() {
         let names = |mode| ALL.iter().filter(|peer| peer.plays(mode)).map(|peer| peer.name).collect::<Vec<_>>();
-        assert_eq!(names(Mode::Throughput).len(), ALL.len());
+        assert_eq!(names(Mode::Throughput).len(), ALL.len() - 1);
+        assert_eq!(names(Mode::Objects), ["ray-objects"]);
         assert_eq!(names(Mode::Latency), ["ray-tasks", "ray-actors", "dask", "celery", "etcd-1", "bare"]);
         assert_eq!(Mode::beside("failover"), None);
         assert_eq!(Mode::beside("throughput-unary"), Some(Mode::Throughput));

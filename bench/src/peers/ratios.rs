@@ -26,16 +26,26 @@ struct Compared {
 }
 
 const LOADED: &[&str] = &["throughput", "throughput-unary", "python", "runner"];
-const SEQUENTIAL: &[&str] = &["latency", "python-latency"];
+const SEQUENTIAL: &[&str] = &["latency", "python-latency", "cache"];
 const STARTING: &[&str] = &["cold-start"];
 const RUNNING: &[&str] = &["throughput", "throughput-unary", "python", "runner", "latency", "python-latency"];
+const OBJECTS: &[&str] = &["cache"];
 const ALL: &[&str] = &["throughput", "throughput-unary", "python", "runner", "latency", "python-latency", "cold-start"];
 
 const COMPARED: &[Compared] = &[
-    Compared { is_rate: true, ..cost(TASKS_PER_S, "tasks/s", RUNNING) },
+    rate(TASKS_PER_S, "tasks/s", RUNNING),
     cost(CPU_S_PER_1000, "CPU s per 1,000", RUNNING),
     cost(P50_MS, "p50 ms", SEQUENTIAL),
     cost(P99_MS, "p99 ms", SEQUENTIAL),
+    rate("put_200k_mb_per_s", "put 200 KB, MB/s", OBJECTS),
+    rate("get_200k_mb_per_s", "get 200 KB, MB/s", OBJECTS),
+    rate("put_1m_mb_per_s", "put 1 MB, MB/s", OBJECTS),
+    rate("get_1m_mb_per_s", "get 1 MB, MB/s", OBJECTS),
+    rate("put_100m_mb_per_s", "put 100 MB, MB/s", OBJECTS),
+    rate("get_100m_mb_per_s", "get 100 MB, MB/s", OBJECTS),
+    cost("put_1m_cpu_s_per_gb", "put 1 MB, CPU s per GB", OBJECTS),
+    cost("put_100m_cpu_s_per_gb", "put 100 MB, CPU s per GB", OBJECTS),
+    cost("get_100m_cpu_s_per_gb", "get 100 MB, CPU s per GB", OBJECTS),
     cost("first_result_ms", "first result ms", STARTING),
     cost(PSS_MB, "PSS MB", ALL),
     Compared { needs_disk: true, ..cost(DISK_MB_PER_1000, "disk MB per 1,000", LOADED) },
@@ -43,6 +53,10 @@ const COMPARED: &[Compared] = &[
 
 const fn cost(name: &'static str, title: &'static str, workloads: &'static [&'static str]) -> Compared {
     Compared { name, title, is_rate: false, workloads, needs_disk: false }
+}
+
+const fn rate(name: &'static str, title: &'static str, workloads: &'static [&'static str]) -> Compared {
+    Compared { is_rate: true, ..cost(name, title, workloads) }
 }
 
 /// A peer beside a workload of ours.

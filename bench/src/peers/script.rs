@@ -19,6 +19,7 @@ use crate::accounting::{Kind, Snapshot};
 use crate::companion::Companion;
 use crate::figures::{Figures, TASKS_PER_S};
 use crate::meter::costs;
+use crate::objects;
 use crate::peers::family::Family;
 use crate::peers::peer::{Mode, Played};
 use crate::statistics::Latencies;
@@ -118,6 +119,10 @@ async fn measure(
     warm_after: Duration,
 ) -> Result<Figures> {
     let client = program.pid();
+    if mode == Mode::Objects {
+        let count = Some(tasks).filter(|count| *count > 0);
+        return objects::measure(program, count, || processes(family, client)).await;
+    }
     if mode == Mode::ColdStart {
         sleep(SETTLE).await;
     }

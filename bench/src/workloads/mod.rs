@@ -3,6 +3,7 @@
 //! A workload is a name and what one run of it does; a run starts a cluster of its own and leaves nothing behind. To add
 //! one, write its file and its line in [`ALL`].
 
+mod cache;
 mod cold_start;
 mod failover;
 mod flmping;
@@ -79,6 +80,7 @@ pub const ALL: &[Workload] = &[
     repeated("python-latency", |settings| python::ours_one_by_one(settings).boxed_local()),
     repeated("runner", |settings| python::runner(settings).boxed_local()),
     repeated("python-published", |settings| python::published(settings).boxed_local()),
+    repeated("cache", |settings| cache::run(settings).boxed_local()),
     repeated("cold-start", |settings| cold_start::run(settings).boxed_local()),
     failover("default", |settings| failover::run(settings, Profile::Default).boxed_local()),
     failover("fast", |settings| failover::run(settings, Profile::Fast).boxed_local()),

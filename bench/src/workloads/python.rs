@@ -23,13 +23,13 @@ const EXECUTORS: u32 = 2;
 const APPLICATION: &str = "bench-python";
 
 /// Where Python looks for packages before its own.
-const SEARCH_PATH: &str = "PYTHONPATH";
+pub(super) const SEARCH_PATH: &str = "PYTHONPATH";
 
 /// Where clients and services find the object cache.
 const CACHE: &str = "FLAME_CACHE_ENDPOINT";
 
 /// A Python installation that `make deps` makes.
-struct Packages {
+pub(super) struct Packages {
     /// Names its folder.
     variable: &'static str,
     /// Where it is otherwise, below the home folder.
@@ -43,7 +43,7 @@ const PUBLISHED: Packages =
     Packages { variable: "FLAME_VENV", folder: ".cache/flame-ha/venv-flamepy-0.6.0", sources: None };
 
 /// With what our package stands on; the package itself is that of this checkout.
-const OURS: Packages =
+pub(super) const OURS: Packages =
     Packages { variable: "FLAME_PYTHON_VENV", folder: ".cache/flame-ha/venv-python", sources: Some("sdk/python/src") };
 
 /// What runs the tasks.
@@ -119,10 +119,7 @@ impl Play {
     /// One run.
     async fn run(self, settings: Settings) -> Result<Outcome> {
         let Some(interpreter) = self.packages.interpreter() else {
-            let variable = self.packages.variable;
-            let why =
-                format!("its Python packages are not installed; `make deps` does it, {variable} names another place");
-            return Ok(Outcome::Skipped(why));
+            return Ok(Outcome::Skipped(self.packages.missing()));
         };
         let tasks = settings.tasks_or(self.tasks);
         let mut scene = Scene::start(EXECUTORS, &settings).await?;
@@ -180,7 +177,13 @@ impl Service {
 }
 
 impl Packages {
-    fn interpreter(&self) -> Option<PathBuf> {
+    /// Why what needs it cannot run.
+    pub(super) fn missing(&self) -> String {
+        let variable = self.variable;
+        format!("its Python packages are not installed; `make deps` does it, {variable} names another place")
+    }
+
+    pub(super) fn interpreter(&self) -> Option<PathBuf> {
         let venv = match std::env::var_os(self.variable) {
             Some(folder) => PathBuf::from(folder),
             None => Path::new(&std::env::var_os("HOME")?).join(self.folder),

@@ -17,6 +17,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use flatbuffers::FlatBufferBuilder;
 
 use crate::error::Refusal;
+use crate::limits::CHUNK_BYTES;
 use crate::model::Blob;
 
 /// Metadata of a schema: what says that an object is native Arrow.
@@ -209,7 +210,7 @@ pub fn row(version: u64, kind: &'static str, data: &Blob) -> (Bytes, Bytes) {
         bytes.put_u32_le(0);
         bytes.put_u32_le(u32::try_from(length).expect("no part is longer than PART_BYTES_MAX"));
     });
-    body.buffer(|bytes| data.pieces().iter().for_each(|piece| bytes.put_slice(piece)));
+    body.buffer(|bytes| data.chunks(CHUNK_BYTES).for_each(|chunk| bytes.put_slice(&chunk)));
     let Body { bytes: body, buffers } = body;
 
     let mut builder = FlatBufferBuilder::new();

@@ -1,14 +1,31 @@
-//! Bytes in pieces, as they came: nothing is copied together that need not be.
+//! Bytes, in pieces as they came, or in the arena: nothing is copied together that need not be.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::limits::PIECE_BYTES_MIN;
+use crate::arena::Extent;
+use crate::limits::{CHUNK_BYTES, PIECE_BYTES_MIN};
 
-/// Bytes in pieces.
+/// Bytes that somebody has put.
 #[derive(Clone, Debug, Default)]
 pub struct Blob {
-    pieces: Vec<Bytes>,
+    held: Held,
     len: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Held {
+    /// In memory of this process.
+    Pieces(Vec<Bytes>),
+    /// In memory that is shared with clients. They could write to it if they broke the rules.
+    Shared(Arc<Extent>),
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self::Pieces(Vec::new())
+    }
 }
 
 impl Blob {
@@ -24,31 +41,64 @@ impl Blob {
         self.len == 0
     }
 
-    /// The pieces, in order; none is empty.
+    /// Where they are, if that is in the arena.
     #[must_use]
-    pub fn pieces(&self) -> &[Bytes] {
-        &self.pieces
+    pub fn extent(&self) -> Option<&Arc<Extent>> {
+        match &self.held {
+            Held::Pieces(_) => None,
+            Held::Shared(extent) => Some(extent),
+        }
     }
 
-    /// The same bytes in chunks of at most `max`.
+    /// The bytes in order, none of the pieces empty, in memory that nobody else writes to: a copy of what is in the arena.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<Bytes> {
+        match &self.held {
+            Held::Pieces(pieces) => pieces.clone(),
+            Held::Shared(_) => self.chunks(CHUNK_BYTES).collect(),
+        }
+    }
+
+    /// The same bytes, not in the arena.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        Self { held: Held::Pieces(self.pieces()), len: self.len }
+    }
+
+    /// The bytes in chunks of at most `max`. What is in the arena is copied chunk by chunk.
     pub fn chunks(&self, max: usize) -> impl Iterator<Item = Bytes> + use<> {
-        self.pieces.clone().into_iter().flat_map(move |piece| {
+        let (pieces, extent) = match &self.held {
+            Held::Pieces(pieces) => (pieces.clone(), None),
+            Held::Shared(extent) => (Vec::new(), Some(extent.clone())),
+        };
+        let near = pieces.into_iter().flat_map(move |piece| {
             let starts = (0..piece.len()).step_by(max);
             starts.map(move |at| piece.slice(at..piece.len().min(at + max)))
-        })
+        });
+        let far = extent.into_iter().flat_map(move |extent| {
+            let starts = (0..extent.len()).step_by(max);
+            starts.map(move |at| {
+                let left = usize::try_from(extent.len() - at).unwrap_or(usize::MAX);
+                extent.read(at, left.min(max))
+            })
+        });
+        near.chain(far)
     }
 
     /// The bytes in one.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        match self.pieces.as_slice() {
-            [] => Bytes::new(),
-            [one] => one.clone(),
-            many => {
-                let mut bytes = BytesMut::with_capacity(many.iter().map(Bytes::len).sum());
-                many.iter().for_each(|piece| bytes.extend_from_slice(piece));
-                bytes.freeze()
-            }
+        match &self.held {
+            Held::Shared(extent) => extent.read(0, usize::try_from(self.len).expect("it is in memory")),
+            Held::Pieces(pieces) => match pieces.as_slice() {
+                [] => Bytes::new(),
+                [one] => one.clone(),
+                many => {
+                    let mut bytes = BytesMut::with_capacity(many.iter().map(Bytes::len).sum());
+                    many.iter().for_each(|piece| bytes.extend_from_slice(piece));
+                    bytes.freeze()
+                }
+            },
         }
     }
 }
@@ -56,7 +106,13 @@ impl Blob {
 impl From<Bytes> for Blob {
     fn from(bytes: Bytes) -> Self {
         let len = bytes.len() as u64;
-        Self { pieces: if bytes.is_empty() { Vec::new() } else { vec![bytes] }, len }
+        Self { held: Held::Pieces(if bytes.is_empty() { Vec::new() } else { vec![bytes] }), len }
+    }
+}
+
+impl From<Arc<Extent>> for Blob {
+    fn from(extent: Arc<Extent>) -> Self {
+        Self { len: extent.len(), held: Held::Shared(extent) }
     }
 }
 
@@ -108,7 +164,7 @@ impl Gathering {
     #[must_use]
     pub fn finish(mut self) -> Blob {
         self.close_tail();
-        Blob { pieces: self.pieces, len: self.len }
+        Blob { held: Held::Pieces(self.pieces), len: self.len }
     }
 
     fn close_tail(&mut self) {
@@ -145,6 +201,22 @@ mod tests {
             prop_assert!(chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= max));
             prop_assert_eq!(chunks.concat(), expected);
         }
+    }
+
+    #[test]
+    fn bytes_in_the_arena_are_the_same_bytes() {
+        let segment = crate::arena::Segment::new(1 << 20).unwrap();
+        let bytes: Vec<u8> = (0..200_000_u32).map(|at| at as u8).collect();
+        let extent = segment.allocate(bytes.len() as u64).unwrap();
+        extent.write(0, &bytes).unwrap();
+        let blob = Blob::from(extent);
+        assert_eq!((blob.len(), &blob.to_bytes()[..]), (bytes.len() as u64, &bytes[..]));
+        assert_eq!(blob.chunks(70_000).map(|chunk| chunk.len()).collect::<Vec<_>>(), [70_000, 70_000, 60_000]);
+        let settled = blob.settled();
+        assert_eq!(settled, blob);
+        drop(blob);
+        assert!(settled.extent().is_none());
+        assert_eq!((segment.used(), settled.pieces().concat()), (0, bytes));
     }
 
     #[test]

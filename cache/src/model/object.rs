@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flame_types::ObjectKey;
 
+use crate::arena::Extent;
 use crate::limits::PATCHES_MAX;
 use crate::model::Blob;
 
@@ -129,6 +130,34 @@ impl Object {
             parts,
             is_native: matches!(self.content, Content::Native(_)),
         }
+    }
+
+    /// Its parts' places in the arena.
+    fn extents(&self) -> impl Iterator<Item = &Extent> {
+        self.parts_after(0).iter().filter_map(|part| part.data.extent().map(Arc::as_ref))
+    }
+
+    /// Whether some of it is in the arena.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.extents().next().is_some()
+    }
+
+    /// Whether clients read it in the arena: then dropping it would free nothing.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.extents().any(Extent::is_pinned)
+    }
+
+    /// The same object, nothing of it in the arena.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        let Content::Opaque(parts) = &self.content else { return self.clone() };
+        let parts = parts.iter().map(|part| match part.data.extent() {
+            Some(_) => Arc::new(Part { version: part.version, data: part.data.settled() }),
+            None => part.clone(),
+        });
+        Self { content: Content::Opaque(parts.collect()), ..self.clone() }
     }
 
     /// The object with one part more, which is the next version.

@@ -10,7 +10,7 @@ use crate::limits::CHUNK_BYTES;
 use crate::model::{ArrowMessage, Blob, Content, Info, Object, Part, Since};
 
 /// What is known of an object.
-pub(super) fn info(endpoint: &str, info: &Info) -> ha::ObjectInfo {
+pub(crate) fn info(endpoint: &str, info: &Info) -> ha::ObjectInfo {
     ha::ObjectInfo {
         endpoint: endpoint.to_owned(),
         key: info.key.to_string(),

@@ -3,4 +3,6 @@
 mod frames;
 mod service;
 
+pub(crate) use frames::info as object_info;
 pub use service::OwnCache;
+pub(crate) use service::{if_exists, scope};

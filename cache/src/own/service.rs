@@ -10,6 +10,7 @@ use futures::{Stream, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::frames;
+use crate::arena::Local;
 use crate::error::Refusal;
 use crate::flight::messages;
 use crate::limits::PAGE_MAX;
@@ -21,14 +22,15 @@ use crate::wire;
 #[derive(Clone)]
 pub struct OwnCache {
     objects: Objects,
+    local: Option<Local>,
 }
 
 impl OwnCache {
-    /// The service of these objects.
+    /// The service of these objects, and how clients of this host share memory with them, if they do.
     #[must_use]
-    pub fn server(objects: Objects) -> ObjectsServer<Self> {
+    pub fn server(objects: Objects, local: Option<Local>) -> ObjectsServer<Self> {
         let max = wire::message_max(&objects);
-        ObjectsServer::new(Self { objects }).max_decoding_message_size(max)
+        ObjectsServer::new(Self { objects, local }).max_decoding_message_size(max)
     }
 
     fn info(&self, info: &Info) -> ha::ObjectInfo {
@@ -73,11 +75,11 @@ fn check(messages: &[ArrowMessage]) -> Result<(), Refusal> {
     rest.iter().try_for_each(|message| messages::kind(&message.head).map(drop))
 }
 
-fn scope(local_only: bool) -> Scope {
+pub(crate) fn scope(local_only: bool) -> Scope {
     if local_only { Scope::Here } else { Scope::Any }
 }
 
-fn if_exists(header: &ha::PutObjectHeader) -> IfExists {
+pub(crate) fn if_exists(header: &ha::PutObjectHeader) -> IfExists {
     match header.if_exists() {
         ha::IfExists::Unspecified | ha::IfExists::Replace => IfExists::Replace,
         ha::IfExists::Refuse => IfExists::Refuse,
@@ -157,5 +159,13 @@ impl Served for OwnCache {
         let nodes = self.objects.nodes().await?;
         let nodes = nodes.into_iter().map(|node| ha::ObjectNode { name: node.name, endpoint: node.endpoint });
         Ok(Response::new(ha::ObjectNodesReply { nodes: nodes.collect() }))
+    }
+
+    async fn local(
+        &self,
+        _request: Request<ha::LocalObjectsRequest>,
+    ) -> Result<Response<ha::LocalObjectsReply>, Status> {
+        let local = self.local.clone().map(|Local { socket, token }| ha::LocalObjectsReply { socket, token });
+        Ok(Response::new(local.unwrap_or_default()))
     }
 }

@@ -184,11 +184,13 @@ pub fn write(file: &mut File, object: &Object) -> io::Result<u64> {
 }
 
 fn write_part(mut to: impl Write, part: &Part) -> io::Result<u64> {
-    let checksum = part.data.pieces().iter().fold(0, |sum, piece| crc32c::crc32c_append(sum, piece));
+    // What is in the arena is copied first: the checksum must be that of what is written, whatever clients do.
+    let pieces = part.data.pieces();
+    let checksum = pieces.iter().fold(0, |sum, piece| crc32c::crc32c_append(sum, piece));
     let record = Record { kind: PART, version: part.version, head_len: 0, body_len: part.data.len(), checksum };
     to.write_all(&record.encode())?;
-    for piece in part.data.pieces() {
-        to.write_all(piece)?;
+    for piece in pieces {
+        to.write_all(&piece)?;
     }
     Ok(RECORD_BYTES as u64 + part.data.len())
 }

@@ -75,6 +75,14 @@ impl Entry {
         self.file.is_some_and(|file| file.version == self.info.version)
     }
 
+    fn is_shared(&self) -> bool {
+        self.object.as_ref().is_some_and(|object| object.is_shared())
+    }
+
+    fn is_pinned(&self) -> bool {
+        self.object.as_ref().is_some_and(|object| object.is_pinned())
+    }
+
     fn resident_bytes(&self) -> u64 {
         if self.object.is_some() { self.info.size } else { 0 }
     }
@@ -111,6 +119,8 @@ struct Inner {
     entries: BTreeMap<ObjectKey, Entry>,
     /// Objects in memory, in the order in which they were used.
     used: BTreeMap<u64, ObjectKey>,
+    /// Those of them that are in the arena.
+    shared: BTreeMap<u64, ObjectKey>,
     apps: BTreeMap<ObjectApp, u64>,
     held: Held,
     clock: u64,
@@ -193,10 +203,23 @@ impl Index {
         self.freed.notified()
     }
 
-    /// The objects in memory that nobody has used for longest.
+    /// Whoever waits for room looks again.
+    pub fn look_again(&self) {
+        self.freed.notify_waiters();
+    }
+
+    /// The objects in memory that nobody has used for longest, and that would free memory if they left it.
     #[must_use]
     pub fn coldest(&self, count: usize) -> Vec<ObjectKey> {
-        self.lock().used.values().take(count).cloned().collect()
+        let inner = self.lock();
+        inner.used.values().filter(|key| inner.may_leave(key)).take(count).cloned().collect()
+    }
+
+    /// The same of those in the arena.
+    #[must_use]
+    pub fn coldest_shared(&self, count: usize) -> Vec<ObjectKey> {
+        let inner = self.lock();
+        inner.shared.values().filter(|key| inner.may_leave(key)).take(count).cloned().collect()
     }
 
     /// What is known of an object; it counts as used.
@@ -210,6 +233,9 @@ impl Index {
         if entry.object.is_some() {
             inner.used.remove(&entry.touched);
             inner.used.insert(now, key.clone());
+            if inner.shared.remove(&entry.touched).is_some() {
+                inner.shared.insert(now, key.clone());
+            }
         }
         entry.touched = now;
         Some(entry.clone())
@@ -345,6 +371,10 @@ fn range<'a>(
 }
 
 impl Inner {
+    fn may_leave(&self, key: &ObjectKey) -> bool {
+        self.entries.get(key).is_some_and(|entry| !entry.is_pinned())
+    }
+
     fn take(&mut self, key: &ObjectKey) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
         self.held.objects -= 1;
@@ -353,6 +383,7 @@ impl Inner {
         if entry.object.is_some() {
             self.held.resident -= 1;
             self.used.remove(&entry.touched);
+            self.shared.remove(&entry.touched);
         }
         let app = key.object_app();
         if let Some(bytes) = self.apps.get_mut(&app) {
@@ -372,6 +403,9 @@ impl Inner {
         if entry.object.is_some() {
             self.held.resident += 1;
             self.used.insert(entry.touched, key.clone());
+        }
+        if entry.is_shared() {
+            self.shared.insert(entry.touched, key.clone());
         }
         if entry.counted_bytes() > 0 {
             *self.apps.entry(key.object_app()).or_default() += entry.counted_bytes();

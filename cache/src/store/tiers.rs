@@ -392,6 +392,41 @@ impl Store {
         (found, has_more)
     }
 
+    /// The objects in the arena that nobody has used for longest, and that may leave it.
+    #[must_use]
+    pub fn coldest_shared(&self, count: usize) -> Vec<ObjectKey> {
+        self.index.coldest_shared(count)
+    }
+
+    /// Moves an object out of the arena into ordinary memory, and says whether it was there.
+    pub async fn unshare(&self, key: &ObjectKey) -> bool {
+        let object = self.index.peek(key).and_then(|entry| entry.object);
+        let Some(object) = object.filter(|object| object.is_shared() && !object.is_pinned()) else { return false };
+        let (before, settled) = blocking(move || {
+            let settled = Arc::new(object.settled());
+            (object, settled)
+        })
+        .await;
+        self.exchange(&before, &settled)
+    }
+
+    /// Puts the same version of an object, elsewhere in memory, in the place of this one; says whether that was still there.
+    pub fn exchange(&self, before: &Arc<Object>, after: &Arc<Object>) -> bool {
+        let mut is_there = false;
+        self.index.change(&after.key, after.version(), |entry| {
+            is_there = entry.object.as_ref().is_some_and(|object| Arc::ptr_eq(object, before));
+            if is_there {
+                entry.object = Some(after.clone());
+            }
+        });
+        is_there
+    }
+
+    /// Whoever waits for room looks again: something that could not leave memory may leave it now.
+    pub fn look_again(&self) {
+        self.index.look_again();
+    }
+
     /// Writes everything that is in memory only to disk, if there is one: what a cache does before it ends.
     ///
     /// # Errors

@@ -27,6 +27,9 @@ use tonic::{Code, Status};
 /// Most bytes of one object.
 pub const OBJECT_MAX: u64 = 4 << 20;
 
+/// Bytes that are shared with clients of this host.
+pub const ARENA: u64 = 8 << 20;
+
 /// A cache that serves until it is dropped.
 pub struct Cache {
     running: Running,
@@ -60,6 +63,7 @@ impl Cache {
             advertise: None,
             store,
             object_max: OBJECT_MAX,
+            arena: ARENA,
             metrics: None,
             tls: None,
             peers: None,

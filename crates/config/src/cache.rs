@@ -88,6 +88,8 @@ pub struct CacheSection {
     pub disk_max: u64,
     /// Bytes of one object.
     pub object_max: u64,
+    /// Bytes of memory that is shared with clients of its host; 0: none.
+    pub arena: u64,
     /// Bytes of one application's objects, if that is limited.
     pub quota: Option<u64>,
     /// Where it serves metrics; `None` when nobody may look.
@@ -115,6 +117,7 @@ impl CacheSection {
             eviction: layers.get("cache.eviction.policy").parse_set(eviction)?,
             disk_max: layers.get("cache.disk_max").parse_set(memory)?,
             object_max: layers.get("cache.object_max").parse_set(memory)?,
+            arena: layers.get("cache.arena").parse_set(arena)?,
             quota: layers.get("cache.quota").parse(memory)?,
             metrics: layers.get("cache.metrics").parse_set(address_or_off)?,
             tls: TlsSection::of_cache(layers, &cluster.tls)?,
@@ -171,6 +174,11 @@ fn storage(text: &str) -> Result<Option<PathBuf>, String> {
         _ if folder.contains("://") => Err("is not a folder; write one like /var/lib/flame/cache, or none".to_owned()),
         _ => Ok(Some(PathBuf::from(folder))),
     }
+}
+
+/// An amount of memory, or nothing.
+fn arena(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { memory(text) }
 }
 
 fn eviction(text: &str) -> Result<Eviction, String> {

@@ -127,6 +127,11 @@ pub const KEYS: &[Key] = &[
         "512m",
         "Bytes of one object with its patches. An object is in memory while it is written or read.",
     ),
+    works(
+        "cache.arena",
+        "1g",
+        "Most memory that is shared with clients on the cache's host, which write objects into it and read them out of it; what finds no room there travels over the cache's port. Pages are taken when they are first written, and kept for the next object. 0 shares none.",
+    ),
     works("cache.quota", "", "Bytes of the objects of one application. Default: no limit but those of the cache."),
     works(
         "cache.eviction.policy",

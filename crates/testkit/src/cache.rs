@@ -85,6 +85,12 @@ impl Cache {
         self.folder.path().join("objects")
     }
 
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.pid()
+    }
+
     /// SIGKILL; returns when it is gone.
     ///
     /// # Errors

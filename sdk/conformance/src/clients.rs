@@ -57,6 +57,14 @@ impl Python {
         command
     }
 
+    /// Some lines of Python that use a cache.
+    #[must_use]
+    pub fn code(&self, text: &str, cache: &str) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        command.args(["-c", text]).env("FLAME_CACHE_ENDPOINT", cache);
+        command
+    }
+
     /// `python -m objects` against a cache.
     #[must_use]
     pub fn objects(&self, cache: &str) -> Command {

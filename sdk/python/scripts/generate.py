@@ -22,6 +22,7 @@ FILES = [
     "ha/v1/cluster.proto",
     "ha/v1/service.proto",
     "ha/v1/objects.proto",
+    "ha/v1/arena.proto",
     "ha/v1/worker.proto",
     "ha/v1/cache.proto",
 ]

@@ -68,10 +68,8 @@ class FlameRunpyService(FlameService):
 
     def _answer(self, result: Any, state_version: int) -> bytes:
         payload = self._payload(result)
-        if not isinstance(payload, values.Native):
-            view = memoryview(payload)
-            if view.nbytes <= self._inline_bytes:
-                return answer.Answer(payload=view, state_version=state_version).encode()
+        if not isinstance(payload, values.Native) and payload.size <= self._inline_bytes:
+            return answer.Answer(payload=payload.joined(), state_version=state_version).encode()
         ref = put_payload(self._prefix, payload)
         if not self._inline_bytes:
             return ref.encode()
@@ -82,8 +80,8 @@ class FlameRunpyService(FlameService):
         try:
             native = values.native(result)
             if native is None or sum(batch.nbytes for batch in native.batches) <= self._inline_bytes // 2:
-                found = values.encode(result)
-                if native is None or memoryview(found).nbytes <= self._inline_bytes:
+                found = values.payload(result)
+                if native is None or found.size <= self._inline_bytes:
                     return found
             return native
         except FlameError as error:

@@ -10,6 +10,7 @@ from typing import Any, Callable, List, Optional
 
 from ..core import client as core
 from ..core.cache import ObjectError, ObjectKey, ObjectRef, delete_objects, put_object, values
+from ..core.cache.pickles import PICKLE
 from ..core.errors import FlameError, FlameErrorCode
 from ..core.types import ResourceRequirement, SessionAttributes
 from ..util import short_name
@@ -106,7 +107,7 @@ class RunnerService:
 
     def _put(self, context: RunnerContext) -> ObjectRef:
         try:
-            pickled = bytes(values.pickled(context)[len(values.PICKLE) :])
+            pickled = bytes(values.pickled(context)[len(PICKLE) :])
         except ObjectError as error:
             cause = error.__cause__
             raise invalid(

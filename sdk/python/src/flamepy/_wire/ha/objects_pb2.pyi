@@ -173,3 +173,15 @@ class ObjectNode(_message.Message):
     name: str
     endpoint: str
     def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class LocalObjectsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LocalObjectsReply(_message.Message):
+    __slots__ = ("socket", "token")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    socket: str
+    token: str
+    def __init__(self, socket: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...

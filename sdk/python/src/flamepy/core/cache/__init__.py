@@ -11,6 +11,8 @@ first travels, not before.
 | `objects` | the functions; start here |
 | `key`, `ref`, `bson` | names of objects, and references to them as they travel |
 | `values` | how values become bytes or Arrow batches |
+| `payload`, `pickles` | bytes before they are written; pickles whose large buffers are used where they lie |
+| `same_host` | objects through memory that a cache on the same host shares |
 | `local` | what this process has read |
 | `flight` | the calls of the published protocol |
 | `nodes`, `known`, `calls` | which cache nodes there are, and calling whichever answers |

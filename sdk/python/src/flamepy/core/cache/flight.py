@@ -20,6 +20,7 @@ from ..errors import FlameErrorCode
 from . import bson, values
 from .errors import ObjectError, VersionConflict, invalid, missing
 from .local import Kept
+from .payload import Payload
 from .ref import ObjectRef, of_fields
 
 # Seconds. Uploads and downloads of any size are done by then, or nobody is there.
@@ -141,6 +142,8 @@ def _parts_of(payload: Any) -> Tuple[Any, Iterable[Any]]:
         return payload.schema, payload.batches
     if isinstance(payload, Iterator):
         return _schema(), payload
+    if isinstance(payload, Payload):
+        payload = payload.joined()
     return _schema(), [row(payload)]
 
 

@@ -33,6 +33,9 @@ class Kept:
     """A memoryview, or a table."""
     patches: List[Tuple[int, Any]] = field(default_factory=list)
 
+    def all_data(self) -> List[Any]:
+        return [self.base, *(data for _, data in self.patches)]
+
     @property
     def size(self) -> int:
         base: int = self.base.nbytes

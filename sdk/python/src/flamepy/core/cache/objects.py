@@ -11,11 +11,12 @@ import os
 import uuid
 from typing import Any, Callable, List, Optional, Tuple
 
-from . import flight, nodes, storage, values
+from . import flight, nodes, same_host, storage, values
 from .calls import anywhere
 from .errors import invalid
 from .key import ObjectKey
 from .local import Kept, local
+from .payload import Payload, of_buffer
 from .ref import ObjectRef
 
 Deserializer = Callable[[Any, List[Any]], Any]
@@ -27,7 +28,8 @@ def put_object(key_prefix: str, obj: Any) -> ObjectRef:
 
 
 def put_payload(key_prefix: str, payload: Any) -> ObjectRef:
-    """The same for what `values` has made of a value."""
+    """The same for what `values` has made of a value: a table, a payload or a buffer."""
+    payload = payload if isinstance(payload, (values.Native, Payload)) else of_buffer(payload)
     prefix = ObjectKey.from_prefix(key_prefix)
     if prefix.is_all_sessions():
         raise invalid(f"'{key_prefix}' means all sessions of an application: an object is put into one")
@@ -37,6 +39,10 @@ def put_payload(key_prefix: str, payload: Any) -> ObjectRef:
         storage.write(storage.folder(cache.storage), key, payload)
         endpoint = anywhere(nodes.configured(), lambda client: flight.serving_endpoint(client, str(key)))
         return ObjectRef(endpoint or nodes.configured()[0], str(key), 1)
+    if isinstance(payload, Payload):
+        ref = same_host.put(nodes.configured()[0], str(prefix), payload)
+        if ref is not None:
+            return ref
     # An object that is put twice because the first answer was lost has two names: the other one goes with its session.
     return anywhere(nodes.configured(), lambda client: flight.put(client, str(prefix), payload))
 
@@ -50,7 +56,7 @@ def get_object(ref: ObjectRef, deserializer: Optional[Deserializer] = None) -> A
     base = _value(kept.base)
     if deserializer is None:
         return base
-    return deserializer(base, [values.decode(data) for _, data in kept.patches])
+    return deserializer(base, [_value(data) for _, data in kept.patches])
 
 
 def load(ref: ObjectRef) -> Tuple[Any, int]:
@@ -65,9 +71,12 @@ def fetch(ref: ObjectRef) -> Kept:
     name = (nodes.location(ref.endpoint), ref.key)
     known = local.get(name) if ref.version else None
     version = known.version if known else 0
-    found = anywhere(nodes.near(ref.endpoint), lambda client: flight.fetch(client, ref.key, version))
+    found = same_host.fetch(ref.endpoint, ref.key, version)
+    if found is None:
+        found = anywhere(nodes.near(ref.endpoint), lambda client: flight.fetch(client, ref.key, version))
     kept = found.onto(known, ref.key)
-    if kept is not known:
+    # What is lent is as near the next time, and is not kept from others.
+    if kept is not known and not any(isinstance(one, same_host.Lent) for one in kept.all_data()):
         local.put(name, kept)
     return kept
 
@@ -75,6 +84,10 @@ def fetch(ref: ObjectRef) -> Kept:
 def update_object(ref: ObjectRef, new_obj: Any) -> ObjectRef:
     """Puts a value in the place of an object and its patches. Returns the reference with the new version."""
     key, payload = str(ObjectKey.from_key(_checked(ref).key)), _payload(new_obj)
+    if isinstance(payload, Payload):
+        updated = same_host.put(ref.endpoint, key, payload)
+        if updated is not None:
+            return updated
     # Twice the same value is the same as once, but for a version more.
     return anywhere(nodes.near(ref.endpoint), lambda client: flight.put(client, key, payload))
 
@@ -131,10 +144,12 @@ def download_object(ref: ObjectRef, dest_path: str) -> None:
 
 def _payload(value: Any) -> Any:
     found = values.native(value)
-    return values.encode(value) if found is None else found
+    return values.payload(value) if found is None else found
 
 
 def _value(base: Any) -> Any:
+    if isinstance(base, same_host.Lent):
+        return values.decode(base.view, base.private)
     return values.decode(base) if isinstance(base, memoryview) else values.from_native(base)
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Tuple, TypeVar
 
 from ..errors import FlameErrorCode
-from . import flight, nodes, values
+from . import flight, nodes, same_host, values
 from .calls import anywhere, at_nodes
 from .errors import ObjectError, VersionConflict, missing
 from .key import ObjectKey
@@ -25,10 +25,12 @@ T = TypeVar("T")
 
 _TIMEOUT = 60.0
 _NODES_TIMEOUT = 5.0
+_LOCAL_TIMEOUT = 2.0
 _PIECE_BYTES = 1 << 20
 
 _PUT = "/flame.ha.v1.Objects/Put"
 _NODES = "/flame.ha.v1.Objects/Nodes"
+_LOCAL = "/flame.ha.v1.Objects/Local"
 
 
 class Unknown(Exception):
@@ -43,10 +45,13 @@ def replace_if(ref: ObjectRef, value: Any, expected: int) -> ObjectRef:
     afterwards that somebody else wrote in between; that is logged.
     """
     key = str(ObjectKey.from_key(ref.key))
-    payload = values.pickled(value)
+    payload = values.pickle_payload(value)
     near = nodes.near(ref.endpoint)
+    written = same_host.put(ref.endpoint, key, payload, expected)
+    if written is not None:
+        return written
     try:
-        return at_nodes(near, lambda endpoint: _put_if(endpoint, key, payload, expected))
+        return at_nodes(near, lambda endpoint: _put_if(endpoint, key, payload.joined(), expected))
     except Unknown:
         written = anywhere(near, lambda client: flight.put(client, key, payload))
     if written.version != expected + 1:
@@ -87,6 +92,18 @@ def other_nodes(endpoint: str) -> List[str]:
     except (Unknown, flight.Broken, ObjectError):
         return []
     return [node.endpoint for node in reply.nodes if node.endpoint]
+
+
+def local_objects(endpoint: str) -> Tuple[str, str]:
+    """Name of the socket by which the cache shares its memory with clients of its host, and what to say there."""
+    from ..._wire.ha import objects_pb2 as wire
+
+    def call(channel: grpc.Channel) -> Any:
+        ask = channel.unary_unary(_LOCAL, wire.LocalObjectsRequest.SerializeToString, wire.LocalObjectsReply.FromString)
+        return ask(wire.LocalObjectsRequest(), timeout=_LOCAL_TIMEOUT)
+
+    reply = _called(endpoint, call, "memory of", endpoint)
+    return reply.socket, reply.token
 
 
 # ── connections ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ from ..errors import FlameErrorCode
 from . import flight, values
 from .errors import ObjectError
 from .key import ObjectKey
+from .payload import Payload
 
 
 def folder(text: str) -> Path:
@@ -39,7 +40,7 @@ def write(root: Path, key: ObjectKey, payload: Any) -> None:
     if isinstance(payload, values.Native):
         schema, batches = payload.schema, payload.batches
     else:
-        batch = flight.row(payload)
+        batch = flight.row(payload.joined() if isinstance(payload, Payload) else payload)
         schema, batches = batch.schema, [batch]
     place = root / key.app_name / key.session_id
     try:

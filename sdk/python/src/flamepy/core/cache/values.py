@@ -11,23 +11,25 @@ Patches are always bytes; there a table is `FLM\\x02` and a record batch `FLM\\x
 package: each reads what the other has written.
 
 **Invariant:** what is read never shares memory that anybody can write to: arrays over the bytes that came are read-only,
-tables cannot be changed, everything else is made anew for each reader.
+tables cannot be changed, everything else is made anew for each reader, or is over bytes that it has for itself.
 
 Reading a pickle runs the code of whoever wrote it: a cache is read by those who trust all who may write to it.
 """
 
 from __future__ import annotations
 
-import io
 import pickle
 import sys
 from dataclasses import dataclass
-from typing import Any, List, Optional
+from typing import Any, Callable, List, Optional
 
 from ..errors import FlameErrorCode
+from . import pickles
 from .errors import ObjectError, invalid
+from .payload import Payload, Pieces, Tensor
+from .pickles import PICKLE
 
-PICKLE, TENSOR, TABLE, ARRAY, BATCH = b"FLM\x00", b"FLM\x01", b"FLM\x02", b"FLM\x03", b"FLM\x04"
+TENSOR, TABLE, ARRAY, BATCH = b"FLM\x01", b"FLM\x02", b"FLM\x03", b"FLM\x04"
 _PREFIX_BYTES = 4
 
 _MARK = b"flame.cache."
@@ -146,8 +148,13 @@ def _require(name: str, what: str) -> None:
 # ── bytes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def encode(value: Any) -> Any:
+def encode(value: Any) -> memoryview:
     """The value as a buffer that begins with how to read it."""
+    return payload(value).joined()
+
+
+def payload(value: Any) -> Payload:
+    """The same, not written anywhere yet: its large parts are still those of the value."""
     numpy, arrow = sys.modules.get("numpy"), sys.modules.get("pyarrow")
     if numpy is not None and type(value) is getattr(numpy, "ndarray", None):
         found = _tensor(value, numpy)
@@ -155,17 +162,20 @@ def encode(value: Any) -> Any:
             return found
     if arrow is not None and isinstance(value, (arrow.Table, arrow.RecordBatch, arrow.Array)):
         return _stream(value, arrow)
-    return pickled(value)
+    return pickle_payload(value)
 
 
 def pickled(value: Any) -> memoryview:
     """The value as a pickle, with its prefix."""
+    return pickle_payload(value).joined()
+
+
+def pickle_payload(value: Any) -> Payload:
+    """The same, not written anywhere yet."""
     import cloudpickle
 
-    out = io.BytesIO()
-    out.write(PICKLE)
     try:
-        cloudpickle.CloudPickler(out, protocol=cloudpickle.DEFAULT_PROTOCOL).dump(value)
+        return pickles.dump(cloudpickle.CloudPickler, value, cloudpickle.DEFAULT_PROTOCOL)
     except Exception as error:  # whatever the value's own methods raise
         kind = type(value).__qualname__
         raise ObjectError(
@@ -173,24 +183,17 @@ def pickled(value: Any) -> memoryview:
             f"cannot pickle the {kind}: {type(error).__name__}: {error}",
             remedy="keep connections, locks, open files and the like out of it, or give it a __reduce__",
         ) from error
-    return out.getbuffer()
 
 
-def _tensor(value: Any, numpy: Any) -> Any:
+def _tensor(value: Any, numpy: Any) -> Optional[Payload]:
     if value.dtype.kind not in _TENSOR_KINDS or not value.dtype.isnative or not value.size or value.dtype.itemsize > 8:
         return None
     import pyarrow as pa
 
-    tensor = pa.Tensor.from_numpy(numpy.ascontiguousarray(value) if value.ndim else value)
-    buffer = pa.allocate_buffer(_PREFIX_BYTES + pa.ipc.get_tensor_size(tensor))
-    view = memoryview(buffer).cast("B")
-    view[:_PREFIX_BYTES] = TENSOR
-    # A sink of its own: the tensor is aligned to where it begins.
-    pa.ipc.write_tensor(tensor, pa.FixedSizeBufferWriter(pa.py_buffer(view[_PREFIX_BYTES:])))
-    return buffer
+    return Tensor(TENSOR, pa.Tensor.from_numpy(numpy.ascontiguousarray(value) if value.ndim else value))
 
 
-def _stream(value: Any, pa: Any) -> Any:
+def _stream(value: Any, pa: Any) -> Payload:
     if isinstance(value, pa.Table):
         prefix, batches, schema = TABLE, value.to_batches(), value.schema
     elif isinstance(value, pa.RecordBatch):
@@ -202,25 +205,28 @@ def _stream(value: Any, pa: Any) -> Any:
     with pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
-    return b"".join((prefix, memoryview(sink.getvalue())))
+    return Pieces([prefix, sink.getvalue()])
 
 
-def decode(data: Any) -> Any:
-    """The value in a buffer. Bytes without a known beginning, as clients in other languages put them, stay bytes."""
+def decode(data: Any, own: Optional[Callable[[], Optional[memoryview]]] = None) -> Any:
+    """The value in a buffer. Bytes without a known beginning, as clients in other languages put them, stay bytes.
+
+    `own` gives the same bytes for this value alone, to read and to write, if that can be had.
+    """
     view = memoryview(data)
     prefix, rest = bytes(view[:_PREFIX_BYTES]), view[_PREFIX_BYTES:]
     if prefix == PICKLE:
-        return _unpickled(rest)
+        return _unpickled(lambda: pickles.load(view, own))
     if prefix in (TENSOR, TABLE, ARRAY, BATCH):
         return _from_arrow(prefix, rest)
     if prefix[:1] == b"\x80":  # a pickle of an early release, without a prefix
-        return _unpickled(view)
+        return _unpickled(lambda: pickle.loads(view))
     return bytes(view)
 
 
-def _unpickled(data: memoryview) -> Any:
+def _unpickled(load: Callable[[], Any]) -> Any:
     try:
-        return pickle.loads(data)
+        return load()
     except (ImportError, AttributeError) as error:
         raise ObjectError(
             FlameErrorCode.INVALID_STATE,
