@@ -60,7 +60,7 @@ impl Mode {
     #[must_use]
     pub fn beside(workload: &str) -> Option<Self> {
         match workload {
-            "throughput" | "throughput-unary" | "python" => Some(Self::Throughput),
+            "throughput" | "throughput-unary" | "python" | "runner" => Some(Self::Throughput),
             "latency" | "python-latency" => Some(Self::Latency),
             "cold-start" => Some(Self::ColdStart),
             _ => None,

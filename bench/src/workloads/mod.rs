@@ -77,6 +77,7 @@ pub const ALL: &[Workload] = &[
     repeated("flmping", |settings| flmping::run(settings).boxed_local()),
     repeated("python", |settings| python::ours(settings).boxed_local()),
     repeated("python-latency", |settings| python::ours_one_by_one(settings).boxed_local()),
+    repeated("runner", |settings| python::runner(settings).boxed_local()),
     repeated("python-published", |settings| python::published(settings).boxed_local()),
     repeated("cold-start", |settings| cold_start::run(settings).boxed_local()),
     failover("default", |settings| failover::run(settings, Profile::Default).boxed_local()),

@@ -1,4 +1,4 @@
-//! The Python workloads: `python` and `python-latency` with our package on both sides, `python-published` with the
+//! The Python workloads: `python`, `python-latency` and `runner` with our package on both sides, `python-published` with the
 //! published one, eight callers on one session, as its users have it.
 
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use flame_sdk::model::{ApplicationSpec, Environment};
+use flame_testkit::Cache;
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -23,6 +24,9 @@ const APPLICATION: &str = "bench-python";
 
 /// Where Python looks for packages before its own.
 const SEARCH_PATH: &str = "PYTHONPATH";
+
+/// Where clients and services find the object cache.
+const CACHE: &str = "FLAME_CACHE_ENDPOINT";
 
 /// A Python installation that `make deps` makes.
 struct Packages {
@@ -42,12 +46,19 @@ const PUBLISHED: Packages =
 const OURS: Packages =
     Packages { variable: "FLAME_PYTHON_VENV", folder: ".cache/flame-ha/venv-python", sources: Some("sdk/python/src") };
 
+/// What runs the tasks.
+enum Service {
+    /// A program, below the root of the project.
+    Program(&'static str),
+    /// The service side of Runner, which needs an object cache.
+    Runner,
+}
+
 /// How many tasks, and who runs them how.
 struct Play {
     packages: &'static Packages,
-    /// The service, below the root of the project.
-    service: &'static str,
-    /// The client in `bench/python`, and its words before the number of tasks.
+    service: Service,
+    /// The client in `bench/python`, and its words before the number of tasks: one that calls one by one has some.
     client: &'static str,
     words: &'static [&'static str],
     tasks: u64,
@@ -66,7 +77,7 @@ struct Told {
 pub async fn ours(settings: Settings) -> Result<Outcome> {
     let play = Play {
         packages: &OURS,
-        service: "bench/python/echo_service.py",
+        service: Service::Program("bench/python/echo_service.py"),
         client: "mapper.py",
         words: &[],
         tasks: 50_000,
@@ -78,7 +89,7 @@ pub async fn ours(settings: Settings) -> Result<Outcome> {
 pub async fn ours_one_by_one(settings: Settings) -> Result<Outcome> {
     let play = Play {
         packages: &OURS,
-        service: "bench/python/echo_service.py",
+        service: Service::Program("bench/python/echo_service.py"),
         client: "callers.py",
         words: &["1"],
         tasks: 1_000,
@@ -86,11 +97,17 @@ pub async fn ours_one_by_one(settings: Settings) -> Result<Outcome> {
     play.run(settings).await
 }
 
+/// One client process that calls a function through Runner, without waiting for the results in between.
+pub async fn runner(settings: Settings) -> Result<Outcome> {
+    let play = Play { packages: &OURS, service: Service::Runner, client: "runner_calls.py", words: &[], tasks: 20_000 };
+    play.run(settings).await
+}
+
 /// Eight callers on the published package.
 pub async fn published(settings: Settings) -> Result<Outcome> {
     let play = Play {
         packages: &PUBLISHED,
-        service: "sdk/conformance/python/echo_service.py",
+        service: Service::Program("sdk/conformance/python/echo_service.py"),
         client: "callers.py",
         words: &["8"],
         tasks: 5_000,
@@ -111,20 +128,24 @@ impl Play {
         let mut scene = Scene::start(EXECUTORS, &settings).await?;
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.join("..").canonicalize().context("the root of the project")?;
-        let path = self.packages.sources.map(|sources| root.join(sources).display().to_string());
+        let cache = match self.service {
+            Service::Program(_) => None,
+            Service::Runner => Some(Cache::start(&[]).await?),
+        };
+        let path = self.packages.sources.map(|sources| (SEARCH_PATH, root.join(sources).display().to_string()));
+        let objects = cache.as_ref().map(|cache| (CACHE, cache.endpoint().to_owned()));
+        let environment: Vec<(&str, String)> = path.into_iter().chain(objects).collect();
+        let named = |(name, value): &(&str, String)| Environment { name: (*name).to_owned(), value: value.clone() };
         let service = ApplicationSpec {
             command: Some(interpreter.display().to_string()),
-            arguments: vec![root.join(self.service).display().to_string()],
-            environments: path
-                .iter()
-                .map(|path| Environment { name: SEARCH_PATH.to_owned(), value: path.clone() })
-                .collect(),
+            arguments: self.service.arguments(&root),
+            environments: environment.iter().map(named).collect(),
             ..ApplicationSpec::default()
         };
         scene.connection.register_application(APPLICATION, service).await.context("register the service")?;
         let mut command = Command::new(&interpreter);
         command.arg(here.join("python").join(self.client)).args([&scene.endpoint(), APPLICATION]);
-        command.args(self.words).arg(tasks.to_string()).envs(path.iter().map(|path| (SEARCH_PATH, path)));
+        command.args(self.words).arg(tasks.to_string()).envs(environment);
         let mut client = Companion::start("the Python client", command)?;
         scene.others.extend(client.pid().map(|pid| (pid, Kind::Client)));
         client.expect("ready").await?;
@@ -135,13 +156,26 @@ impl Play {
         let costs = meter.stop(&scene, tasks).await?;
         client.end().await?;
         let calls = told.latencies_ms.len() as u64;
-        ensure!(calls == if self.client == "mapper.py" { 0 } else { tasks }, "{calls} calls of {tasks} tasks");
+        ensure!(calls == if self.words.is_empty() { 0 } else { tasks }, "{calls} calls of {tasks} tasks");
         let latencies = told.latencies_ms.into_iter().map(|ms| Duration::from_secs_f64(ms / 1000.0)).collect();
         let mut figures = Figures::default();
         figures.set(TASKS_PER_S, tasks as f64 / told.took_s);
         figures.set_latencies(&Latencies::of(latencies));
         figures.extend(costs);
-        scene.end(figures).await
+        let outcome = scene.end(figures).await?;
+        if let Some(mut cache) = cache {
+            cache.stop().await?;
+        }
+        Ok(outcome)
+    }
+}
+
+impl Service {
+    fn arguments(&self, root: &Path) -> Vec<String> {
+        match self {
+            Self::Program(program) => vec![root.join(program).display().to_string()],
+            Self::Runner => ["-m", "flamepy.runner.runpy"].map(str::to_owned).to_vec(),
+        }
     }
 }
 

@@ -5,11 +5,10 @@
 //! result once, and the longest silence of each is in the report.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use flame_sdk::{Connection, Endpoints, Options as ClientOptions};
 use flame_testkit::{Binaries, ClusterOptions};
@@ -17,12 +16,12 @@ use flame_types::CoordinatorId;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::judge::Judge;
+use super::program::{Program, SILENCE_MAX, interpreter};
 use super::report::Report;
 use crate::run::setup::APPLICATION;
 use crate::run::{Run, RunOptions};
@@ -31,9 +30,6 @@ const NAME: &str = "clients";
 
 /// Results of a client after which trouble may begin.
 const RUNNING: usize = 100;
-
-/// Between two lines of a program, and until the tasks of one have ended.
-const SILENCE_MAX: Duration = Duration::from_secs(600);
 
 /// A coordinator stays away for so long.
 const AWAY: Duration = Duration::from_secs(3);
@@ -82,8 +78,8 @@ pub async fn run(options: Options) -> Result<Report> {
         let (tasks, pace) = (options.tasks.to_string(), options.pace.to_string());
         [endpoint.to_owned(), APPLICATION.to_owned(), tasks, pace]
     };
-    let mut python = Program::start("ours.py", &ours, &words(&endpoints.join(",")))?;
-    let mut old = Program::start("published.py", &published, &words(&behind))?;
+    let mut python = Program::start("ours.py", &ours, &words(&endpoints.join(",")), &[])?;
+    let mut old = Program::start("published.py", &published, &words(&behind), &[])?;
     let (tell, mut rust_runs) = watch::channel(false);
     let rust = tokio::spawn(rust_client(endpoints, options.clone(), tell));
     python.runs().await?;
@@ -105,9 +101,9 @@ pub async fn run(options: Options) -> Result<Report> {
         "a client was done before the last kill: give it more --tasks".to_owned()
     });
     for (client, told) in [
-        ("python", python.told().await?),
+        ("python", python.told::<Told>().await?),
         ("rust", timeout(SILENCE_MAX, rust).await.context("the Rust client does not end")??),
-        ("published", old.told().await?),
+        ("published", old.told::<Told>().await?),
     ] {
         eprintln!("    {client}: {told:?}");
         weigh(&mut judge, client, &told, options.tasks);
@@ -179,53 +175,6 @@ async fn rust_tasks(
     Ok(())
 }
 
-/// A client in Python.
-struct Program {
-    name: &'static str,
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Program {
-    fn start(name: &'static str, interpreter: &Path, words: &[String]) -> Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = Command::new(interpreter);
-        command.arg(here.join("clients").join(name)).args(words);
-        if name == "ours.py" {
-            command.env("PYTHONPATH", here.join("../sdk/python/src"));
-        }
-        Self::spawn(name, command)
-    }
-
-    fn spawn(name: &'static str, mut command: Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().with_context(|| format!("start {name}"))?;
-        let stdout = child.stdout.take().context("it has no stdout")?;
-        Ok(Self { name, child, lines: BufReader::new(stdout).lines() })
-    }
-
-    async fn line(&mut self) -> Result<String> {
-        let line = timeout(SILENCE_MAX, self.lines.next_line()).await;
-        let line = line.with_context(|| format!("{} is silent", self.name))??;
-        line.ok_or_else(|| anyhow!("{} has ended early", self.name))
-    }
-
-    async fn runs(&mut self) -> Result<()> {
-        let line = self.line().await?;
-        ensure!(line == "running", "{} says {line:?}", self.name);
-        Ok(())
-    }
-
-    fn is_at_work(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_none())
-    }
-
-    async fn told(&mut self) -> Result<Told> {
-        let line = self.line().await?;
-        serde_json::from_str(&line).with_context(|| format!("{} says {line:?}", self.name))
-    }
-}
-
 /// `flmctl proxy`, for the client that knows one endpoint.
 struct Proxy(Program);
 
@@ -241,21 +190,12 @@ impl Proxy {
         Ok(said["endpoint"].as_str().with_context(|| format!("{said} names no endpoint"))?.to_owned())
     }
 
-    async fn stop(mut self) -> Result<()> {
-        self.0.child.kill().await.context("end the proxy")
+    async fn stop(self) -> Result<()> {
+        self.0.end().await
     }
 }
 
 /// The environment of the published package.
 fn published() -> Option<PathBuf> {
     interpreter("FLAME_VENV", "venv-flamepy-0.6.0")
-}
-
-/// The interpreter of an environment that `make deps` makes.
-fn interpreter(variable: &str, below_cache: &str) -> Option<PathBuf> {
-    let venv = match std::env::var_os(variable) {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(&std::env::var_os("HOME")?).join(".cache/flame-ha").join(below_cache),
-    };
-    Some(venv.join("bin/python")).filter(|interpreter| interpreter.is_file())
 }

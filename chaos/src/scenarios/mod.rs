@@ -25,8 +25,8 @@
 //! | [`cache_node`] | the caches in turn, and the leader, while objects are put |
 //! | [`recover`] | a majority with its disks: one coordinator goes on alone |
 //!
-//! [`disk_trouble`] is what those of disks share. [`command`] is their command line, [`judge`] collects what is known,
-//! [`report`] says it.
+//! [`disk_trouble`] is what those of disks share, `program` a client as a process. [`command`] is their command line, [`judge`]
+//! collects what is known, [`report`] says it.
 
 pub mod backup_restore;
 pub mod cache_node;
@@ -45,6 +45,7 @@ pub mod leader_kill;
 pub mod membership;
 pub mod no_quorum;
 pub mod power_cut;
+mod program;
 pub mod recover;
 pub mod report;
 mod rolling;

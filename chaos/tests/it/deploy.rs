@@ -111,7 +111,7 @@ async fn what_is_deployed_runs_until_something_else_is() -> Result<()> {
 
     // The same again changes nothing; another one replaces it, and takes the place of its package.
     scene.deploy("one", &[]).await?.with_code(0)?;
-    assert_eq!(scene.objects().await?, [first.clone()]);
+    assert_eq!(scene.objects().await?, std::slice::from_ref(&first));
     let view = scene.deploy("two", &["-o", "json"]).await?.with_code(0)?.json()?;
     ensure!(view["object"] != key && view["dry_run"] == false, "{view:#}");
     let left: Vec<String> = scene.objects().await?.iter().map(|object| object.key.to_string()).collect();

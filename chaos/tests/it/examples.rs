@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use flame_testkit::{Cluster, ClusterOptions};
+use flame_testkit::{Cache, Cluster, ClusterOptions};
 use tokio::process::Command;
 
 use crate::programs::run_with;
@@ -40,10 +40,12 @@ async fn examples_of_the_documentation_work() -> Result<()> {
     let endpoints = cluster.endpoints().join(",");
     // It registers the application that they use.
     run_with(&[("FLAME_ENDPOINT", &endpoints)], "echo-client", &[]).await?.with_code(0)?;
+    let cache = Cache::start(&[]).await?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["test", "--release", "--locked", "--offline", "--workspace", "--doc"]);
     command.arg("--target-dir").arg(target_folder()?).current_dir(root()?);
-    command.env("FLAME_ENDPOINT", &endpoints).env("FLAME_DOC_EXAMPLES", "run");
+    command.env("FLAME_ENDPOINT", &endpoints).env("FLAME_CACHE_ENDPOINT", cache.endpoint());
+    command.env("FLAME_DOC_EXAMPLES", "run");
     command.stdin(Stdio::null()).kill_on_drop(true);
     let ended = tokio::time::timeout(DOC_LIMIT, command.output()).await.context("the tests do not end")??;
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();

@@ -13,6 +13,7 @@ const TARGET_VARIABLES: &[&str] = &["FLAME_CONFORMANCE_TARGET_DIR"];
 
 /// The published Python client.
 pub struct Python {
+    environment: PathBuf,
     interpreter: PathBuf,
     folder: PathBuf,
 }
@@ -28,10 +29,23 @@ impl Python {
     /// # Errors
     /// If it is not there.
     pub fn find() -> Result<Self> {
-        let venv = place(VENV_VARIABLES, "venv-flamepy-0.6.0")?;
-        let interpreter = venv.join("bin/python");
+        let environment = place(VENV_VARIABLES, "venv-flamepy-0.6.0")?;
+        let interpreter = environment.join("bin/python");
         installed(&interpreter)?;
-        Ok(Self { interpreter, folder: Path::new(env!("CARGO_MANIFEST_DIR")).join("python") })
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+        Ok(Self { environment, interpreter, folder })
+    }
+
+    /// The folder of the environment. Services of a worker that has it as its `VIRTUAL_ENV` find the package there.
+    #[must_use]
+    pub fn environment(&self) -> &Path {
+        &self.environment
+    }
+
+    /// The acceptance command of its Runner, as it was published.
+    #[must_use]
+    pub fn runner_e2e(&self) -> Command {
+        Command::new(self.environment.join("bin/flamepy-runner-e2e"))
     }
 
     /// `python -m suite MODE` against an endpoint.

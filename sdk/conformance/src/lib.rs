@@ -12,7 +12,9 @@
 //! | [`clients`] | where the published clients are, and how to run them |
 //! | [`ours`] | our own Python package in the place of the published one |
 //! | [`scene`] | the cluster and its follower; a client's process and what it prints |
+//! | [`with_cache`] | a cluster with an object cache, for Runner |
 
 pub mod clients;
 pub mod ours;
 pub mod scene;
+pub mod with_cache;

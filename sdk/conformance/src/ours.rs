@@ -58,6 +58,12 @@ impl Flamepy {
         command
     }
 
+    /// The folder of the environment. Services of a worker that has it as its `VIRTUAL_ENV` find the package there.
+    #[must_use]
+    pub fn environment(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The same checks as for the published package.
     #[must_use]
     pub fn suite(&self, mode: &str, endpoint: &str) -> Command {

@@ -20,12 +20,17 @@ const IN_FLIGHT: &str = "in-flight";
 const KILLED: &str = "killed\n";
 
 /// Three coordinators, one worker with room for many small services.
+#[must_use]
+pub fn options() -> ClusterOptions {
+    ClusterOptions { worker_resources: "cpu=16,mem=32g".to_owned(), ..ClusterOptions::default() }
+}
+
+/// A cluster of this kind.
 ///
 /// # Errors
 /// If something does not start.
 pub async fn cluster() -> Result<Cluster> {
-    let options = ClusterOptions { worker_resources: "cpu=16,mem=32g".to_owned(), ..ClusterOptions::default() };
-    Cluster::start(options).await
+    Cluster::start(options()).await
 }
 
 /// A node that does not lead, and who does.

@@ -21,6 +21,9 @@ FILES = [
     "ha/v1/session.proto",
     "ha/v1/cluster.proto",
     "ha/v1/service.proto",
+    "ha/v1/objects.proto",
+    "ha/v1/worker.proto",
+    "ha/v1/cache.proto",
 ]
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -46,6 +46,8 @@ class State:
         self.log: List[Tuple[str, int]] = []
         """Ends, in the order in which they were recorded."""
         self.clients: Dict[int, Dict[int, session_pb2.Accepted]] = {}
+        self.client_ids = 0
+        """The last one that was given out."""
         self.keys: Dict[bytes, types_pb2.Task] = {}
         self.requests: List[Tuple[str, Dict[str, Any]]] = []
         self.frames: List[int] = []
@@ -428,7 +430,9 @@ class Coordinator:
         state = self.state
         with state.changed:
             self._session(first.session_id, context)
-            client = first.client or len(state.clients) + 1
+            if not first.client:
+                state.client_ids += 1
+            client = first.client or state.client_ids
             if client not in state.clients and first.client:
                 context.abort(grpc.StatusCode.ABORTED, f"client {client} has expired")
             answers = state.clients.setdefault(client, {})

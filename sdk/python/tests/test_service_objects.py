@@ -16,7 +16,7 @@ from flamepy.codec import PICKLE
 from flamepy.core import client as core
 from flamepy.core.future import TaskFuture
 from flamepy.core.types import TaskState
-from flamepy.service._context import CONTEXT_BYTES_MAX, MARK, decode_context, encode_context
+from flamepy.service._context import CONTEXT_BYTES_MAX, MARK, Context, encode_context, put_context
 
 
 @dataclass
@@ -32,9 +32,11 @@ class Prompt:
 # ── the service ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def called(ins: service.FlameInstance, *inputs: Any, context: Any = None) -> List[Any]:
+def called(ins: service.FlameInstance, *inputs: Any, context: Any = None, common_data: Any = None) -> List[Any]:
+    if context is not None:
+        common_data = encode_context(context)
     with serving(ins) as path, Stream(path) as stream:
-        entered = stream.enter(common_data=encode_context(context))
+        entered = stream.enter(common_data=common_data)
         assert entered.return_code == 0, entered.message
         stream.invoke([PICKLE.encode(value) for value in inputs])
         done = stream.done(len(inputs))
@@ -83,17 +85,20 @@ def test_entrypoints_without_input_and_async_ones() -> None:
         def two(a: int, b: int) -> None: ...
 
 
-def test_an_update_of_the_context_is_refused_unless_it_is_meant_for_this_process() -> None:
-    def counting(ins: service.FlameInstance) -> service.FlameInstance:
-        @ins.entrypoint
-        def count() -> int:
-            ins.update_context(ins.context() + 1)
-            return int(ins.context())
+def counting(ins: service.FlameInstance) -> service.FlameInstance:
+    @ins.entrypoint
+    def count() -> int:
+        ins.update_context((ins.context() or 0) + 1)
+        return int(ins.context())
 
-        return ins
+    return ins
 
+
+def test_an_update_of_the_context_takes_a_cache_unless_it_is_meant_for_this_process() -> None:
     (refused,) = called(counting(service.FlameInstance()), None, context=0)
     assert refused.startswith("update_context needs an object cache") and "context_updates" in refused
+    (refused,) = called(counting(service.FlameInstance()), None)
+    assert "made without a context" in refused
     here = counting(service.FlameInstance(context_updates="process"))
     assert called(here, None, None, None, context=0) == [1, 2, 3]
     assert called(here, None, context=0) == [1], "the next session begins with its own"
@@ -103,17 +108,40 @@ def test_an_update_of_the_context_is_refused_unless_it_is_meant_for_this_process
         service.FlameInstance(context_updates="everywhere")
 
 
+def test_everybody_sees_an_update_in_the_cache(cache: Any) -> None:
+    common_data = put_context("app/s", 10)
+    assert called(counting(service.FlameInstance()), None, None, common_data=common_data) == [11, 12]
+    reader = Context(common_data)
+    assert reader.get() == 12 and reader.is_shared
+    before = len(cache.calls)
+    assert reader.get() == 12
+    assert cache.calls[before:] == [("get", f"{cache.keys('app/')[0]}:3")], "it asks, and nothing comes"
+    assert called(counting(service.FlameInstance(context_updates="process")), None, common_data=common_data) == [13]
+    assert reader.get() == 13, "a context in the cache is never one process's own"
+
+
+def test_a_context_that_has_gone_refuses_the_session(cache: Any) -> None:
+    common_data = put_context("app/s", 10)
+    flamepy.core.delete_objects("app/s")
+    ins = service.FlameInstance()
+    ins.entrypoint(lambda: None)
+    with serving(ins) as path, Stream(path) as stream:
+        assert "app/s/" in stream.enter(common_data=common_data).message
+        other = flamepy.put_object("app/s", {"no": "context"})
+        assert "not to a context" in stream.enter(common_data=other.encode()).message
+
+
 def test_contexts_that_cannot_travel() -> None:
     largest = b"x" * (CONTEXT_BYTES_MAX - len(PICKLE.encode(b"")) - 100)
     common_data = encode_context(largest)
-    assert common_data is not None and common_data.startswith(MARK) and decode_context(common_data) == largest
-    with pytest.raises(flamepy.FlameError, match=r"at most 1048576 are allowed.*\n.*object cache"):
+    assert common_data.startswith(MARK) and Context(common_data).get() == largest
+    with pytest.raises(flamepy.FlameError, match=r"at most 1048576 are allowed without an object cache"):
         encode_context(b"x" * CONTEXT_BYTES_MAX)
     with pytest.raises(flamepy.FlameError, match="the context cannot travel"):
         encode_context(__import__("threading").Lock())
     with pytest.raises(flamepy.FlameError, match=r"are not a context of flamepy\.service"):
-        decode_context(b"\x30\x00\x00\x00\x02endpoint")
-    assert encode_context(None) is None and decode_context(None) is None
+        Context(b"\x30\x00\x00\x00\x02endpoint")
+    assert Context(None).get() is None and not Context(None).is_there
 
 
 def test_common_data_of_somebody_else_refuses_the_session() -> None:
@@ -175,7 +203,10 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Dict[str, FakeSession]:
     """The sessions that were made, by id; opened ones are those."""
     made: Dict[str, FakeSession] = {}
 
-    def create(application: str, common_data: Optional[bytes] = None, **more: Any) -> FakeSession:
+    def create(
+        application: str, common_data: Optional[bytes] = None, session_id: Optional[str] = None, **more: Any
+    ) -> FakeSession:
+        more["session_id"] = session_id
         made["app-1"] = FakeSession(application, common_data, **more)
         return made["app-1"]
 
@@ -203,6 +234,30 @@ def test_a_session_of_objects(sessions: Dict[str, FakeSession]) -> None:
     assert fake.closed == [False], "once is enough"
     with pytest.raises(flamepy.FlameError, match="the session is closed"):
         session.invoke(1)
+
+
+def test_the_context_of_a_session_is_in_the_cache(cache: Any, sessions: Dict[str, FakeSession]) -> None:
+    """As published: the session's common data is a reference, and the object is the bytes of a pickle."""
+    with service.Session("app", ctx=Prompt("p" * (2 * CONTEXT_BYTES_MAX))) as session:
+        fake = sessions["app-1"]
+        ref = flamepy.ObjectRef.decode(fake.common_data() or b"")
+        assert ref.key.startswith(f"app/{fake.more['session_id']}/")
+        assert len(session.context().text) == 2 * CONTEXT_BYTES_MAX
+        assert PICKLE.decode(flamepy.get_object(ref)) == session.context()
+        flamepy.update_object(ref, PICKLE.encode("another"))
+        assert session.context() == "another"
+    assert service.Session("app").context() is None, "without a context there is no object"
+    assert len(cache.keys()) == 1
+
+
+def test_a_session_that_is_refused_leaves_no_context(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise flamepy.FlameError(flamepy.FlameErrorCode.NOT_FOUND, "no such application")
+
+    monkeypatch.setattr(core, "create_session", refused)
+    with pytest.raises(flamepy.FlameError, match="no such application"):
+        service.Session("app", ctx=1)
+    assert cache.keys() == [] and cache.count("put") == 1
 
 
 @pytest.mark.parametrize("arguments", [{}, {"name": "a", "session_id": "b"}, {"session_id": "b", "ctx": 1}])

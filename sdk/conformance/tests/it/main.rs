@@ -3,6 +3,7 @@
 mod objects;
 mod ours;
 mod packages;
+mod runner;
 mod table;
 
 use anyhow::{Context, Result, ensure};

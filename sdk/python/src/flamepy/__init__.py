@@ -5,8 +5,7 @@
     with flamepy.create_session("my-app") as session:
         print(session.invoke(b"hello"))
 
-Everything that the published package `flamepy` 0.6.0 has for sessions, tasks and services is here by the same name. The
-object cache (`flamepy.cache`) and `flamepy.runner` are not in this release: importing them says so.
+Everything that the published package `flamepy` 0.6.0 has is here by the same name.
 
 | module | holds |
 |---|---|
@@ -16,32 +15,51 @@ object cache (`flamepy.cache`) and `flamepy.runner` are not in this release: imp
 | `flamepy.instance` | services that are one typed function: `FlameInstance` |
 | `flamepy.service` | services of Python objects, and their sessions |
 | `flamepy.tools` | ready-made applications: scripts on the workers |
+| `flamepy.cache` | values too large for tasks: `put_object`, `get_object` |
+| `flamepy.runner` | functions, classes and objects of this project as services: `Runner` |
 | `flamepy.codec` | how values become bytes |
 """
 
 # `core` comes first: the engine and `core` need parts of each other.
 # ruff: isort: off
+import importlib
+from typing import TYPE_CHECKING, List
+
 from ._version import COMPATIBLE_WITH, __version__
-from .core import *  # noqa: F403
-from .core import __all__ as _core
+from .core.names import *  # noqa: F403
+from .core.names import __all__ as _core
 from . import aio, codec, instance, service, tools, util
 from .core.service import Cancellation, Publisher, TaskCancelled
 from .instance import FlameInstance, task_context
 # ruff: isort: on
 
+if TYPE_CHECKING:
+    from . import cache, runner
+    from .core.cache import ObjectRef, get_object, put_object, update_object
+
+# They come when somebody asks for them: most programs never do.
+_OF_CACHE = ["ObjectRef", "get_object", "put_object", "update_object"]
+_MODULES = ["cache", "runner"]
+
 __all__ = [
     "COMPATIBLE_WITH",
     "Cancellation",
     "FlameInstance",
+    "ObjectRef",
     "Publisher",
     "TaskCancelled",
     "__version__",
     "aio",
+    "cache",
     "codec",
+    "get_object",
     "instance",
+    "put_object",
+    "runner",
     "service",
     "task_context",
     "tools",
+    "update_object",
     "util",
     *_core,
 ]
@@ -50,15 +68,12 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in ("Request", "Response"):  # of examples of earlier releases; not made before somebody asks: see there
         return getattr(instance, name)
-    if name in _ABSENT:
-        raise AttributeError(
-            f"flamepy.{name} belongs to the {_ABSENT[name]}, which is not in this release of flamepy "
-            f"({__version__}); the published flamepy {COMPATIBLE_WITH} has it"
-        )
+    if name in _OF_CACHE:
+        return getattr(importlib.import_module("flamepy.core.cache"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"flamepy.{name}")
     raise AttributeError(f"module 'flamepy' has no attribute {name!r}")
 
 
-_ABSENT = {
-    **dict.fromkeys(["ObjectRef", "get_object", "put_object", "update_object", "cache"], "object cache"),
-    "runner": "Runner",
-}
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

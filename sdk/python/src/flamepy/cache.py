@@ -1,7 +1,25 @@
-"""A place holder with a clear answer."""
+"""The object cache, by the names of the published package. `flamepy.core.cache` has more."""
 
-raise ImportError(
-    "flamepy.cache is not in this release of flamepy: the object cache comes in a later one. "
-    "Task inputs and outputs take up to 4 MiB; send a reference to where larger data is",
-    name="flamepy.cache",
+from .core.cache import (
+    ObjectKey,
+    ObjectRef,
+    delete_objects,
+    download_object,
+    get_object,
+    patch_object,
+    put_object,
+    update_object,
+    upload_object,
 )
+
+__all__ = [
+    "ObjectKey",
+    "ObjectRef",
+    "delete_objects",
+    "download_object",
+    "get_object",
+    "patch_object",
+    "put_object",
+    "update_object",
+    "upload_object",
+]

@@ -147,6 +147,18 @@ impl ObjectCache {
     /// Replaces an object if it still has the version of the reference: whoever reads, changes and writes loses nobody
     /// else's change.
     ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// # use flame_sdk::objects::*;
+    /// # use flame_sdk::types::*;
+    /// # let cache = ObjectCache::of_environment()?;
+    /// let first = cache.put(&ObjectPrefix::parse("app/s").unwrap(), &1_u64).await?;
+    /// let second = cache.replace(&first, &2_u64).await?;
+    /// assert!(cache.replace(&first, &3_u64).await.is_err());
+    /// assert_eq!(second.version, first.version + 1);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`FlameError::FailedPrecondition`] when it has another version: read it again. [`FlameError::UnknownOutcome`] when the
     /// answer was lost.
@@ -155,6 +167,19 @@ impl ObjectCache {
     }
 
     /// Adds a part to an object.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// # use flame_sdk::objects::*;
+    /// # use flame_sdk::types::*;
+    /// # let cache = ObjectCache::of_environment()?;
+    /// let log = cache.put(&ObjectPrefix::parse("app/s").unwrap(), &"begun".to_owned()).await?;
+    /// cache.patch(&log, &"step 1".to_owned()).await?;
+    /// let read = cache.get(&log).await?;
+    /// assert_eq!(read.value::<String>()?, "begun");
+    /// assert_eq!(read.deltas::<String>()?, ["step 1"]);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`FlameError::NotFound`] when there is none, [`FlameError::FailedPrecondition`] when it is a table of Arrow,
@@ -174,6 +199,18 @@ impl ObjectCache {
     }
 
     /// Puts a file, in pieces: it may be larger than memory.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// # use flame_sdk::objects::*;
+    /// # use flame_sdk::types::*;
+    /// # let cache = ObjectCache::of_environment()?;
+    /// let file = std::path::Path::new("Cargo.toml");
+    /// let model = Destination::parse("app/shared/model")?;
+    /// let info = cache.upload(&model, file, IfExists::Replace).await?;
+    /// assert_eq!(info.size, file.metadata().unwrap().len());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`ObjectCache::put_at`], and [`FlameError::InvalidArgument`] when the file cannot be read.
@@ -235,6 +272,17 @@ impl ObjectCache {
     }
 
     /// Makes an object that was read what it is now. Only what is new comes. Answers whether anything was.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// # use flame_sdk::objects::*;
+    /// # use flame_sdk::types::*;
+    /// # let cache = ObjectCache::of_environment()?;
+    /// let weights = cache.put(&ObjectPrefix::parse("app/s").unwrap(), &7_u64).await?;
+    /// let mut read = cache.get(&weights).await?;
+    /// assert!(!cache.refresh(&mut read).await?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`ObjectCache::get`].

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
+use flame_tls::Settings;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
@@ -12,7 +13,6 @@ use crate::FlameError;
 use crate::fate::{Fate, Trouble};
 use crate::repeats::Kind;
 use crate::retry::Backoff;
-use flame_tls::Settings;
 
 /// How long nodes are tried that are not there.
 pub const NOT_THERE_MAX: Duration = Duration::from_secs(3);

@@ -1,145 +1,54 @@
-"""The client and the service side, by the names of the published package."""
+"""The client and the service side, by the names of the published package.
 
-from ..util import short_name
-from .client import (
-    Connection,
-    ConnectionInstance,
-    Options,
-    Session,
-    TaskIterator,
-    TaskWatcher,
-    close_session,
-    connect,
-    create_session,
-    get_application,
-    get_session,
-    list_applications,
-    list_executors,
-    list_nodes,
-    list_sessions,
-    open_session,
-    register_application,
-    unregister_application,
-    update_application,
-)
-from .future import TaskFuture
-from .service import (
-    FLAME_INSTANCE_ENDPOINT,
-    ApplicationContext,
-    Cancellation,
-    FlameInstanceServer,
-    FlameInstanceServicer,
-    FlameService,
-    Publisher,
-    SessionContext,
-    TaskCancelled,
-    TaskContext,
-    run,
-)
-from .types import (
-    DEFAULT_FLAME_CACHE_ENDPOINT,
-    DEFAULT_FLAME_CONF,
-    DEFAULT_FLAME_ENDPOINT,
-    Application,
-    ApplicationAttributes,
-    ApplicationID,
-    ApplicationSchema,
-    ApplicationState,
-    Attempt,
-    CommonData,
-    Event,
-    FlameClientTls,
-    FlameContext,
-    FlameContextRunner,
-    FlameError,
-    FlameErrorCode,
-    FlamePackage,
-    Message,
-    RemoteTraceback,
-    ResourceRequirement,
-    Retention,
-    Retries,
-    Retry,
-    SessionAttributes,
-    SessionID,
-    SessionState,
-    Shim,
-    Task,
-    TaskFailedError,
-    TaskID,
-    TaskInformer,
-    TaskInput,
-    TaskOptions,
-    TaskOutput,
-    TaskState,
-)
+Those of the object cache come when somebody asks for them: most programs never do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, List
+
+from .names import *  # noqa: F403
+from .names import __all__ as _at_once
+
+if TYPE_CHECKING:
+    from .cache import (
+        WILDCARD_SESSION,
+        ObjectKey,
+        ObjectRef,
+        delete_objects,
+        download_object,
+        get_object,
+        patch_object,
+        put_object,
+        update_object,
+        upload_object,
+    )
 
 __all__ = [
-    "DEFAULT_FLAME_CACHE_ENDPOINT",
-    "DEFAULT_FLAME_CONF",
-    "DEFAULT_FLAME_ENDPOINT",
-    "FLAME_INSTANCE_ENDPOINT",
-    "Application",
-    "ApplicationAttributes",
-    "ApplicationContext",
-    "ApplicationID",
-    "ApplicationSchema",
-    "ApplicationState",
-    "Attempt",
-    "Cancellation",
-    "CommonData",
-    "Connection",
-    "ConnectionInstance",
-    "Event",
-    "FlameClientTls",
-    "FlameContext",
-    "FlameContextRunner",
-    "FlameError",
-    "FlameErrorCode",
-    "FlameInstanceServer",
-    "FlameInstanceServicer",
-    "FlamePackage",
-    "FlameService",
-    "Message",
-    "Options",
-    "Publisher",
-    "RemoteTraceback",
-    "ResourceRequirement",
-    "Retention",
-    "Retries",
-    "Retry",
-    "Session",
-    "SessionAttributes",
-    "SessionContext",
-    "SessionID",
-    "SessionState",
-    "Shim",
-    "Task",
-    "TaskCancelled",
-    "TaskContext",
-    "TaskFailedError",
-    "TaskFuture",
-    "TaskID",
-    "TaskInformer",
-    "TaskInput",
-    "TaskIterator",
-    "TaskOptions",
-    "TaskOutput",
-    "TaskState",
-    "TaskWatcher",
-    "close_session",
-    "connect",
-    "create_session",
-    "get_application",
-    "get_session",
-    "list_applications",
-    "list_executors",
-    "list_nodes",
-    "list_sessions",
-    "open_session",
-    "register_application",
-    "run",
-    "short_name",
-    "unregister_application",
-    "update_application",
+    "WILDCARD_SESSION",
+    "ObjectKey",
+    "ObjectRef",
+    "delete_objects",
+    "download_object",
+    "get_object",
+    "patch_object",
+    "put_object",
+    "update_object",
+    "upload_object",
+    *_at_once,
 ]
+
+_OF_CACHE = frozenset(__all__).difference(_at_once)
+
+
+def __getattr__(name: str) -> object:
+    if name in _OF_CACHE:
+        return getattr(importlib.import_module(f"{__name__}.cache"), name)
+    if name == "cache":
+        return importlib.import_module(f"{__name__}.cache")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

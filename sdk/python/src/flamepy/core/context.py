@@ -47,6 +47,8 @@ class FlameClientCache:
     endpoint: Optional[str] = None
     tls: Optional[FlameClientTls] = None
     storage: Optional[str] = None
+    endpoints: List[str] = field(default_factory=list)
+    """Further nodes of the same cache."""
 
 
 @dataclass
@@ -109,7 +111,19 @@ class FlameContext:
 
     @property
     def cache_endpoint(self) -> str:
-        return (self._cache and self._cache.endpoint) or DEFAULT_FLAME_CACHE_ENDPOINT
+        """The first cache node."""
+        return self.cache_endpoints[0]
+
+    @property
+    def cache_endpoints(self) -> List[str]:
+        """All cache nodes that are named, in the order in which they are tried."""
+        named = [self._cache.endpoint, *self._cache.endpoints] if self._cache else []
+        return list(dict.fromkeys(text for text in named if text)) or [DEFAULT_FLAME_CACHE_ENDPOINT]
+
+    @property
+    def names_cache(self) -> bool:
+        """Whether anybody has said where the cache is."""
+        return bool(self._cache and (self._cache.endpoint or self._cache.endpoints))
 
     @property
     def cache_tls(self) -> Optional[FlameClientTls]:
@@ -156,7 +170,9 @@ class FlameContext:
         )
         if context.get("cache") is not None:
             cache = _mapping(context, "cache")
-            self._cache = FlameClientCache(_text(cache, "endpoint"), _tls(cache), _text(cache, "storage"))
+            nodes = [*_commas(_text(cache, "endpoint")), *_texts(cache, "endpoints")]
+            first_node = nodes[0] if nodes else None
+            self._cache = FlameClientCache(first_node, _tls(cache), _text(cache, "storage"), nodes[1:])
         if context.get("package") is not None:
             package = _mapping(context, "package")
             self._package = FlamePackage(_text(package, "storage"))
@@ -168,12 +184,14 @@ class FlameContext:
     def _apply_environment(self) -> None:
         endpoint = _variable(ENDPOINT_VARIABLE)
         if endpoint:
-            texts = [text.strip() for text in endpoint.split(",") if text.strip()]
+            texts = _commas(endpoint)
             self._cluster.endpoint, self._cluster.endpoints = texts[0] if texts else "", texts[1:]
         cache_endpoint, storage = _variable(CACHE_ENDPOINT_VARIABLE), _variable(CACHE_STORAGE_VARIABLE)
         if cache_endpoint or storage:
             self._cache = self._cache or FlameClientCache()
-            self._cache.endpoint = cache_endpoint or self._cache.endpoint
+            if cache_endpoint:
+                texts = _commas(cache_endpoint)
+                self._cache.endpoint, self._cache.endpoints = texts[0] if texts else None, texts[1:]
             self._cache.storage = storage or self._cache.storage
         self._cluster.tls = with_environment(self._cluster.tls)
         if self._cache is not None:
@@ -194,6 +212,10 @@ def with_environment(tls: Optional[FlameClientTls]) -> Optional[FlameClientTls]:
 def _variable(name: str) -> Optional[str]:
     value = os.environ.get(name, "").strip()
     return value or None
+
+
+def _commas(text: Optional[str]) -> List[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _mapping(outer: Dict[str, Any], key: str) -> Dict[str, Any]:

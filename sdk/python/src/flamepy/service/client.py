@@ -10,7 +10,8 @@ from ..core import client as core
 from ..core.errors import FlameError, FlameErrorCode
 from ..core.future import TaskFuture
 from ..core.types import ResourceRequirement
-from ._context import decode_context, encode_context
+from ..util import short_name
+from ._context import Context, drop_context, encode_context, is_cached, put_context
 
 
 class Session:
@@ -18,6 +19,9 @@ class Session:
 
     `name` makes a session of that application, with `ctx` as the context of all its tasks; `session_id` takes one that
     is open already. Exactly one of the two is given.
+
+    The context is an object in the object cache if one is configured (`FLAME_CACHE_ENDPOINT`, `cache.endpoint`). Without
+    one it has at most 1 MiB, and does not change.
     """
 
     def __init__(
@@ -35,17 +39,19 @@ class Session:
             self._session: Optional[core.Session] = core.open_session(session_id, codec=PICKLE)
         else:
             assert name is not None
-            self._session = core.create_session(
-                name, common_data=encode_context(ctx), resreq=_resources(resreq), codec=PICKLE
-            )
+            self._session = _created(name, ctx, _resources(resreq))
+        self._context: Optional[Context] = None
 
     def id(self) -> Optional[str]:
         """The id of the session; None after `close`."""
         return None if self._session is None else self._session.id
 
     def context(self) -> Any:
-        """The context that the session was made with."""
-        return decode_context(self._open().common_data())
+        """The context of the session as it is now; None if it was made without one."""
+        session = self._open()
+        if self._context is None:
+            self._context = Context(session.common_data())
+        return self._context.get()
 
     def invoke(self, req: Any) -> Any:
         """Runs a task and waits for what it returns."""
@@ -77,6 +83,21 @@ class Session:
         if self._session is None:
             raise FlameError(FlameErrorCode.INVALID_STATE, "the session is closed")
         return self._session
+
+
+def _created(name: str, context: Any, resreq: Optional[ResourceRequirement]) -> core.Session:
+    if context is None:
+        return core.create_session(name, resreq=resreq, codec=PICKLE)
+    if not is_cached():
+        return core.create_session(name, common_data=encode_context(context), resreq=resreq, codec=PICKLE)
+    session_id = short_name(name)
+    prefix = f"{name}/{session_id}"
+    common_data = put_context(prefix, context)
+    try:
+        return core.create_session(name, common_data, session_id, resreq=resreq, codec=PICKLE)
+    except FlameError:
+        drop_context(prefix)
+        raise
 
 
 def _resources(resreq: Optional[Union[ResourceRequirement, Dict[str, Any]]]) -> Optional[ResourceRequirement]:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional, TypeVar
 from ..codec import PICKLE
 from ..core.errors import FlameError, FlameErrorCode
 from ..core.service import FlameService, SessionContext, TaskContext, run
-from ._context import decode_context
+from ._context import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class FlameInstance(FlameService):
     """A service that is one function of objects. It takes the task's input, or nothing.
 
-    `context_updates="process"` allows `update_context`; see there.
+    `context_updates="process"` allows `update_context` also without an object cache; see there.
     """
 
     def __init__(self, *, context_updates: Optional[str] = None) -> None:
@@ -25,8 +25,7 @@ class FlameInstance(FlameService):
         self._keeps_updates = context_updates == "process"
         self._function: Optional[Callable[..., Any]] = None
         self._takes_input = False
-        self._context: Any = None
-        self._session_id: Optional[str] = None
+        self._context: Optional[Context] = None
 
     def entrypoint(self, func: F) -> F:
         """Declares the function that runs a task. An `async def` runs on the service's event loop."""
@@ -42,26 +41,23 @@ class FlameInstance(FlameService):
         return func
 
     def context(self) -> Any:
-        """The context of the session; None if it has none."""
-        return self._context
+        """The context of the session as it is now; None if it has none."""
+        return None if self._context is None else self._context.get()
 
     def update_context(self, data: Any) -> None:
-        """Replaces the context, for later tasks of this session **in this process only**.
+        """Replaces the context of the session, for everybody: this process, other executors, `Session.context()` of the
+        client. Of several that do so at a time the last one stays.
 
-        Elsewhere nobody sees it: neither other executors of the session, nor `Session.context()` of the client, nor the
-        next process when this one ends. That takes an object cache, which there is not yet. It is therefore refused
-        with FlameError INVALID_STATE unless the instance was made with `context_updates="process"`.
+        It takes an object cache, which clients and workers have configured, and a session that was made with a context.
+        A context that came within the session instead is replaced **in this process only**, for later tasks of this
+        session, if the instance was made with `context_updates="process"`; otherwise FlameError INVALID_STATE.
         """
-        if self._session_id is None:
+        context = self._context
+        if context is None:
             raise FlameError(FlameErrorCode.INVALID_STATE, "no session is served now")
-        if not self._keeps_updates:
-            raise FlameError(
-                FlameErrorCode.INVALID_STATE,
-                "update_context needs an object cache, which this cluster does not have",
-                remedy="if one executor serves the session and its state may be lost with it, make the instance with "
-                'FlameInstance(context_updates="process"); otherwise return the new state to the client',
-            )
-        self._context = data
+        if not context.is_shared and not self._keeps_updates:
+            raise _not_shared(context)
+        context.replace(data)
 
     def run(self) -> None:
         """Serves the worker that started this process, until it is told to end. See `flamepy.run`."""
@@ -80,8 +76,9 @@ class FlameInstance(FlameService):
         return inspect.iscoroutinefunction(self._function)
 
     def on_session_enter(self, context: SessionContext) -> None:
-        self._context = decode_context(context.common_data())
-        self._session_id = context.session_id
+        found = Context(context.common_data())
+        found.get()  # one that cannot be read refuses the session, not each of its tasks
+        self._context = found
 
     def on_task_invoke(self, context: TaskContext) -> Any:
         if self._function is None:
@@ -94,8 +91,23 @@ class FlameInstance(FlameService):
 
     def on_session_leave(self) -> None:
         self._context = None
-        self._session_id = None
 
 
 async def _encoded_later(result: Any) -> bytes:
     return PICKLE.encode(await result)
+
+
+def _not_shared(context: Context) -> FlameError:
+    if context.is_there:
+        return FlameError(
+            FlameErrorCode.INVALID_STATE,
+            "update_context needs an object cache, and the context of this session came within the session",
+            remedy="configure an object cache for the client that makes the session (FLAME_CACHE_ENDPOINT). Or, if one "
+            "executor serves the session and its state may be lost with it, make the instance with "
+            'FlameInstance(context_updates="process")',
+        )
+    return FlameError(
+        FlameErrorCode.INVALID_STATE,
+        "update_context has nothing to update: the session was made without a context",
+        remedy="give flamepy.service.Session a ctx",
+    )
