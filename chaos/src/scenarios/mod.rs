@@ -23,6 +23,7 @@
 //! | [`backup_restore`] | everything: another cluster is made from a backup |
 //! | [`clients`] | the leader, then each coordinator in turn, under programs on both SDKs and a published client |
 //! | [`cache_node`] | the caches in turn, and the leader, while objects are put |
+//! | [`runner`] | caches in turn, the leader with each, under a program on Runner |
 //! | [`recover`] | a majority with its disks: one coordinator goes on alone |
 //!
 //! [`disk_trouble`] is what those of disks share, `program` a client as a process. [`command`] is their command line, [`judge`]
@@ -51,4 +52,5 @@ pub mod report;
 mod rolling;
 pub mod rolling_restart;
 pub mod rolling_upgrade;
+pub mod runner;
 pub mod zombie_worker;

@@ -40,7 +40,7 @@ impl Cache {
     /// # Errors
     /// If it does not become ready, with the last lines of its log.
     pub async fn start(arguments: &[&str]) -> Result<Self> {
-        Self::start_as("cache", arguments, None).await
+        Self::start_as("cache", PortLease::take()?, arguments, None).await
     }
 
     /// A connection of a client, which is made when it is first used, and again when it must.
@@ -58,21 +58,33 @@ impl Cache {
     /// # Errors
     /// If it does not become ready, or is not attached.
     pub async fn join(cluster: &Cluster, name: &str, arguments: &[&str]) -> Result<Self> {
+        Self::join_on(cluster, name, PortLease::take()?, arguments).await
+    }
+
+    /// The same on the first of these ports, so that others may know where it will be.
+    ///
+    /// # Errors
+    /// As [`Cache::join`].
+    pub async fn join_on(cluster: &Cluster, name: &str, ports: PortLease, arguments: &[&str]) -> Result<Self> {
         let ids = cluster.coordinator_ids();
         let coordinators: Vec<String> = ids.into_iter().map(|id| cluster.worker_endpoint(id)).collect();
         let mut all: Vec<&str> =
             coordinators.iter().flat_map(|endpoint| ["--coordinator", endpoint.as_str()]).collect();
         all.extend_from_slice(arguments);
-        let cache = Self::start_as(name, &all, cluster.certificates()).await?;
+        let cache = Self::start_as(name, ports, &all, cluster.certificates()).await?;
         cache.attached(cluster, true).await?;
         Ok(cache)
     }
 
-    async fn start_as(name: &str, arguments: &[&str], certificates: Option<&Certificates>) -> Result<Self> {
+    async fn start_as(
+        name: &str,
+        ports: PortLease,
+        arguments: &[&str],
+        certificates: Option<&Certificates>,
+    ) -> Result<Self> {
         let run = RunId::new();
         let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir().context("create the cache's folder")?;
         leftovers::mark(folder.path(), &run)?;
-        let ports = PortLease::take()?;
         // One port for all its lives: references to its objects carry it.
         let address = format!("127.0.0.1:{}", ports.port(0));
         let storage = folder.path().join("objects").display().to_string();
