@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use flame_sdk::FlameError;
-use flame_sdk::endpoints::Environment as ProcessEnvironment;
 use flame_sdk::model::{ApplicationSpec, Environment, Schema, State};
 use flame_sdk::packages::PackageStore;
 use flame_types::{AppName, Shim};
 
+use super::cache_endpoint::CacheEndpoint;
 use super::{Context, GlobalArgs};
 use crate::deploy::{Detected, Package, Source, Wanted, detect, pack};
 use crate::exit::{Exit, Failure};
@@ -56,10 +56,9 @@ pub struct DeployArgs {
     /// How to print
     #[arg(short, long, visible_alias = "output-format", value_enum, default_value_t)]
     pub output: DeployFormat,
-    /// The object cache that takes the package, like grpc://host:9090; several nodes with commas. Default: cache.endpoint of
-    /// flame.yaml or FLAME_CACHE_ENDPOINT
-    #[arg(long, value_name = "URL")]
-    pub cache_endpoint: Option<String>,
+    /// Where the package goes
+    #[command(flatten)]
+    pub cache: CacheEndpoint,
     /// How its service is run: Host
     #[arg(long, value_name = "SHIM")]
     pub shim: Option<String>,
@@ -108,7 +107,7 @@ pub(super) async fn run(context: &Context, args: DeployArgs, global: &GlobalArgs
     AppName::parse(&args.name).map_err(|error| Failure::usage(error.to_string()))?;
     let shim = args.shim.as_deref().map_or(Some(Shim::Host), parse_shim);
     let shim = shim.ok_or_else(|| Failure::usage("--shim is not known; write Host, Wasm or Cri"))?;
-    let store = store(&args, global)?;
+    let store = args.cache.packages(context, global).await?;
     let source = Source::read(&args.application)?;
     let wanted = Wanted {
         name: args.name.clone(),
@@ -131,11 +130,6 @@ pub(super) async fn run(context: &Context, args: DeployArgs, global: &GlobalArgs
         register(context, &store, &name, &object, &spec).await?;
     }
     context.show(&Deployment { name, input_kind, object, sha256, dry_run, spec }, format).map(|_| ())
-}
-
-fn store(args: &DeployArgs, global: &GlobalArgs) -> Result<PackageStore, Failure> {
-    let (given, config) = (args.cache_endpoint.as_deref(), global.config.as_deref());
-    Ok(PackageStore::discover(given, config, &ProcessEnvironment::of_process(), &global.tls.clone().into())?)
 }
 
 async fn upload(store: &PackageStore, object: &str, package: &Package) -> Result<String, Failure> {

@@ -5,6 +5,7 @@
 mod args;
 mod backup;
 mod cache;
+mod cache_endpoint;
 mod cancel;
 mod close;
 mod cluster;

@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Cli, Command, Context, GlobalArgs, cache, cancel, close, cluster, completion, create, delete, deploy, explain_error,
-    list, logs, node, object, proxy, register, suspend, task, unregister, update, view,
+    Cli, Command, Context, GlobalArgs, cache, cancel, close, cluster, completion, create, delete, deploy,
+    explain_error, list, logs, node, object, proxy, register, suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::exit::{Exit, Failure};
@@ -70,7 +70,7 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
         Command::Cluster(args) => cluster::run(&context, &args).await,
         Command::Node(args) => node::run(&context, &args).await,
         Command::Cache(args) => cache::run(&context, &args).await,
-        Command::Object(args) => object::run(&context, &args).await,
+        Command::Object(args) => object::run(&context, &args, global).await,
         Command::Task(args) => task::run(&context, &args).await,
         Command::Logs(args) => logs::run(&context, &args).await,
         Command::Deploy(args) => deploy::run(&context, *args, global).await,
@@ -180,6 +180,11 @@ mod tests {
             "object list",
             "object list app/shared -o yaml",
             "object list app/* -w",
+            "object put app/shared/model f",
+            "object put app/s f --no-replace --cache-endpoint grpc://a -o json",
+            "object get app/shared/model",
+            "object get app/shared/model f -o yaml",
+            "object delete app/*",
             "task explain s/7",
             "task explain s/7 -o json",
             "deploy --name a --application d",

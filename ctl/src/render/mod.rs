@@ -40,7 +40,7 @@ pub use levels::{LevelView, Says, levels_text};
 pub use membership::{MembershipStep, MembershipSteps, plan_text};
 pub use node_loads::{NodeLoadView, NodeLoads};
 pub use nodes::{NodeView, Nodes};
-pub use objects::Objects;
+pub use objects::{ObjectDone, Objects};
 pub use proxy::ProxyView;
 pub use sessions::{SessionRow, SessionView, Sessions};
 pub use tasks::{TaskRow, TaskTable, TaskView};

@@ -75,7 +75,9 @@ fn what_cannot_be_deployed_is_refused() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(part) && output.stdout.is_empty(), "{part:?} is missing in {said}");
     };
-    refused(plan(&[]), 2, "set cache.endpoint in flame.yaml or FLAME_CACHE_ENDPOINT");
+    // Nothing names a cache, so the coordinators are asked.
+    let nobody = ["--endpoint", "127.0.0.1:1", "--timeout", "10ms"];
+    refused(plan(&nobody), 5, "no coordinator answered");
     refused(plan(&["--cache-endpoint", "http://h"]), 2, "is neither grpc nor grpcs");
     refused(plan(&[&CACHE[..], &["--shim", "tcp"]].concat()), 2, "write Host, Wasm or Cri");
     refused(plan(&[&CACHE[..], &["--installer", "conda"]].concat()), 2, "write python or binary");

@@ -36,6 +36,7 @@
 //! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
 //! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`], [`directory`], [`backup`] | the calls, by what they are about |
+//! | [`objects`] | cached objects: what is too large for a task, or is used by many |
 //! | [`packages`] | packages of applications, put where workers fetch them |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`tls`] | certificates: their files, and what becomes of a call when they do not fit |
@@ -54,6 +55,7 @@ pub mod __private;
 pub mod applications;
 mod at_leader;
 pub mod backup;
+mod cache_nodes;
 pub mod cluster;
 pub mod codec;
 pub mod connection;
@@ -67,6 +69,7 @@ mod macros;
 pub mod membership;
 pub mod model;
 pub mod nodes;
+pub mod objects;
 pub mod operate;
 pub mod packages;
 mod places;

@@ -1,6 +1,5 @@
 //! The life of an executor: start, enter, serve, perhaps enter another session, leave, stop.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::queue::Queue;
 use super::report::{End, Report};
 use super::{BIND_ENTER, BIND_INSTALLATION, BIND_SHIM, stream, unary};
 use crate::installer::Installed;
-use crate::instance::{CallError, Service};
+use crate::instance::{CallError, ConnectError, Service, Sockets};
 use crate::shim::host::LaunchError;
 use crate::shim::process::Process;
 
@@ -151,7 +150,7 @@ impl Life {
     /// Waits until the service listens, while watching whether it still lives.
     async fn connect(&self, process: &mut Process) -> Result<Service, End> {
         let limit = self.parts.host.limits.start;
-        let socket = process.socket().to_owned();
+        let sockets = process.sockets().clone();
         tokio::select! {
             biased;
             how = process.exited() => {
@@ -161,7 +160,7 @@ impl Life {
             () = sleep(limit) => {
                 Err(bind(BIND_SHIM, self.with_log(format!("the service did not listen on its socket within {limit:?}"))))
             }
-            service = listening(socket) => Ok(service),
+            service = listening(sockets) => Ok(service),
         }
     }
 
@@ -187,9 +186,12 @@ impl Life {
                 Err(bind(BIND_ENTER, message.unwrap_or_else(|| format!("OnSessionEnter returned {code}"))))
             }
             Err(CallError::Answered(message)) => Err(bind(BIND_ENTER, message)),
-            Err(CallError::Broken(error)) => {
-                let how = self.how_it_ended(process).await.unwrap_or(error);
-                Err(bind(BIND_ENTER, self.with_log(format!("the service {how} in OnSessionEnter"))))
+            Err(broken @ CallError::Broken(_)) => {
+                let what = match self.how_it_ended(process).await {
+                    Some(how) => format!("the service {how}"),
+                    None => broken.to_string(),
+                };
+                Err(bind(BIND_ENTER, self.with_log(format!("{what} in OnSessionEnter"))))
             }
         }
     }
@@ -256,15 +258,14 @@ impl Life {
 }
 
 /// Connects as soon as somebody listens.
-async fn listening(socket: PathBuf) -> Service {
+async fn listening(sockets: Sockets) -> Service {
     let mut pause = LOOK_AFTER;
     loop {
-        if socket.exists() {
-            match Service::connect(&socket).await {
-                Ok(service) => return service,
-                // Between bind and listen the file is there and nobody answers.
-                Err(error) => tracing::debug!(socket = %socket.display(), %error, "the service does not listen yet"),
-            }
+        match Service::connect(&sockets).await {
+            Ok(service) => return service,
+            Err(ConnectError::Nobody) => {}
+            // Between bind and listen the file is there and nobody answers.
+            Err(error) => tracing::debug!(?sockets, %error, "the service does not listen yet"),
         }
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_AFTER_MAX);

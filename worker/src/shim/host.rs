@@ -18,16 +18,20 @@ use super::spawner::Spawner;
 use super::{leftovers, record::Record};
 use crate::installer::tools::Tools;
 use crate::installer::{InstallError, Installed, Installer};
+use crate::instance::Sockets;
 use crate::options::{Folders, Limits, ServiceOptions};
 
 /// Tells a service where to listen: a plain path.
 pub(crate) const SOCKET_VARIABLE: &str = "FLAME_INSTANCE_ENDPOINT";
 
+/// Tells a service where it may listen instead, if it knows the frames of our stream without gRPC: a plain path, too.
+const FRAMES_VARIABLE: &str = "FLAME_FRAMES_ENDPOINT";
+
 /// Longest path of a unix socket, without the closing zero (a limit of the kernel).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-/// Longest name of a socket file: the largest executor key, the largest process id, `.sock`.
-const SOCKET_NAME_BYTES_MAX: usize = 36;
+/// Longest name of a socket file: the largest executor key, the largest process id, `.frames`.
+const SOCKET_NAME_BYTES_MAX: usize = 38;
 
 /// Never handed on: a service that has it writes objects past the cache (published rule).
 const NOT_FOR_SERVICES: &str = "FLAME_CACHE_STORAGE";
@@ -111,7 +115,7 @@ pub(crate) struct Launch {
     /// Beside what the worker's environment holds.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) directory: PathBuf,
-    pub(crate) socket: PathBuf,
+    pub(crate) sockets: Sockets,
     pub(crate) record: PathBuf,
 }
 
@@ -170,7 +174,10 @@ impl Host {
         }
         // Workers of several clusters may share the folder, and their executors have the same keys.
         let socket = self.folders.sockets.join(format!("{executor}.{}.sock", std::process::id()));
-        remove_file(&socket).map_err(|error| LaunchError::Folder(socket.clone(), error))?;
+        let sockets = Sockets { frames: frames_socket(&socket), grpc: socket };
+        for socket in [&sockets.grpc, &sockets.frames] {
+            remove_file(socket).map_err(|error| LaunchError::Folder(socket.clone(), error))?;
+        }
         let scratch = scratch_of(&self.folders).join(executor.to_string());
         let temporary = scratch.join("tmp");
         fs::create_dir_all(&temporary).map_err(|error| LaunchError::Folder(temporary.clone(), error))?;
@@ -179,7 +186,7 @@ impl Host {
             Some(path) if Path::new(path).is_absolute() && Path::new(path).is_dir() => PathBuf::from(path),
             Some(path) => return Err(LaunchError::WorkingDirectory(path.to_owned())),
         };
-        let mut environment = self.environment_of(application, &socket, &temporary)?;
+        let mut environment = self.environment_of(application, &sockets, &temporary)?;
         installed.apply(&mut environment, &self.environment);
         let lookup = |name: &str| environment.get(name).or_else(|| self.environment.get(name)).cloned();
         let command = expand(application.command.as_deref().unwrap_or_default(), lookup);
@@ -188,7 +195,7 @@ impl Host {
         }
         let arguments = application.arguments.iter().map(|argument| expand(argument, lookup)).collect();
         let record = Record::path(&records_of(&self.folders), executor);
-        Ok(Launch { command, arguments, environment, directory, socket, record })
+        Ok(Launch { command, arguments, environment, directory, sockets, record })
     }
 
     /// Removes what belongs to an executor that has ended; its logs stay.
@@ -208,7 +215,7 @@ impl Host {
     fn environment_of(
         &self,
         application: &ha::Application,
-        socket: &Path,
+        sockets: &Sockets,
         temporary: &Path,
     ) -> Result<BTreeMap<String, String>, LaunchError> {
         let mut set = BTreeMap::new();
@@ -227,7 +234,8 @@ impl Host {
                 set.entry(name.into()).or_insert_with(|| temporary.display().to_string());
             }
         }
-        set.insert(SOCKET_VARIABLE.into(), socket.display().to_string());
+        set.insert(SOCKET_VARIABLE.into(), sockets.grpc.display().to_string());
+        set.insert(FRAMES_VARIABLE.into(), sockets.frames.display().to_string());
         let ours = [
             ("FLAME_ENDPOINT", self.services.endpoint.clone()),
             ("FLAME_CACHE_ENDPOINT", self.services.cache_endpoint.clone()),
@@ -241,6 +249,11 @@ impl Host {
 /// The variable of the worker that a service does not inherit, unless its application sets it.
 pub(crate) fn held_back(set: &BTreeMap<String, String>) -> Option<&'static str> {
     (!set.contains_key(NOT_FOR_SERVICES)).then_some(NOT_FOR_SERVICES)
+}
+
+/// The socket for frames that belongs to a published one.
+pub(crate) fn frames_socket(published: &Path) -> PathBuf {
+    published.with_extension("frames")
 }
 
 /// Removes a file that may not be there.

@@ -2,6 +2,7 @@
 
 mod bind;
 mod cost;
+mod frames;
 mod hub;
 mod install;
 mod install_cache;

@@ -8,8 +8,8 @@ use flame_machine::command::{Command, LeaseEnd};
 use flame_machine::effect::Order;
 use flame_types::{Epoch, NodeName, Token};
 
-use super::leases::{Leases, Way};
 use super::attach::WeakDown;
+use super::leases::{Leases, Way};
 use super::{Batch, WorkerStream};
 
 /// How long a worker may keep results that are recorded.

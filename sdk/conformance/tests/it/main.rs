@@ -2,6 +2,7 @@
 
 mod objects;
 mod ours;
+mod packages;
 mod runner;
 mod table;
 
