@@ -59,6 +59,15 @@ impl Refusal {
         Self::Missing { key: key.to_string(), why: why.into() }
     }
 
+    /// The same with another reason, if the object is not there.
+    #[must_use]
+    pub fn or_missing(self, key: &ObjectKey, why: impl Into<String>) -> Self {
+        match self {
+            Self::Missing { .. } => Self::missing(key, why),
+            other => other,
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Missing { .. } => Code::NotFound,

@@ -1,8 +1,11 @@
 //! Reading, listing, deleting.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flame_types::{ObjectKey, ObjectTarget};
+use tokio::time::timeout;
 
 use crate::directory::CacheNode;
 use crate::error::Refusal;
@@ -10,14 +13,52 @@ use crate::limits::PAGE_MAX;
 use crate::metrics::Operation;
 use crate::model::{Info, Object};
 use crate::objects::Objects;
+use crate::store::Reservation;
 use crate::store::index::Entry;
+
+/// Longest wait of a deletion for changes that are under way.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+
+/// Why an object of which the directory knows is not where it should be.
+const GONE: &str = "the cache that had it has it no more";
+
+/// An object for whoever reads it.
+#[derive(Debug)]
+pub struct Found {
+    object: Arc<Object>,
+    /// Room for one that another cache has: it is not among the objects of this one, and takes memory until it is dropped.
+    _room: Option<Reservation>,
+}
+
+impl Found {
+    /// These, made of the object: it is kept until they are.
+    pub fn while_read<I: Iterator>(self, made: I) -> impl Iterator<Item = I::Item> + use<I> {
+        made.inspect(move |_| {
+            let _kept = &self;
+        })
+    }
+}
+
+impl Deref for Found {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        &self.object
+    }
+}
+
+impl From<Arc<Object>> for Found {
+    fn from(object: Arc<Object>) -> Self {
+        Self { object, _room: None }
+    }
+}
 
 impl Objects {
     /// The object, for whoever reads it.
     ///
     /// # Errors
     /// [`Refusal::Missing`] when nobody has it.
-    pub async fn get(&self, key: &ObjectKey) -> Result<Arc<Object>, Refusal> {
+    pub async fn get(&self, key: &ObjectKey) -> Result<Found, Refusal> {
         let outcome = self.find(key).await;
         self.inner.metrics.count(Operation::Get, &outcome.as_ref().map(|object| object.size()));
         outcome
@@ -27,9 +68,9 @@ impl Objects {
     ///
     /// # Errors
     /// [`Refusal::Missing`] when it does not.
-    pub async fn get_here(&self, key: &ObjectKey) -> Result<Arc<Object>, Refusal> {
+    pub async fn get_here(&self, key: &ObjectKey) -> Result<Found, Refusal> {
         match self.store().get(key).await? {
-            Some(Ok(object)) => Ok(object),
+            Some(Ok(object)) => Ok(object.into()),
             _ => Err(Refusal::missing(key, "this cache does not have it")),
         }
     }
@@ -38,38 +79,33 @@ impl Objects {
     ///
     /// A copy of what another cache writes may be behind: the directory knows, and is asked. Where it cannot be, what
     /// there is will do, as it would have a moment ago.
-    async fn find(&self, key: &ObjectKey) -> Result<Arc<Object>, Refusal> {
+    async fn find(&self, key: &ObjectKey) -> Result<Found, Refusal> {
         let known = self.store().known(key).filter(Entry::is_here);
         if self.is_writer(key) {
-            return self.find_here(key).await;
+            return self.find_here(key).await.map(Found::from);
         }
         let located = match self.inner.directory.locate(key).await {
             Ok(located) => located,
-            Err(_) if known.is_some() => return self.find_here(key).await,
+            Err(_) if known.is_some() => return self.find_here(key).await.map(Found::from),
             Err(refused) => return Err(refused),
         };
         let was_deleted = located.knows_all && located.version == 0;
         if was_deleted && known.as_ref().is_some_and(|entry| entry.recorded.is_some()) {
             return Err(Refusal::missing(key, "it was deleted"));
         }
-        if known.is_some_and(|entry| entry.info.version >= located.version) {
-            return self.find_here(key).await;
+        if located.version == 0 || known.is_some_and(|entry| entry.info.version >= located.version) {
+            return self.find_here(key).await.map(Found::from);
         }
         let here = &self.inner.directory.here().name;
         let mut last = None;
         for node in located.places.iter().filter(|node| node.name != *here) {
-            match self.inner.peers.fetch(node, key, self.inner.object_max).await {
-                Ok(object) => return Ok(Arc::new(object)),
+            match self.inner.peers.fetch(node, key, self.inner.object_max, self.store()).await {
+                Ok((object, room)) => return Ok(Found { object: Arc::new(object), _room: Some(room) }),
                 Err(refused) => last = Some(refused),
             }
         }
-        match last {
-            Some(refused) => Err(refused),
-            None => self.find_here(key).await.map_err(|refused| match (refused, located.lost) {
-                (Refusal::Missing { key, .. }, Some(why)) => Refusal::Missing { key, why },
-                (refused, _) => refused,
-            }),
-        }
+        // The directory believes that it is here, or nowhere.
+        Err(last.unwrap_or_else(|| Refusal::missing(key, located.lost.unwrap_or_else(|| GONE.to_owned()))))
     }
 
     /// The object, if this cache has it; else why it does not.
@@ -110,8 +146,17 @@ impl Objects {
     }
 
     async fn try_delete(&self, target: &ObjectTarget) -> Result<u64, Refusal> {
+        // What is here now is deleted. What is put from now on is, or stays, just as the directory hears of it.
+        let held = timeout(LOOK_MAX, self.store().versions(target)).await.map_err(|_| {
+            Refusal::Unavailable(format!("a change of objects of {target} is not recorded yet, for want of a leader"))
+        })?;
+        self.inner.directory.settle(target).await?;
         self.inner.directory.delete(target).await?;
-        self.store().delete(target).await
+        let mut deleted = 0;
+        for (key, version) in held {
+            deleted += u64::from(self.store().drop_version(&key, version).await?);
+        }
+        Ok(deleted)
     }
 
     /// Every cache node.

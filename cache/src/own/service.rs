@@ -97,7 +97,7 @@ impl Served for OwnCache {
             false => self.objects.get(&key).await?,
         };
         let frames = frames::frames(self.objects.endpoint(), &object, version);
-        Ok(Response::new(Box::pin(stream::iter(frames.map(Ok)))))
+        Ok(Response::new(Box::pin(stream::iter(object.while_read(frames).map(Ok)))))
     }
 
     async fn put(&self, request: Request<Streaming<ha::PutObjectFrame>>) -> Result<Response<ha::ObjectInfo>, Status> {

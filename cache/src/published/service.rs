@@ -84,7 +84,8 @@ impl ObjectCacheService for PublishedCache {
         let CacheGetRequest { key, version } = request.into_inner();
         let key = ObjectKey::parse(&key).map_err(Refusal::from)?;
         let object = self.objects.get(&key).await?;
-        Ok(Response::new(Box::pin(stream::iter(view::answer(&object, version)?.map(Ok)))))
+        let answer = view::answer(&object, version)?;
+        Ok(Response::new(Box::pin(stream::iter(object.while_read(answer).map(Ok)))))
     }
 
     async fn delete(&self, request: Request<CacheDeleteRequest>) -> Result<Response<CacheDeleteResponse>, Status> {
