@@ -59,13 +59,16 @@ impl Refusal {
         Self::Missing { key: key.to_string(), why: why.into() }
     }
 
+    /// Whether the object is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.code() == Code::NotFound
+    }
+
     /// The same with another reason, if the object is not there.
     #[must_use]
     pub fn or_missing(self, key: &ObjectKey, why: impl Into<String>) -> Self {
-        match self {
-            Self::Missing { .. } => Self::missing(key, why),
-            other => other,
-        }
+        if self.is_missing() { Self::missing(key, why) } else { self }
     }
 
     fn code(&self) -> Code {

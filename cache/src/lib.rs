@@ -10,6 +10,7 @@
 //! | [`store`] | memory over disk |
 //! | [`objects`] | the rules: start there |
 //! | [`directory`] | what is known of objects beyond this cache |
+//! | [`cluster`] | the directory of a cluster: being one of several |
 //! | [`flight`] | Arrow Flight, for `flamepy` 0.6.0 |
 //! | [`published`] | `flame.v1.ObjectCacheService`, for `flame-rs` 0.7.0 |
 //! | [`own`] | `flame.ha.v1.Objects`, between caches and for our own clients |
@@ -24,6 +25,7 @@
 
 pub(crate) mod announce;
 pub mod cli;
+pub mod cluster;
 pub mod directory;
 pub mod error;
 pub mod flight;

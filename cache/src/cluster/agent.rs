@@ -1,6 +1,6 @@
 //! The stream to the leader: what this cache has goes up, in pages and reports; orders come down.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use flame_proto::ha::cache_nodes_client::CacheNodesClient;
 use flame_proto::ha::cache_up::Frame as Up;
 use flame_proto::ha::object_refused::Reason as RefusedReason;
 use flame_proto::ha::refused::Reason;
+use flame_types::ObjectKey;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
 use super::coordinators::Coordinators;
+use super::chores::{Chore, Chores};
 use super::directory::{Farewell, Joining, Shared};
 use super::orders::Orders;
 use super::queue::{News, OBJECTS_MAX};
-use crate::directory::CacheNode;
+use crate::directory::{CacheNode, NotRecorded};
 use crate::error::Refusal;
 use crate::model::Info;
 use crate::store::Store;
@@ -55,6 +57,7 @@ pub(super) struct Agent {
     pub(super) shared: Arc<Shared>,
     pub(super) store: Store,
     pub(super) orders: Orders,
+    pub(super) chores: Chores,
     pub(super) hello: u64,
     pub(super) cluster_id: String,
 }
@@ -77,9 +80,16 @@ impl From<String> for Ended {
 #[derive(Default)]
 struct Inventory {
     after: String,
-    /// The page that is not answered, and whether it is the last.
-    unanswered: Option<(u64, Vec<Info>, bool)>,
+    unanswered: Option<Page>,
     is_told: bool,
+}
+
+/// A page of the inventory.
+struct Page {
+    number: u64,
+    /// What it names; `None` where a version is being recorded, whose report has an answer of its own.
+    held: Vec<Option<Info>>,
+    is_last: bool,
 }
 
 /// Heartbeats that are not answered, and when they were sent.
@@ -178,6 +188,7 @@ impl Agent {
     ) -> Result<Farewell, Ended> {
         tracing::info!(leader = endpoint, epoch = welcome.epoch, "attached to the leader");
         self.coordinators.learn(&welcome.endpoints);
+        self.coordinators.prefer(endpoint);
         self.cluster_id.clone_from(&welcome.cluster_id);
         self.shared.on_welcome(&welcome, hello_sent);
         let mut inventory = Inventory::default();
@@ -193,7 +204,7 @@ impl Agent {
                     let message = message.map_err(|status| format!("{endpoint}: {}", status.message()))?;
                     let frame = message.and_then(|message| message.frame);
                     let frame = frame.ok_or_else(|| format!("{endpoint} has ended the stream"))?;
-                    self.on_frame(endpoint, frame, &mut inventory, &mut heartbeats).await?;
+                    self.on_frame(endpoint, frame, &mut inventory, &mut heartbeats)?;
                 }
                 _ = turn.tick() => {
                     let heartbeat = Up::Heartbeat(ha::Heartbeat { number: heartbeats.next() });
@@ -218,38 +229,71 @@ impl Agent {
 
     /// What is told next: reports before pages, since somebody may wait for them.
     fn next_frame(&self, inventory: &mut Inventory) -> Option<Up> {
+        let is_here = |info: &Info| {
+            let known = self.store.known(&info.key);
+            known.is_some_and(|entry| entry.is_here() && entry.info.version == info.version)
+        };
+        // A later version has news of its own, and what was deleted meanwhile was deleted in the directory, too.
+        let is_so = |news: &News| match news {
+            News::Held { info, .. } => is_here(info),
+            News::Gone { key, version } => {
+                self.store.known(key).is_none_or(|entry| !entry.is_here() || entry.info.version > *version)
+            }
+        };
         let mut queue = self.shared.queue();
-        if let Some((number, told)) = queue.next() {
-            let mut report = ha::ObjectReport { number: *number, ..ha::ObjectReport::default() };
+        if let Some((number, told)) = queue.next(is_so) {
+            let mut report = ha::ObjectReport { number, ..ha::ObjectReport::default() };
             for news in told {
                 match news {
-                    News::Held { info, is_acknowledged, .. } => report.held.push(held(info, None, *is_acknowledged)),
-                    News::Gone { key, version } => {
-                        report.gone.push(ha::ObjectVersion { key: key.to_string(), version: *version });
-                    }
+                    News::Held { info, recorded, waiter } => report.held.push(held(info, *recorded, waiter.is_none())),
+                    News::Gone { key, version } => report.gone.push(version_of(key, *version)),
                 }
             }
             return Some(Up::Report(report));
         }
+        drop(queue);
+        self.shared.settled.notify_waiters();
         if !inventory.is_due() {
             return None;
         }
-        let page = self.store.inventory(&inventory.after, OBJECTS_MAX);
-        let last = page.len() < OBJECTS_MAX;
-        let number = queue.number();
-        let frame = ha::CacheInventory {
-            number,
-            held: page.iter().map(|(info, recorded)| held(info, *recorded, true)).collect(),
-            last,
-        };
-        if let Some((info, _)) = page.last() {
-            inventory.after = info.key.to_string();
+        let number = self.shared.queue().number();
+        let (page, frame) = self.page(number, &inventory.after);
+        if let Some(last) = frame.held.last() {
+            inventory.after.clone_from(&last.key);
         }
-        inventory.unanswered = Some((number, page.into_iter().map(|(info, _)| info).collect(), last));
+        inventory.unanswered = Some(page);
         Some(Up::Inventory(frame))
     }
 
-    async fn on_frame(
+    /// The page of what there is after this key.
+    ///
+    /// A version that is being recorded is named instead of the one that is here: the directory may know it already, and
+    /// takes back what a page does not name.
+    fn page(&self, number: u64, after: &str) -> (Page, ha::CacheInventory) {
+        // In this order: what is not pending any more is here.
+        let pending = self.shared.pending_after(after);
+        let here = self.store.inventory(after, OBJECTS_MAX);
+        let mut all: BTreeMap<_, _> =
+            here.into_iter().map(|(info, recorded)| (info.key.clone(), (Some(info), recorded))).collect();
+        let mut versions = BTreeMap::new();
+        for (key, info) in pending {
+            all.insert(key.clone(), (None, None));
+            versions.insert(key, info);
+        }
+        let is_last = all.len() < OBJECTS_MAX;
+        let mut page = Page { number, held: Vec::new(), is_last };
+        let mut frame = ha::CacheInventory { number, held: Vec::new(), last: is_last };
+        for (key, (info, recorded)) in all.into_iter().take(OBJECTS_MAX) {
+            let is_acknowledged = info.is_some();
+            if let Some(named) = info.as_ref().or_else(|| versions.get(&key)) {
+                frame.held.push(held(named, recorded, is_acknowledged));
+                page.held.push(info);
+            }
+        }
+        (page, frame)
+    }
+
+    fn on_frame(
         &self,
         endpoint: &str,
         frame: Down,
@@ -257,8 +301,14 @@ impl Agent {
         heartbeats: &mut Heartbeats,
     ) -> Result<(), Ended> {
         match frame {
-            Down::Recorded(recorded) => self.on_recorded(recorded, inventory).await,
-            Down::Drop(order) => self.orders.drop_all(order.objects).await,
+            Down::Recorded(recorded) => self.on_recorded(recorded, inventory),
+            Down::Drop(order) => {
+                for ha::ObjectVersion { key, version } in order.objects {
+                    if let Ok(key) = ObjectKey::parse(&key) {
+                        self.chores.add(Chore::Drop { key, version });
+                    }
+                }
+            }
             Down::Fetch(order) => self.orders.fetch_all(order.objects, self.shared.generation()),
             Down::Quota(quota) => self.shared.on_quota(quota),
             Down::LeaseAck(ack) => {
@@ -279,59 +329,69 @@ impl Agent {
         Ok(())
     }
 
-    async fn on_recorded(&self, recorded: ha::ObjectsRecorded, inventory: &mut Inventory) {
+    fn on_recorded(&self, recorded: ha::ObjectsRecorded, inventory: &mut Inventory) {
         let generation = self.shared.generation();
-        let refused = |at: usize| recorded.refused.iter().find(|refused| refused.at as usize == at);
-        if let Some((_, page, is_last)) = inventory.unanswered.take_if(|(number, ..)| *number == recorded.number) {
-            for (at, info) in page.iter().enumerate() {
-                match refused(at) {
-                    Some(refused) => drop(self.on_refused(info, refused).await),
-                    None => self.store.recorded(info, generation).await,
+        let refused: BTreeMap<usize, ha::ObjectRefused> =
+            recorded.refused.into_iter().map(|refused| (refused.at as usize, refused)).collect();
+        if let Some(page) = inventory.unanswered.take_if(|page| page.number == recorded.number) {
+            for (at, info) in page.held.into_iter().enumerate() {
+                let Some(info) = info else { continue };
+                match refused.get(&at) {
+                    Some(refused) => self.on_refused(&info, refused),
+                    None => self.chores.add(Chore::Recorded { info, generation }),
                 }
             }
-            if is_last {
+            if page.is_last {
                 inventory.is_told = true;
                 self.shared.lease.on_told_all();
             }
             return;
         }
         let told = self.shared.queue().on_answer(recorded.number).unwrap_or_default();
-        let mut held = 0;
-        for news in told {
-            let News::Held { info, waiter, .. } = news else { continue };
-            let refused = refused(held);
-            held += 1;
-            let outcome = match refused {
-                Some(refused) => Err(self.on_refused(&info, refused).await),
-                None => Ok(generation),
-            };
-            let is_recorded = outcome.is_ok();
-            let is_heard = waiter.is_some_and(|waiter| waiter.send(outcome).is_ok());
-            if is_heard || !is_recorded {
-                continue;
+        let held = told.into_iter().filter_map(|news| match news {
+            News::Held { info, waiter, .. } => Some((info, waiter)),
+            News::Gone { .. } => None,
+        });
+        for (at, (info, waiter)) in held.enumerate() {
+            match (refused.get(&at), waiter) {
+                (refused, Some(waiter)) => {
+                    let outcome = refused.map_or(Ok(generation), |refused| Err(not_recorded(&info, refused)));
+                    // Whoever waits does so until this process ends.
+                    let _ = waiter.send(outcome);
+                }
+                (Some(refused), None) => self.on_refused(&info, refused),
+                (None, None) => self.on_told(info, generation),
             }
-            // It may have left meanwhile, or whoever put it has given up waiting.
-            match self.store.known(&info.key).filter(|entry| entry.is_here() && entry.info.version >= info.version) {
-                Some(_) => self.store.recorded(&info, generation).await,
-                None => self.shared.tell(News::Gone { key: info.key, version: info.version }),
-            }
+        }
+        self.shared.settled.notify_waiters();
+    }
+
+    /// The directory has heard of an object that clients know.
+    fn on_told(&self, info: Info, generation: u32) {
+        match self.store.known(&info.key).filter(|entry| entry.is_here()) {
+            Some(_) => self.chores.add(Chore::Recorded { info, generation }),
+            // It has left memory, or was dropped, while the report was under way.
+            None => self.shared.tell(News::Gone { key: info.key, version: info.version }),
         }
     }
 
-    /// Does what a refusal asks for, and says it for whoever waits.
-    async fn on_refused(&self, info: &Info, refused: &ha::ObjectRefused) -> Refusal {
+    /// Does what a refusal of something that is here asks for.
+    fn on_refused(&self, info: &Info, refused: &ha::ObjectRefused) {
         match refused.reason() {
             RefusedReason::Deleted | RefusedReason::Stale | RefusedReason::Surplus => {
-                self.orders.drop_one(&info.key, info.version).await;
                 self.store.disown(&info.key);
-                Refusal::Unavailable(format!("object {} was changed or deleted by way of another cache", info.key))
+                self.chores.add(Chore::Drop { key: info.key.clone(), version: info.version });
+                // The directory may believe that this cache has a later version, which it has lost.
+                if refused.present > info.version {
+                    self.shared.tell(News::Gone { key: info.key.clone(), version: refused.present });
+                }
             }
-            RefusedReason::Quota | RefusedReason::Limit | RefusedReason::DiskShort => {
-                Refusal::NoRoom(refused.message.clone())
-            }
-            RefusedReason::Invalid | RefusedReason::Unspecified => {
-                tracing::error!(key = %info.key, why = refused.message, "the directory does not take an object");
-                Refusal::Wrong(refused.message.clone())
+            RefusedReason::Quota
+            | RefusedReason::Limit
+            | RefusedReason::DiskShort
+            | RefusedReason::Invalid
+            | RefusedReason::Unspecified => {
+                tracing::warn!(key = %info.key, why = refused.message, "the directory does not take an object");
             }
         }
     }
@@ -347,6 +407,24 @@ impl Agent {
         // A leader that does not end its side is left without a further word.
         let _ = timeout(CLOSE_WITHIN, said).await;
     }
+}
+
+/// Why something that is not shown yet is not recorded.
+fn not_recorded(info: &Info, refused: &ha::ObjectRefused) -> NotRecorded {
+    match refused.reason() {
+        RefusedReason::Deleted | RefusedReason::Stale | RefusedReason::Surplus => NotRecorded::Superseded,
+        RefusedReason::Quota | RefusedReason::Limit | RefusedReason::DiskShort => {
+            NotRecorded::Refused(Refusal::NoRoom(refused.message.clone()))
+        }
+        RefusedReason::Invalid | RefusedReason::Unspecified => {
+            tracing::error!(key = %info.key, why = refused.message, "the directory does not take an object");
+            NotRecorded::Refused(Refusal::Wrong(refused.message.clone()))
+        }
+    }
+}
+
+fn version_of(key: &ObjectKey, version: u64) -> ha::ObjectVersion {
+    ha::ObjectVersion { key: key.to_string(), version }
 }
 
 impl Inventory {

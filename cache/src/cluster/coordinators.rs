@@ -29,13 +29,24 @@ struct Inner {
     /// Said to lead.
     hint: Option<String>,
     next: usize,
+    /// Who has answered last.
+    usual: Option<String>,
     channels: BTreeMap<String, Channel>,
+}
+
+impl Inner {
+    fn turn(&mut self) -> String {
+        let known: Vec<&String> = self.configured.iter().chain(&self.learned).collect();
+        let endpoint = known[self.next % known.len()].clone();
+        self.next = (self.next + 1) % known.len();
+        endpoint
+    }
 }
 
 impl Coordinators {
     /// These, and whom they tell of. At least one.
     pub(super) fn new(configured: Vec<String>, tls: Option<Client>) -> Self {
-        let inner = Inner { configured, learned: Vec::new(), hint: None, next: 0, channels: BTreeMap::new() };
+        let inner = Inner { configured, learned: Vec::new(), hint: None, next: 0, usual: None, channels: BTreeMap::new() };
         Self { tls, inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -50,10 +61,30 @@ impl Coordinators {
         if let Some(hint) = inner.hint.take() {
             return hint;
         }
-        let known: Vec<String> = inner.configured.iter().chain(&inner.learned).cloned().collect();
-        let endpoint = known[inner.next % known.len()].clone();
-        inner.next = (inner.next + 1) % known.len();
-        endpoint
+        inner.turn()
+    }
+
+    /// Whom to ask something that anybody can answer: who did last, else one after the other.
+    pub(super) fn usual(&self) -> String {
+        let mut inner = self.lock();
+        match inner.usual.clone() {
+            Some(usual) => usual,
+            None => {
+                let next = inner.turn();
+                inner.usual = Some(next.clone());
+                next
+            }
+        }
+    }
+
+    /// This one can answer, and is asked first from now on.
+    pub(super) fn prefer(&self, endpoint: &str) {
+        self.lock().usual = Some(endpoint.to_owned());
+    }
+
+    /// This one did not answer: others are asked from now on.
+    pub(super) fn avoid(&self, endpoint: &str) {
+        self.lock().usual.take_if(|usual| usual == endpoint);
     }
 
     /// This one is said to lead; nobody, when it is empty.
@@ -122,5 +153,17 @@ mod tests {
         coordinators.learn(&["a".to_owned(), "d".to_owned()]);
         coordinators.learn(&[]);
         assert_eq!(tried(3), ["a", "b", "d"]);
+    }
+
+    #[test]
+    fn who_answers_is_asked_until_it_does_not() {
+        let coordinators = Coordinators::new(vec!["a".to_owned(), "b".to_owned()], None);
+        assert_eq!([coordinators.usual(), coordinators.usual()], ["a", "a"]);
+        coordinators.avoid("b");
+        assert_eq!(coordinators.usual(), "a");
+        coordinators.avoid("a");
+        assert_eq!(coordinators.usual(), "b");
+        coordinators.prefer("a");
+        assert_eq!(coordinators.usual(), "a");
     }
 }

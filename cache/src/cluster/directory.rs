@@ -1,7 +1,8 @@
 //! The directory of the cluster, as the rest of the cache uses it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,18 +19,19 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::agent::Agent;
+use super::chores::Chores;
 use super::coordinators::Coordinators;
 use super::lease::Lease;
 use super::orders::Orders;
 use super::queue::{News, Queue};
-use crate::directory::{CacheNode, Directory, Located};
+use crate::directory::{CacheNode, Directory, Located, NotRecorded, Recorded};
 use crate::error::Refusal;
 use crate::model::Info;
 use crate::objects::Peers;
 use crate::store::Store;
 
-/// Longest wait until something is recorded.
-const RECORD_MAX: Duration = Duration::from_secs(10);
+/// Longest wait until what was to be told soon is told.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// Longest wait for an answer of any coordinator, and of one.
 const ASK_MAX: Duration = Duration::from_secs(5);
@@ -77,6 +79,10 @@ pub enum Farewell {
 pub(super) struct Shared {
     queue: Mutex<Queue>,
     pub(super) wake: Notify,
+    /// A report was answered, or something need not be told.
+    pub(super) settled: Notify,
+    /// Versions that the directory may know and that the store does not show yet.
+    pending: Mutex<BTreeMap<ObjectKey, Info>>,
     pub(super) lease: Lease,
     generation: AtomicU32,
     /// Applications that have used up their quota.
@@ -93,9 +99,26 @@ impl Shared {
         self.full.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Info>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Versions that are being recorded, of the objects after this key.
+    pub(super) fn pending_after(&self, after: &str) -> BTreeMap<ObjectKey, Info> {
+        let pending = self.pending();
+        let found = pending.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        found.map(|(key, info)| (key.clone(), info.clone())).collect()
+    }
+
     pub(super) fn tell(&self, news: News) {
         self.queue().push(news);
         self.wake.notify_one();
+    }
+
+    /// What was to be told of an object up to this version need not be.
+    pub(super) fn forget(&self, key: &ObjectKey, version: u64) {
+        self.queue().forget(key, version);
+        self.settled.notify_waiters();
     }
 
     pub(super) fn is_due(&self) -> bool {
@@ -126,6 +149,26 @@ impl Shared {
     }
 }
 
+/// Keeps a version among those that are being recorded.
+struct Pending {
+    shared: Arc<Shared>,
+    key: ObjectKey,
+}
+
+impl Pending {
+    /// Nobody else records the object meanwhile: whoever does has its lock.
+    fn begin(shared: &Arc<Shared>, info: &Info) -> Self {
+        shared.pending().insert(info.key.clone(), info.clone());
+        Self { shared: shared.clone(), key: info.key.clone() }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.shared.pending().remove(&self.key);
+    }
+}
+
 /// The directory of the cluster.
 pub struct InCluster {
     node: CacheNode,
@@ -148,12 +191,15 @@ impl InCluster {
         let coordinators = Coordinators::new(joining.coordinators.clone(), joining.tls.clone());
         let shared = Arc::<Shared>::default();
         let orders = Orders::new(store.clone(), peers, shared.clone(), joining.object_max);
+        let told = shared.clone();
+        store.tell_losses(move |key, version| told.tell(News::Gone { key: key.clone(), version }));
         let agent = Agent {
             node: node.clone(),
             cluster_id: joining.cluster.clone(),
             joining,
             coordinators: coordinators.clone(),
             shared: shared.clone(),
+            chores: Chores::begin(store.clone(), orders.clone()),
             store,
             orders,
             hello: 0,
@@ -167,25 +213,25 @@ impl InCluster {
         Arc::new(Self { node, coordinators, shared, stop, agent: Mutex::new(Some(agent)) })
     }
 
-    /// Asks coordinators, one after the other, until one can answer.
+    /// Asks a coordinator, and others until one can answer.
     async fn ask<T, F>(&self, ask: impl Fn(ObjectDirectoryClient<Channel>) -> F) -> Result<T, Status>
     where
         F: Future<Output = Result<T, Status>>,
     {
         let deadline = Instant::now() + ASK_MAX;
         loop {
-            let endpoint = self.coordinators.next();
+            let endpoint = self.coordinators.usual();
             let answered = match self.coordinators.channel(&endpoint) {
-                Ok(channel) => {
-                    let late = |_| Status::unavailable(format!("{endpoint} does not answer"));
-                    timeout(ASK_ONE_MAX, ask(ObjectDirectoryClient::new(channel)))
-                        .await
-                        .unwrap_or_else(|why| Err(late(why)))
-                }
+                Ok(channel) => timeout(ASK_ONE_MAX, ask(ObjectDirectoryClient::new(channel)))
+                    .await
+                    .unwrap_or_else(|_| Err(Status::unavailable(format!("{endpoint} does not answer")))),
                 Err(why) => Err(Status::unavailable(why)),
             };
             match answered {
-                Err(status) if can_another(&status) && Instant::now() < deadline => sleep(ASK_PAUSE).await,
+                Err(status) if can_another(&status) && Instant::now() < deadline => {
+                    self.coordinators.avoid(&endpoint);
+                    sleep(ASK_PAUSE).await;
+                }
                 answered => return answered,
             }
         }
@@ -237,18 +283,37 @@ impl Directory for InCluster {
         }
     }
 
-    async fn record(&self, info: &Info) -> Result<u32, Refusal> {
+    async fn record(&self, info: &Info) -> Result<Recorded, NotRecorded> {
+        let pending = Pending::begin(&self.shared, info);
         let (waiter, waits) = oneshot::channel();
-        self.shared.tell(News::Held { info: info.clone(), is_acknowledged: false, waiter: Some(waiter) });
-        match timeout(RECORD_MAX, waits).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Refusal::Unavailable("this cache stops".to_owned())),
-            Err(_) => Err(Refusal::Unavailable(format!("no leader has recorded {} within {RECORD_MAX:?}", info.key))),
-        }
+        self.shared.tell(News::Held { info: info.clone(), recorded: None, waiter: Some(waiter) });
+        // Without a limit: it may be recorded at any time until there is an answer.
+        let answered = waits.await;
+        let stops = || NotRecorded::Refused(Refusal::Unavailable("this cache stops".to_owned()));
+        let generation = answered.unwrap_or_else(|_| Err(stops()))?;
+        Ok(Recorded { generation, until_shown: Some(Box::new(pending)) })
     }
 
     fn record_soon(&self, info: &Info) {
-        self.shared.tell(News::Held { info: info.clone(), is_acknowledged: true, waiter: None });
+        self.shared.tell(News::Held { info: info.clone(), recorded: None, waiter: None });
+    }
+
+    async fn settle(&self, target: &ObjectTarget) -> Result<(), Refusal> {
+        let then = self.shared.queue().now();
+        let settled = async {
+            loop {
+                let changed = self.shared.settled.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if self.shared.queue().is_settled(target, then) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        timeout(SETTLE_MAX, settled).await.map_err(|_| {
+            Refusal::Unavailable(format!("no leader has recorded all objects of {target} within {SETTLE_MAX:?}"))
+        })
     }
 
     async fn delete(&self, target: &ObjectTarget) -> Result<(), Refusal> {

@@ -7,6 +7,7 @@
 //! | `queue` | what is to be told, and what was told and not answered |
 //! | `lease` | whether this cache may count on what it was told |
 //! | `agent` | the stream to the leader |
+//! | `chores` | what its answers leave to be done on disk |
 //! | `orders` | what the leader has this cache do |
 //! | [`directory`] | the directory, as the rest of the cache uses it |
 //!
@@ -14,6 +15,7 @@
 //! **Invariant:** a cache whose lease may be over asks before it writes what it has written so far: another may do so now.
 
 mod agent;
+mod chores;
 mod coordinators;
 pub mod directory;
 mod lease;

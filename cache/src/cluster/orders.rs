@@ -44,17 +44,9 @@ impl Orders {
         }
     }
 
-    pub(super) async fn drop_all(&self, objects: Vec<ha::ObjectVersion>) {
-        for ha::ObjectVersion { key, version } in objects {
-            if let Ok(key) = ObjectKey::parse(&key) {
-                self.drop_one(&key, version).await;
-            }
-        }
-    }
-
     /// Forgets an object up to this version.
     pub(super) async fn drop_one(&self, key: &ObjectKey, version: u64) {
-        self.shared.queue().forget(key);
+        self.shared.forget(key, version);
         if let Err(error) = self.store.drop_version(key, version).await {
             tracing::warn!(%key, %error, "cannot drop an object; the next inventory asks again");
         }
@@ -82,21 +74,23 @@ impl Orders {
     }
 
     async fn fetch(&self, key: &ObjectKey, order: &ha::FetchOrder, generation: u32) -> Result<(), Refusal> {
-        if self.store.known(key).is_some_and(|entry| entry.is_here() && entry.info.version >= order.version) {
+        let known = self.store.known(key).filter(|entry| entry.is_here() && entry.info.version >= order.version);
+        if let Some(entry) = known {
+            // The leader does not know, or would not have ordered it.
+            self.shared.tell(News::Held { info: entry.info, recorded: entry.recorded, waiter: None });
             return Ok(());
         }
         let mut last = Refusal::missing(key, "nobody has it");
         for endpoint in &order.from {
             let node = CacheNode { name: endpoint.clone(), endpoint: endpoint.clone() };
-            let object = match self.peers.fetch(&node, key, self.object_max).await {
-                Ok(object) if object.version() >= order.version => Arc::new(object),
+            let (object, room) = match self.peers.fetch(&node, key, self.object_max, &self.store).await {
+                Ok((object, room)) if object.version() >= order.version => (Arc::new(object), room),
                 Ok(_) => continue,
                 Err(refused) => {
                     last = refused;
                     continue;
                 }
             };
-            let room = self.store.reserve(object.size()).await?;
             let lock = self.store.lock(key).await;
             let before = self.store.known(key).filter(|entry| entry.is_here());
             if before.is_some_and(|entry| entry.info.version >= object.version()) {
@@ -109,7 +103,7 @@ impl Orders {
             let info = object.info();
             self.store.publish(&lock, object, file, Origin::Elsewhere { generation }, room).await;
             self.store.recorded(&info, generation).await;
-            self.shared.tell(News::Held { info, is_acknowledged: false, waiter: None });
+            self.shared.tell(News::Held { info, recorded: Some(generation), waiter: None });
             return Ok(());
         }
         Err(last)

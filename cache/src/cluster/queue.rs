@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use flame_types::ObjectKey;
+use flame_types::{ObjectKey, ObjectTarget};
 use tokio::sync::oneshot;
 
-use crate::error::Refusal;
+use crate::directory::NotRecorded;
 use crate::model::Info;
 
 /// Most objects of one report or page.
@@ -18,7 +18,7 @@ pub(super) const OBJECTS_MAX: usize = 1024;
 const UNANSWERED_MAX: usize = 8;
 
 /// What somebody waits for: the generation in which it is recorded.
-pub(super) type Waiter = oneshot::Sender<Result<u32, Refusal>>;
+pub(super) type Waiter = oneshot::Sender<Result<u32, NotRecorded>>;
 
 /// Something to be told.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ pub(super) enum News {
     Held {
         /// What it is.
         info: Info,
-        /// Somebody was told that it is there.
-        is_acknowledged: bool,
-        /// Who waits until it is recorded.
+        /// The generation in which the directory has heard of this version, if it has: then this is a copy of it.
+        recorded: Option<u32>,
+        /// Who waits until it is recorded. Nobody: it is there already, and clients were told so.
         waiter: Option<Waiter>,
     },
     /// It had it, and has it no more.
@@ -48,20 +48,32 @@ impl News {
             Self::Gone { key, .. } => key,
         }
     }
+
+    fn version(&self) -> u64 {
+        match self {
+            Self::Held { info, .. } => info.version,
+            Self::Gone { version, .. } => *version,
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        matches!(self, Self::Held { waiter: Some(_), .. })
+    }
 }
 
-/// A report: its number, and what it tells.
-pub(super) type Report = (u64, Vec<News>);
+/// Says when something was pushed: grows.
+pub(super) type Moment = u64;
 
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     last: u64,
+    now: Moment,
     /// What somebody waits for.
     urgent: VecDeque<News>,
-    /// What nobody waits for, by its object.
-    soon: BTreeMap<ObjectKey, News>,
-    unanswered: VecDeque<Report>,
+    /// What nobody waits for, by its object, and since when.
+    soon: BTreeMap<ObjectKey, (Moment, News)>,
+    unanswered: VecDeque<(u64, Vec<(Moment, News)>)>,
 }
 
 impl Queue {
@@ -73,15 +85,32 @@ impl Queue {
 
     /// Something is to be told.
     pub(super) fn push(&mut self, news: News) {
-        match &news {
-            News::Held { waiter: Some(_), .. } => self.urgent.push_back(news),
-            News::Held { .. } | News::Gone { .. } => drop(self.soon.insert(news.key().clone(), news)),
+        self.now += 1;
+        if news.is_awaited() {
+            self.urgent.push_back(news);
+        } else {
+            self.soon.insert(news.key().clone(), (self.now, news));
         }
     }
 
-    /// What was to be told of this object, and nobody waits for, need not be.
-    pub(super) fn forget(&mut self, key: &ObjectKey) {
-        self.soon.remove(key);
+    /// What was to be told of this object up to this version, and nobody waits for, need not be.
+    pub(super) fn forget(&mut self, key: &ObjectKey, version: u64) {
+        if self.soon.get(key).is_some_and(|(_, news)| news.version() <= version) {
+            self.soon.remove(key);
+        }
+    }
+
+    /// This moment.
+    pub(super) fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// Whether something that was pushed up to then, and nobody waits for, is told of these objects and answered.
+    pub(super) fn is_settled(&self, target: &ObjectTarget, then: Moment) -> bool {
+        let is_open = |(moment, news): &(Moment, News)| {
+            *moment <= then && !news.is_awaited() && target.has(news.key())
+        };
+        !self.soon.values().any(is_open) && !self.unanswered.iter().flat_map(|(_, told)| told).any(is_open)
     }
 
     /// Whether there is something to be told that can be told now.
@@ -89,36 +118,47 @@ impl Queue {
         self.unanswered.len() < UNANSWERED_MAX && !(self.urgent.is_empty() && self.soon.is_empty())
     }
 
-    /// The next report; it counts as told.
-    pub(super) fn next(&mut self) -> Option<&Report> {
+    /// The next report; it counts as told. Of what nobody waits for, only what is true (`is_so`) is told.
+    pub(super) fn next(&mut self, is_so: impl Fn(&News) -> bool) -> Option<(u64, impl Iterator<Item = &News>)> {
         if !self.is_due() {
             return None;
         }
         let mut told = Vec::new();
         while told.len() < OBJECTS_MAX
-            && let Some(news) = self.urgent.pop_front().or_else(|| self.soon.pop_first().map(|(_, news)| news))
+            && let Some(news) = self.urgent.pop_front()
         {
-            told.push(news);
+            told.push((self.now, news));
+        }
+        while told.len() < OBJECTS_MAX
+            && let Some((_, (moment, news))) = self.soon.pop_first()
+        {
+            if is_so(&news) {
+                told.push((moment, news));
+            }
+        }
+        if told.is_empty() {
+            return None;
         }
         let number = self.number();
         self.unanswered.push_back((number, told));
-        self.unanswered.back()
+        self.unanswered.back().map(|(number, told)| (*number, told.iter().map(|(_, news)| news)))
     }
 
     /// The report of this number was answered: what it told. `None` for a page, or an answer that nobody waits for.
     pub(super) fn on_answer(&mut self, number: u64) -> Option<Vec<News>> {
         let at = self.unanswered.iter().position(|(told, _)| *told == number)?;
-        self.unanswered.remove(at).map(|(_, news)| news)
+        self.unanswered.remove(at).map(|(_, told)| told.into_iter().map(|(_, news)| news).collect())
     }
 
     /// The stream is gone: what was not answered is to be told again, before anything else.
     pub(super) fn on_detached(&mut self) {
         for (_, told) in std::mem::take(&mut self.unanswered).into_iter().rev() {
-            for news in told.into_iter().rev() {
-                match &news {
-                    News::Held { waiter: Some(_), .. } => self.urgent.push_front(news),
+            for (moment, news) in told.into_iter().rev() {
+                if news.is_awaited() {
+                    self.urgent.push_front(news);
+                } else {
                     // A later version may wait already.
-                    _ => drop(self.soon.entry(news.key().clone()).or_insert(news)),
+                    self.soon.entry(news.key().clone()).or_insert((moment, news));
                 }
             }
         }
@@ -146,16 +186,16 @@ mod tests {
             parts: 1,
             is_native: false,
         };
-        News::Held { info, is_acknowledged: true, waiter }
+        News::Held { info, recorded: None, waiter }
     }
 
     fn told(queue: &mut Queue) -> Option<(u64, Vec<(String, u64)>)> {
-        let (number, news) = queue.next()?;
-        let shown = news.iter().map(|news| match news {
+        let (number, news) = queue.next(|_| true)?;
+        let shown = news.map(|news| match news {
             News::Held { info, .. } => (info.key.object().to_owned(), info.version),
             News::Gone { key, version } => (format!("-{}", key.object()), *version),
         });
-        Some((*number, shown.collect()))
+        Some((number, shown.collect()))
     }
 
     #[test]
@@ -166,7 +206,8 @@ mod tests {
         queue.push(held(2, 1, None));
         queue.push(News::Gone { key: key(2), version: 1 });
         queue.push(held(3, 1, None));
-        queue.forget(&key(3));
+        queue.forget(&key(3), 1);
+        queue.forget(&key(1), 1);
         let (waiter, _waits) = oneshot::channel();
         queue.push(held(4, 1, Some(waiter)));
         let expected = vec![("00004".to_owned(), 1), ("00001".to_owned(), 2), ("-00002".to_owned(), 1)];
@@ -194,11 +235,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_so_any_more_is_not_told() {
+        let mut queue = Queue::default();
+        queue.push(held(1, 1, None));
+        assert!(queue.next(|_| false).is_none());
+        assert!(!queue.is_due(), "and not asked about again");
+        queue.push(held(1, 1, None));
+        let (waiter, _waits) = oneshot::channel();
+        queue.push(held(2, 1, Some(waiter)));
+        assert_eq!(queue.next(|_| false).unwrap().1.count(), 1, "what somebody waits for is always told");
+    }
+
+    #[test]
+    fn objects_are_settled_when_what_was_pushed_so_far_is_answered() {
+        let mut queue = Queue::default();
+        let session = ObjectTarget::parse("a/s").unwrap();
+        assert!(queue.is_settled(&session, queue.now()));
+        queue.push(held(1, 1, None));
+        let then = queue.now();
+        assert!(!queue.is_settled(&session, then));
+        assert!(queue.is_settled(&ObjectTarget::parse("a/t").unwrap(), then), "others are");
+        let (number, _) = queue.next(|_| true).unwrap();
+        assert!(!queue.is_settled(&session, then));
+        queue.push(held(2, 1, None));
+        queue.on_answer(number);
+        assert!(queue.is_settled(&session, then), "what came later does not count");
+        assert!(!queue.is_settled(&session, queue.now()));
+    }
+
+    #[test]
     fn few_reports_are_unanswered_at_a_time() {
         let mut queue = Queue::default();
         for at in 0..UNANSWERED_MAX + 5 {
             queue.push(held(at, 1, None));
-            queue.next();
+            assert!(queue.next(|_| true).is_some());
         }
         assert_eq!(queue.unanswered.len(), UNANSWERED_MAX);
         assert!(!queue.is_due());

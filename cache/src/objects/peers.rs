@@ -101,6 +101,16 @@ impl Peers {
         Ok((object, room))
     }
 
+    /// What that node knows of an object that it has.
+    ///
+    /// # Errors
+    /// It does not have it, or cannot be asked.
+    pub async fn info(&self, node: &CacheNode, key: &ObjectKey) -> Result<Info, Refusal> {
+        let request = ha::ObjectMetadataRequest { key: key.to_string(), local_only: true };
+        let mut client = self.client(node)?;
+        info(answer(node, client.metadata(request)).await?.into_inner())
+    }
+
     /// Has that node put an object.
     ///
     /// # Errors

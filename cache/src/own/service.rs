@@ -149,8 +149,10 @@ impl Served for OwnCache {
     }
 
     async fn metadata(&self, request: Request<ha::ObjectMetadataRequest>) -> Result<Response<ha::ObjectInfo>, Status> {
-        let key = ObjectKey::parse(&request.get_ref().key).map_err(Refusal::from)?;
-        Ok(Response::new(self.info(&self.objects.info(&key).await?)))
+        let ha::ObjectMetadataRequest { key, local_only } = request.into_inner();
+        let key = ObjectKey::parse(&key).map_err(Refusal::from)?;
+        let info = if local_only { self.objects.info_here(&key)? } else { self.objects.info(&key).await? };
+        Ok(Response::new(self.info(&info)))
     }
 
     async fn nodes(&self, _request: Request<ha::ObjectNodesRequest>) -> Result<Response<ha::ObjectNodesReply>, Status> {
