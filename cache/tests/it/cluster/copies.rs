@@ -1,6 +1,8 @@
 //! What is left when a cache dies.
 
 use anyhow::{Result, ensure};
+use flame_proto::ha::RemoveCacheRequest;
+use flame_proto::ha::object_directory_client::ObjectDirectoryClient;
 use flame_testkit::wait_until;
 use tonic::Code;
 
@@ -95,5 +97,29 @@ async fn a_cache_that_lost_its_disk_says_so() -> Result<()> {
         Ok(())
     })
     .await?;
+    scene.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_does_not_come_back_can_be_removed() -> Result<()> {
+    let mut scene = Scene::start(2).await?;
+    scene.client(0)?.put("a/s/o", b"only here").await?;
+    scene.held_by("a/s/o", &["c1"]).await?;
+    let mut directory = ObjectDirectoryClient::connect(scene.cluster.endpoints()[0].clone()).await?;
+    let mut remove = async |cache: &str| directory.remove(RemoveCacheRequest { cache: cache.to_owned() }).await;
+    let refused = remove("c1").await.unwrap_err();
+    ensure!(refused.code() == Code::FailedPrecondition && refused.message().contains("stop it first"), "{refused:?}");
+    scene.caches[0].stop().await?;
+    scene.held_by("a/s/o", &[]).await?;
+    ensure!(remove("c1").await?.into_inner().left == 0);
+    let unknown = remove("c1").await.unwrap_err();
+    ensure!(unknown.code() == Code::NotFound, "{unknown:?}");
+    let lost = scene.client(1)?.get("a/s/o").await.unwrap_err();
+    ensure!(lost.code() == Code::NotFound && lost.message().contains("lost with the cache"), "{lost:?}");
+    ensure!(scene.client(1)?.nodes().await? == ["c2"]);
+    // Should it come back all the same, so does what it has.
+    scene.caches[0].start_again().await?;
+    scene.held_by("a/s/o", &["c1"]).await?;
+    ensure!(scene.client(1)?.get("a/s/o").await? == (1, b"only here".to_vec()));
     scene.end().await
 }
