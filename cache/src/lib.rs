@@ -14,6 +14,7 @@
 //! | [`flight`] | Arrow Flight, for `flamepy` 0.6.0 |
 //! | [`published`] | `flame.v1.ObjectCacheService`, for `flame-rs` 0.7.0 |
 //! | [`own`] | `flame.ha.v1.Objects`, between caches and for our own clients |
+//! | [`inflow`] | uploads on their way in, and the room for them |
 //! | [`wire`] | what the three share |
 //! | [`server`] | the parts put together |
 //! | [`options`] | what a cache can be told |
@@ -29,6 +30,7 @@ pub mod cluster;
 pub mod directory;
 pub mod error;
 pub mod flight;
+pub mod inflow;
 pub mod limits;
 pub mod metrics;
 pub mod model;
