@@ -97,3 +97,57 @@ impl<T> Inflow<T> {
         objects.upload(self.arrived.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use flame_config::Eviction;
+    use flame_metrics::Registrar;
+    use futures::stream;
+
+    use super::*;
+    use crate::metrics::StoreMetrics;
+    use crate::store::StoreOptions;
+    use crate::store::index::Bounds;
+
+    const MEMORY: u64 = 1000;
+
+    fn store() -> Store {
+        let bounds = Bounds { memory: MEMORY, disk: 0, resident: 10, quota: None };
+        let options = StoreOptions { folder: None, bounds, eviction: Eviction::Never };
+        Store::open(&options, StoreMetrics::register(&Registrar::off())).unwrap()
+    }
+
+    fn call(path: &str, chunks: usize) -> Request<Body> {
+        let chunks = stream::iter((0..chunks).map(|_| Ok::<_, Status>(Bytes::from_static(&[7; 400]))));
+        Request::builder().uri(path).body(Body::new(axum::body::Body::from_stream(chunks))).unwrap()
+    }
+
+    async fn read(call: Request<Body>) -> Result<usize, axum::Error> {
+        let data = axum::body::Body::new(call.into_body()).into_data_stream();
+        data.try_fold(0, |sum, bytes| async move { Ok(sum + bytes.len()) }).await
+    }
+
+    #[tokio::test]
+    async fn what_has_come_has_room_until_somebody_takes_it() {
+        let store = store();
+        let call = with_room(&store, call(UPLOADS[0], 2));
+        let arrived = call.extensions().get::<Arrived>().unwrap().clone();
+        assert_eq!(read(call).await.unwrap(), 800);
+        assert_eq!(store.held().reserved, 800);
+        let taken = arrived.take(500);
+        assert_eq!((taken.bytes(), arrived.take(500).bytes()), (500, 300));
+        assert_eq!(store.held().reserved, 500, "the rest was dropped");
+        drop(taken);
+        assert_eq!(store.held().reserved, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_finds_no_room_is_not_read() {
+        let store = store();
+        let refused = read(with_room(&store, call(UPLOADS[4], 3))).await.unwrap_err();
+        assert!(refused.to_string().contains("cache.eviction.max_memory"), "{refused}");
+        assert_eq!(store.held().reserved, 0);
+        assert_eq!(read(with_room(&store, call("/flame.ha.v1.Objects/Fetch", 3))).await.unwrap(), 1200);
+    }
+}

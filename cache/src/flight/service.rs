@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{describe, get, put};
 use crate::error::Refusal;
+use crate::inflow::Inflow;
 use crate::objects::Objects;
 use crate::wire;
 

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::view;
 use crate::error::Refusal;
+use crate::inflow::Inflow;
 use crate::model::Info;
 use crate::objects::{Draft, DraftContent, IfExists, Objects, Place, Scope, Upload};
 use crate::wire;
