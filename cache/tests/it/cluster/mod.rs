@@ -2,6 +2,7 @@
 
 mod copies;
 mod deleting;
+mod published;
 mod scene;
 mod secure;
 mod writing;
