@@ -102,7 +102,6 @@ impl Orders {
             };
             let info = object.info();
             self.store.publish(&lock, object, file, Origin::Elsewhere { generation }, room).await;
-            self.store.recorded(&info, generation).await;
             self.shared.tell(News::Held { info, recorded: Some(generation), waiter: None });
             return Ok(());
         }

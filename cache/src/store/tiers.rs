@@ -331,6 +331,9 @@ impl Store {
             Origin::Here => (None, true),
             Origin::Elsewhere { generation } => (Some(generation), false),
         };
+        if let Some(generation) = recorded {
+            self.mark(lock.key(), file, generation).await;
+        }
         let superseded = self.index.put(Arrival { object, file, recorded, is_written_here });
         drop(room);
         if let Some(superseded) = superseded {
@@ -347,10 +350,15 @@ impl Store {
                 file = entry.file;
             }
         });
+        self.mark(&info.key, file, generation).await;
+    }
+
+    /// Notes in a file that the directory has heard of what is in it.
+    async fn mark(&self, key: &ObjectKey, file: Option<OnDisk>, generation: u32) {
         if let (Some(disk), Some(file)) = (self.disk.clone(), file)
             && let Err(error) = blocking(move || disk.mark_recorded(file, generation)).await
         {
-            tracing::warn!(%error, key = %info.key, "cannot note that the directory knows the object");
+            tracing::warn!(%error, %key, "cannot note that the directory knows the object");
         }
     }
 
@@ -462,7 +470,7 @@ impl Store {
         let file = self.write_on(entry.file, &object, sync).await?;
         self.index.change(lock.key(), version, |entry| entry.file = file);
         if let Some(generation) = entry.recorded {
-            self.recorded(&entry.info, generation).await;
+            self.mark(lock.key(), file, generation).await;
         }
         let superseded = entry.file.filter(|before| !file.is_some_and(|file| file.is_same_file(before)));
         if let Some(superseded) = superseded {

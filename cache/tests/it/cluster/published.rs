@@ -44,6 +44,7 @@ async fn published_clients_read_and_write_what_another_cache_has() -> Result<()>
         ensure!(put(&mut there, key, b"new").await?.version == 4);
         ensure!(get(&mut here, key, 0).await?[0].2 == b"new");
         service.delete(CacheDeleteRequest { key: key.to_owned() }).await?;
+        scene.here(0, key, false).await?;
         let gone = get(&mut here, key, 0).await.unwrap_err();
         ensure!(gone.code() == Code::NotFound, "{gone:?}");
     }
