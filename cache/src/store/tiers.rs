@@ -347,7 +347,7 @@ impl Store {
         self.index.change(&info.key, info.version, |entry| {
             if entry.recorded != Some(generation) {
                 entry.recorded = Some(generation);
-                file = entry.file;
+                file = entry.file.filter(|file| file.version == info.version);
             }
         });
         self.mark(&info.key, file, generation).await;
