@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 BASE=${BASE:-debian:bookworm-slim}
 PROFILE=${PROFILE:-dist}
 TARGET=${CARGO_TARGET_DIR:-target}
-PROGRAMS=(flame-coordinator flame-worker flame-cache flmctl flmping flmping-service flmexec flmexec-service)
+PROGRAMS=(flame-coordinator flame-worker flame-cache flame-uv flmctl flmping flmping-service flmexec flmexec-service)
 
 bins=()
 for program in "${PROGRAMS[@]}"; do bins+=(--bin "$program"); done

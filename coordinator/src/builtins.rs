@@ -30,9 +30,19 @@ pub fn builtins() -> Vec<Builtin> {
         schema: Some(Schema { input: Some(SCRIPT.into()), output: Some(WRITTEN.into()), common_data: None }),
         ..AppSpec::default()
     };
+    let flmrun = AppSpec {
+        description: Some(
+            "Runs Python functions, classes and objects of a package: the template of flamepy's Runner.".into(),
+        ),
+        command: Some("${FLAME_HOME}/bin/uv".into()),
+        arguments: RUNNER.iter().map(ToString::to_string).collect(),
+        installer: Some("python".into()),
+        ..AppSpec::default()
+    };
     vec![
         Builtin { since: 1, name: name("flmping"), spec: flmping },
         Builtin { since: 2, name: name("flmexec"), spec: flmexec },
+        Builtin { since: 3, name: name("flmrun"), spec: flmrun },
     ]
 }
 
@@ -44,6 +54,9 @@ pub fn installation(builtins: &[Builtin], installed: u32) -> Option<Command> {
     let apps = news.into_iter().map(|builtin| (builtin.name.clone(), builtin.spec.clone())).collect();
     Some(Command::InstallBuiltins { version, apps })
 }
+
+/// How the service of a Runner is started (published, and looked at by the published acceptance test).
+const RUNNER: [&str; 6] = ["run", "--python", "python${FLAME_PYTHON_VERSION}", "python", "-m", "flamepy.runner.runpy"];
 
 /// What a task of flmexec takes.
 const SCRIPT: &str = r#"{
@@ -90,9 +103,22 @@ mod tests {
     #[test]
     fn a_cluster_gets_only_what_is_new_to_it() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(gets(0), Some((2, names(&["flmping", "flmexec"]))));
-        assert_eq!(gets(1), Some((2, names(&["flmexec"]))), "flmping may have been unregistered on purpose");
-        assert_eq!(gets(2), None);
+        assert_eq!(gets(0), Some((3, names(&["flmping", "flmexec", "flmrun"]))));
+        assert_eq!(gets(1), Some((3, names(&["flmexec", "flmrun"]))), "flmping may have been unregistered on purpose");
+        assert_eq!(gets(2), Some((3, names(&["flmrun"]))));
+        assert_eq!(gets(3), None);
         assert_eq!(gets(7), None, "of a newer release");
+    }
+
+    #[test]
+    fn the_template_of_the_runner_is_the_published_one() {
+        let builtins = builtins();
+        let flmrun = &builtins.iter().find(|builtin| builtin.name.as_str() == "flmrun").unwrap().spec;
+        assert!(flmrun.command.as_ref().unwrap().ends_with("/bin/uv"));
+        assert_eq!(flmrun.arguments[..4], ["run", "--python", "python${FLAME_PYTHON_VERSION}", "python"]);
+        assert_eq!(
+            (flmrun.installer.as_deref(), &flmrun.url, &flmrun.working_directory),
+            (Some("python"), &None, &None)
+        );
     }
 }

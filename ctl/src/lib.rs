@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`cli`] | the grammar of `flmctl` and one file for each verb |
 //! | [`render`] | values as tables, JSON and YAML |
+//! | [`deploy`] | packages made of folders, archives and programs |
 //! | [`dev`] | a whole cluster on this machine |
 //! | [`bulk`] | running many tasks, for the two below |
 //! | [`ping`] | `flmping`, client and service |
@@ -25,6 +26,7 @@
 
 pub mod bulk;
 pub mod cli;
+pub mod deploy;
 pub mod dev;
 pub mod exec;
 pub mod exit;

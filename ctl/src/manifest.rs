@@ -117,7 +117,8 @@ fn parse_document(text: &str, number: usize) -> Result<Manifest, Failure> {
     Ok(Manifest { name: document.metadata.name, spec })
 }
 
-fn parse_shim(text: &str) -> Option<Shim> {
+/// A shim by its name, in any case.
+pub(crate) fn parse_shim(text: &str) -> Option<Shim> {
     match text.to_ascii_lowercase().as_str() {
         "host" => Some(Shim::Host),
         "wasm" => Some(Shim::Wasm),

@@ -52,6 +52,8 @@ pub const METHODS: &[(&str, Way)] = &[
     ("/flame.v1.Frontend/WatchTask", Way::Watch),
     ("/flame.v1.Frontend/WatchTasks", Way::WatchMany),
     ("/flame.ha.v1.Sessions/Stream", Way::Pipe),
+    // A repeat is known by its key, or changes nothing.
+    ("/flame.ha.v1.Sessions/Run", SAME),
     ("/flame.ha.v1.Cluster/Members", READ),
     ("/flame.ha.v1.Cluster/MemberStatus", READ),
     ("/flame.ha.v1.Cluster/StateDigest", READ),

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use clap::Parser;
 use flame_clock::SystemClock;
 use flame_config::{
-    ClusterFile, ConfigError, Environment, HostPort, NamedFile, ProcessEnvironment, TlsSection, WorkerSection,
+    ClusterFile, ConfigError, Environment, HostPort, NamedFile, PackagesSection, ProcessEnvironment, TlsSection,
+    WorkerSection,
 };
 use flame_proxy::TlsFiles;
 use flame_tls::{ClientFiles, File, Refusal};
@@ -23,7 +24,7 @@ use flame_types::NodeName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::options::{Folders, Limits, OWN_PROGRAM, Options, ProxyOptions, ServiceOptions};
+use crate::options::{Folders, Limits, OWN_PROGRAM, Options, PackageOptions, ProxyOptions, ServiceOptions};
 use crate::shim::host::HostError;
 use crate::{Farewell, StartError};
 
@@ -178,12 +179,10 @@ fn load(flags: &Flags, environment: &dyn Environment) -> Result<ClusterFile, Con
 }
 
 fn options(section: WorkerSection) -> Result<Options, Failure> {
+    let (packages, limits) = (packages(&section)?, limits(&section));
     let name = match section.name {
         Some(name) => name,
-        None => {
-            let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            NodeName::parse(&host).map_err(Failure::HostName)?
-        }
+        None => name_of_host()?,
     };
     let tls = match section.coordinators.iter().any(|endpoint| endpoint.tls) {
         true => Some(certificates(&section.tls)?.load()?),
@@ -211,20 +210,53 @@ fn options(section: WorkerSection) -> Result<Options, Failure> {
             cache_endpoint: section.cluster.cache_endpoint,
             ca_file,
         },
-        limits: Limits {
-            start: section.start_timeout,
-            enter: section.enter_timeout,
-            leave: section.leave_timeout,
-            terminate: section.terminate_grace,
-            cancel_grace: section.cancel_grace,
-            drain: section.drain_timeout,
-            results_bytes_max: section.results_bytes_max,
-            logs_kept: section.logs_kept,
-        },
+        packages,
+        limits,
         metrics: section.metrics.as_ref().map(resolve).transpose()?,
         tls,
         proxy,
         program: PathBuf::from(OWN_PROGRAM),
+    })
+}
+
+/// The name of a worker that is given none.
+fn name_of_host() -> Result<NodeName, Failure> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    NodeName::parse(&host).map_err(Failure::HostName)
+}
+
+fn limits(section: &WorkerSection) -> Limits {
+    Limits {
+        start: section.start_timeout,
+        enter: section.enter_timeout,
+        leave: section.leave_timeout,
+        terminate: section.terminate_grace,
+        cancel_grace: section.cancel_grace,
+        drain: section.drain_timeout,
+        results_bytes_max: section.results_bytes_max,
+        logs_kept: section.logs_kept,
+    }
+}
+
+fn packages(section: &WorkerSection) -> Result<PackageOptions, Failure> {
+    let PackagesSection { install_dir, timeout, bytes_max, kept, python, ca_file } = section.packages.clone();
+    let ca = ca_file.map(|file| File::new(file.named, file.path));
+    let web_tls = ClientFiles { ca, identity: None };
+    if web_tls.ca.is_some() {
+        // What is wrong with the file is said now, and not when the first package is fetched.
+        web_tls.load()?;
+    }
+    let caches =
+        section.cluster.cache_endpoint.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned());
+    Ok(PackageOptions {
+        dir: std::path::absolute(install_dir)?,
+        timeout,
+        bytes_max,
+        kept,
+        python,
+        caches: caches.collect(),
+        cache_tls: certificates(&section.tls)?,
+        web_tls,
     })
 }
 

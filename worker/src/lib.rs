@@ -8,6 +8,8 @@
 //!
 //! **Invariant:** when a worker is gone, so are its services ([`shim`]).
 //!
+//! **Invariant:** no service is started from a package that is not what its URL has at that time ([`installer`]).
+//!
 //! **Invariant:** whatever waits for a service or for a coordinator waits with a limit ([`options::Limits`]); nothing is
 //! tried again without a pause.
 //!
@@ -18,6 +20,7 @@
 //! | [`executor`] | the life of one executor |
 //! | [`gate`] | whether a task may begin |
 //! | [`shim`] | processes, folders, logs |
+//! | [`installer`] | packages of applications |
 //! | [`instance`] | calls on a service |
 //! | [`attributes`] | what executors publish about themselves |
 //! | [`resources`] | what the host has to give |
@@ -27,6 +30,7 @@
 //! | [`metrics`] | names and handles of what is measured |
 //! | [`web`] | the page that shows them |
 //! | [`proxy`] | the published API for services |
+//! | [`uv`] | what stands in for `uv` where there is none |
 
 pub(crate) mod agent;
 pub(crate) mod announce;
@@ -34,12 +38,14 @@ pub(crate) mod attributes;
 pub mod cli;
 pub(crate) mod executor;
 pub(crate) mod gate;
+pub(crate) mod installer;
 pub(crate) mod instance;
 pub mod metrics;
 pub mod options;
 pub(crate) mod proxy;
 pub(crate) mod resources;
 pub mod shim;
+pub mod uv;
 pub(crate) mod web;
 pub mod worker;
 

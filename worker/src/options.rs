@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flame_proxy::TlsFiles;
+use flame_tls::ClientFiles;
 use flame_types::{NodeName, Resources};
 
 /// Where a worker finds its own program: the running one, even when the file was replaced by an upgrade.
@@ -25,6 +26,8 @@ pub struct Options {
     pub folders: Folders,
     /// What services are told.
     pub services: ServiceOptions,
+    /// How packages of applications are fetched and installed.
+    pub packages: PackageOptions,
     /// How long and how much.
     pub limits: Limits,
     /// Where metrics are served; `None` when nobody may look.
@@ -57,6 +60,27 @@ pub struct ServiceOptions {
     pub cache_endpoint: Option<String>,
     /// `FLAME_CA_FILE`.
     pub ca_file: Option<PathBuf>,
+}
+
+/// How packages of applications are fetched and installed.
+#[derive(Clone, Debug, Default)]
+pub struct PackageOptions {
+    /// Where they are unpacked and installed. Workers of one host may share it.
+    pub dir: PathBuf,
+    /// Longest time to fetch and install one.
+    pub timeout: Duration,
+    /// Largest one.
+    pub bytes_max: u64,
+    /// Installed ones that nobody uses and that are kept.
+    pub kept: usize,
+    /// The preferred Python interpreter.
+    pub python: Option<PathBuf>,
+    /// Nodes of the object cache, `grpc://host:port`, for a package whose own does not answer.
+    pub caches: Vec<String>,
+    /// How object caches (`grpcs`) are checked.
+    pub cache_tls: ClientFiles,
+    /// How web servers (`https`) are checked.
+    pub web_tls: ClientFiles,
 }
 
 /// The published API, served to services by the worker itself.

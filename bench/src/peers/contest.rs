@@ -1,8 +1,8 @@
 //! A workload of ours with its peers, run by run.
 
-use crate::figures::Figures;
+use crate::figures::{Figures, P50_MS};
 use crate::peers::install::Installed;
-use crate::peers::peer::{self, Mode, Peer, Played};
+use crate::peers::peer::{self, CALL_AND_COMMIT, Mode, Peer, Played};
 use crate::peers::ratios::Comparison;
 use crate::report::{Runs, WorkloadResult};
 use crate::settings::Settings;
@@ -54,6 +54,7 @@ impl Contest {
     #[must_use]
     pub fn comparisons(self, ours: &WorkloadResult) -> Vec<Comparison> {
         let ours = if let Runs::Measured(runs) = &ours.runs { runs.as_slice() } else { &[] };
+        let sum = self.call_and_commit().map(|result| Comparison::new(&CALL_AND_COMMIT, None, ours, result));
         let compared = self.rivals.into_iter().map(|rival| {
             let runs = match rival.ended {
                 Some(ended) => ended,
@@ -68,7 +69,28 @@ impl Contest {
             };
             Comparison::new(rival.peer, rival.version, ours, result)
         });
-        compared.collect()
+        compared.chain(sum).collect()
+    }
+
+    /// The times of [`CALL_AND_COMMIT`], where both were measured one call after the other.
+    fn call_and_commit(&self) -> Option<WorkloadResult> {
+        let runs = |name| {
+            let rival = self.rivals.iter().find(|rival| rival.peer.name == name && rival.mode == Mode::Latency);
+            rival.map(|rival| rival.measured.as_slice())
+        };
+        let pairs = runs("ray-actors")?.iter().zip(runs("etcd-1")?);
+        let added = pairs.filter_map(|(call, commit)| {
+            let mut sum = Figures::default();
+            sum.set(P50_MS, call.get(P50_MS)? + commit.get(P50_MS)?);
+            Some(sum)
+        });
+        let added: Vec<Figures> = added.collect();
+        (!added.is_empty()).then(|| WorkloadResult {
+            workload: self.workload.to_owned(),
+            profile: Some(CALL_AND_COMMIT.name.to_owned()),
+            runs: Runs::Measured(added),
+            wrong: Vec::new(),
+        })
     }
 }
 
@@ -122,6 +144,25 @@ mod tests {
         assert_eq!(comparisons.len(), 2);
         let skipped = |one: &Comparison| matches!(&one.result.runs, Runs::Skipped(why) if why == "no network");
         assert!(comparisons.iter().all(skipped), "{comparisons:?}");
+    }
+
+    #[test]
+    fn a_call_and_a_commit_are_added_run_by_run() {
+        let installed = vec![(Product::Ray, Ok(PathBuf::new())), (Product::Etcd, Ok(PathBuf::new()))];
+        let mut contest = Contest::new("python-latency", &installed);
+        assert_eq!(contest.call_and_commit().map(|result| result.workload), None, "nothing was measured");
+        for rival in &mut contest.rivals {
+            let times: &[f64] = if rival.peer.name == "etcd-1" { &[1.0, 2.0, 9.0] } else { &[3.0, 5.0] };
+            for time in times {
+                let mut figures = Figures::default();
+                figures.set(P50_MS, *time);
+                rival.measured.push(figures);
+            }
+        }
+        let Some(WorkloadResult { runs: Runs::Measured(added), .. }) = contest.call_and_commit() else {
+            panic!("both were measured")
+        };
+        assert_eq!(added.iter().map(|run| run.get(P50_MS)).collect::<Vec<_>>(), [Some(4.0), Some(7.0)]);
     }
 
     #[test]

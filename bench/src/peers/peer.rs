@@ -98,6 +98,8 @@ enum Program {
     Script(&'static str),
     /// So many clients that put.
     Etcd(usize),
+    /// Nothing runs: its times are those of two others, added.
+    Sum,
 }
 
 /// Tasks of a run in [`Mode::Latency`], as in our own workload.
@@ -122,6 +124,16 @@ const fn script(name: &'static str, title: &'static str, product: Product, tasks
 const fn etcd(name: &'static str, title: &'static str, tasks: u64, clients: usize) -> Peer {
     Peer { name, title, product: Product::Etcd, tasks, program: Program::Etcd(clients) }
 }
+
+/// What a call costs where nothing is kept, and one write where everything is: a call of a Ray actor and a put of etcd, run
+/// by run. Ours keeps both the task and its result.
+pub const CALL_AND_COMMIT: Peer = Peer {
+    name: "ray-actors + etcd-1",
+    title: "Ray actor call and etcd put",
+    product: Product::Ray,
+    tasks: 0,
+    program: Program::Sum,
+};
 
 /// What came of one run of a peer.
 #[derive(Debug)]
@@ -157,6 +169,7 @@ impl Peer {
         match self.program {
             Program::Script(file) => script::play(file, installed, mode, tasks).await,
             Program::Etcd(clients) => etcd::play(clients, installed, mode, tasks, settings).await,
+            Program::Sum => Ok(Played::NotStarted("it is no program".to_owned())),
         }
     }
 }

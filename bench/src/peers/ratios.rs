@@ -25,11 +25,11 @@ struct Compared {
     needs_disk: bool,
 }
 
-const LOADED: &[&str] = &["throughput", "throughput-unary"];
-const SEQUENTIAL: &[&str] = &["latency"];
+const LOADED: &[&str] = &["throughput", "throughput-unary", "python"];
+const SEQUENTIAL: &[&str] = &["latency", "python-latency"];
 const STARTING: &[&str] = &["cold-start"];
-const RUNNING: &[&str] = &["throughput", "throughput-unary", "latency"];
-const ALL: &[&str] = &["throughput", "throughput-unary", "latency", "cold-start"];
+const RUNNING: &[&str] = &["throughput", "throughput-unary", "python", "latency", "python-latency"];
+const ALL: &[&str] = &["throughput", "throughput-unary", "python", "latency", "python-latency", "cold-start"];
 
 const COMPARED: &[Compared] = &[
     Compared { is_rate: true, ..cost(TASKS_PER_S, "tasks/s", RUNNING) },

@@ -164,6 +164,8 @@ impl Roster {
             }
             Down::Recorded(recorded) => self.note(&recorded.tokens),
             Down::LeaseAck(ack) => self.answered = self.answered.max(ack.number),
+            // Nobody asks a simulated worker what it has installed.
+            Down::ReadInstallLog(_) => {}
             Down::Welcome(_) | Down::NotLeader(_) | Down::Refused(_) => bail!("the leader sent this worker away"),
         }
         Ok(())

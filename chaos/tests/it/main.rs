@@ -3,6 +3,7 @@
 mod all_at_once;
 mod behind;
 mod changing;
+mod deploy;
 mod directory;
 mod disk_full;
 mod disk_trouble;

@@ -76,7 +76,11 @@ impl Running {
         let mut command = Command::new(path);
         command.args(words).stdin(stdin).stdout(stdout.reopen()?).stderr(stderr.reopen()?).kill_on_drop(true);
         // Whoever runs the tests may have a cluster of their own.
-        command.env("HOME", "/nonexistent").env_remove("FLAME_ENDPOINT").envs(environment.iter().copied());
+        command
+            .env("HOME", "/nonexistent")
+            .env_remove("FLAME_ENDPOINT")
+            .env_remove("FLAME_CACHE_ENDPOINT")
+            .envs(environment.iter().copied());
         let child = command.spawn().with_context(|| format!("start {what}"))?;
         Ok(Self { what, child, stdout, stderr })
     }

@@ -39,12 +39,12 @@ pub fn directory_server(gateway: Gateway) -> ObjectDirectoryServer<DirectoryServ
 /// Everything the client port serves. `stop` ends the streams that would otherwise live for ever.
 #[must_use]
 pub fn routes(gateway: Gateway, hub: Hub, upgrades: Upgrades, disk: DataDisk, stop: CancellationToken) -> Routes {
-    let cluster = ClusterService::new(gateway.clone(), hub, upgrades, disk);
+    let cluster = ClusterService::new(gateway.clone(), hub.clone(), upgrades, disk);
     let health = HealthService::new(gateway.clone(), stop);
     let routes = Routes::new(frontend_server(gateway.clone()))
         .add_service(SessionsService::server(gateway.clone()))
         .add_service(BackupServer::new(BackupService::new(gateway.clone())))
-        .add_service(OperateServer::new(OperateService::new(gateway.clone())))
+        .add_service(OperateServer::new(OperateService::new(gateway.clone(), hub)))
         .add_service(directory_server(gateway.clone()))
         .add_service(MembershipServer::new(MembershipService::new(gateway)))
         .add_service(ClusterServer::new(cluster))

@@ -6,6 +6,7 @@
 //! * [`uplink`]: what a worker reports, turned into commands.
 //! * [`downlink`]: what the machine tells a worker, turned into frames.
 //! * [`inputs`]: inputs on their way to workers.
+//! * [`questions`]: what users want to know of a worker itself.
 //! * `told`: when they go there.
 //! * `caches`: cache nodes, in the same way.
 //! * [`leases`]: who is attached, who is silent, who has expired.
@@ -39,11 +40,13 @@ mod downlink;
 mod inputs;
 pub mod leases;
 pub mod news;
+pub mod questions;
 mod told;
 mod uplink;
 
 use inputs::InputRows;
 use leases::{Leases, MAJORITY_MAX};
+use questions::Questions;
 use told::{Line, RECORDED_HELD};
 
 /// Most batches of orders that wait for one worker's connection. A worker that cannot take more is cut off; its next
@@ -76,6 +79,7 @@ struct Table {
     open: Option<Open>,
     /// Workers will be told soon of what is recorded.
     tells_recorded: bool,
+    questions: Questions,
 }
 
 /// Whom the state knows to have a lease.
@@ -105,6 +109,8 @@ struct Greeting {
 struct WorkerStream {
     orders: mpsc::Sender<Batch>,
     end: CancellationToken,
+    /// For frames that no entry brings about. The stream does not live for their sake.
+    frames: attach::WeakDown,
 }
 
 /// Orders of one entry for one worker, under one lease.
@@ -145,6 +151,7 @@ impl Hub {
         }
         table.greeting.clear();
         table.leases = Leases::default();
+        table.questions = Questions::default();
         table.caches = caches::Table::default();
         self.inner.inputs.clear();
     }

@@ -46,6 +46,14 @@ pub struct EndedTask {
     pub message: Option<String>,
 }
 
+impl EndedTask {
+    /// One that was cancelled before it ran.
+    #[must_use]
+    pub fn cancelled(task: TaskNo) -> Self {
+        Self { task, state: TaskState::Cancelled, output: None, message: None }
+    }
+}
+
 /// What one entry ended in a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryResults {

@@ -7,4 +7,5 @@ mod frozen_rows;
 mod operate;
 mod overload;
 mod requests;
+mod run;
 mod served;

@@ -337,6 +337,32 @@ pub const KEYS: &[Key] = &[
     ),
     works("worker.logs_kept", "256", "Ended executors whose log files are kept."),
     works(
+        "worker.install_dir",
+        "",
+        "Where packages of applications are unpacked and installed, with the log of each install. Several workers of one host may share it. Default: data in worker.work_dir.",
+    ),
+    works("worker.install_timeout", "10m", "Longest time to fetch and install a package."),
+    works(
+        "worker.package_bytes_max",
+        "2g",
+        "Largest package that is fetched; unpacked it may have eight times as much.",
+    ),
+    works(
+        "worker.packages_kept",
+        "32",
+        "Installed packages that no executor uses and that are kept all the same; the one that was used longest ago leaves first.",
+    ),
+    works(
+        "worker.python",
+        "",
+        "Python interpreter of applications with the python installer, if it is of the version that they ask for. Default: the one of VIRTUAL_ENV, else python of that version, python3 or python in PATH.",
+    ),
+    works(
+        "worker.package_ca_file",
+        "",
+        "PEM file with the authorities that servers of packages (https://) are checked by. Default: those that the system trusts.",
+    ),
+    works(
         "worker.metrics",
         "off",
         "Address for /metrics and /livez over plain HTTP, like 127.0.0.1:9181, or off. Every worker on one machine needs one of its own.",

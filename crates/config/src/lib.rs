@@ -17,6 +17,7 @@
 //! | [`layers`] | the four layers merged, every value with its [`Source`] |
 //! | [`file`] | [`ClusterFile`]: load, warn, print |
 //! | [`coordinator`], [`worker`], [`cache`], [`cluster`] | the typed sections and the checks across several values |
+//! | [`packages`] | how packages of applications are fetched and installed |
 //! | [`log`] | how long the log gets, and how fast snapshots are sent |
 //! | [`objects`] | cached objects: copies and quotas |
 //! | `retention` | how long ended things are kept |
@@ -38,6 +39,7 @@ pub mod keys;
 pub mod layers;
 pub mod log;
 pub mod objects;
+pub mod packages;
 mod retention;
 pub mod retry;
 pub mod tls;
@@ -54,6 +56,7 @@ pub use file::ClusterFile;
 pub use layers::{Flags, Source};
 pub use log::LogSection;
 pub use objects::ObjectsSection;
+pub use packages::PackagesSection;
 pub use retry::AvoidanceSection;
 pub use tls::{NamedFile, TlsSection};
 pub use worker::WorkerSection;

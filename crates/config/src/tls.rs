@@ -65,7 +65,7 @@ impl TlsSection {
     }
 }
 
-fn file(setting: &Setting) -> Result<Option<NamedFile>, ConfigError> {
+pub(crate) fn file(setting: &Setting) -> Result<Option<NamedFile>, ConfigError> {
     let path = setting.parse(|text| if text.is_empty() { Err("names no file".to_owned()) } else { Ok(text.into()) })?;
     Ok(path.map(|path| NamedFile { named: format!("{} ({})", setting.key.path, setting.source), path }))
 }

@@ -11,6 +11,7 @@ use crate::cluster::{self, CLIENT_PORT, ClusterSection};
 use crate::coordinator::{address_or_off, folder};
 use crate::error::ConfigError;
 use crate::layers::{Layers, Setting, Source};
+use crate::packages::PackagesSection;
 use crate::tls::TlsSection;
 
 /// Most coordinators a worker is told about: more than any cluster has.
@@ -51,6 +52,8 @@ pub struct WorkerSection {
     pub results_bytes_max: usize,
     /// Ended executors whose log files are kept.
     pub logs_kept: usize,
+    /// How packages of applications are fetched and installed.
+    pub packages: PackagesSection,
     /// Where it serves metrics; `None` when nobody may look.
     pub metrics: Option<HostPort>,
     /// The certificate that it shows, and whom it trusts.
@@ -72,6 +75,7 @@ impl WorkerSection {
             coordinators: coordinators(layers, cluster)?,
             resources: layers.get("worker.resources").parse(cluster::resources)?,
             log_dir: log_dir.unwrap_or_else(|| work_dir.join("logs")),
+            packages: PackagesSection::build(layers, &work_dir)?,
             work_dir,
             socket_dir: layers.get("worker.socket_dir").parse_set(folder)?,
             start_timeout: layers.get("worker.start_timeout").duration()?,

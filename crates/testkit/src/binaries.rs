@@ -10,6 +10,10 @@ const FOLDER_VARIABLE: &str = "FLAME_TEST_BINARIES";
 /// The build of one feature level more, which no ordinary build makes.
 const NEXT_COORDINATOR: &str = "flame-coordinator-next";
 
+/// What applications need that ship with Flame, and what it is called below `FLAME_HOME/bin`.
+const SHIPPED: [(&str, &str); 3] =
+    [("flmping-service", "flmping-service"), ("flmexec-service", "flmexec-service"), ("flame-uv", "uv")];
+
 /// Which build of the coordinator is started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Build {
@@ -66,6 +70,19 @@ impl Binaries {
             "{} is missing; build the binaries first: {how} (or name their folder in {FOLDER_VARIABLE})",
             path.display()
         ))
+    }
+
+    /// Makes a folder the `FLAME_HOME` of workers, as an installation has it; answers the variable.
+    ///
+    /// # Errors
+    /// Says how to build what is missing.
+    pub fn furnish(&self, home: &Path) -> Result<(String, String)> {
+        let bin = home.join("bin");
+        std::fs::create_dir(&bin).with_context(|| format!("make {}", bin.display()))?;
+        for (program, name) in SHIPPED {
+            std::os::unix::fs::symlink(self.path(program)?, bin.join(name)).with_context(|| format!("link {name}"))?;
+        }
+        Ok(("FLAME_HOME".to_owned(), home.display().to_string()))
     }
 }
 

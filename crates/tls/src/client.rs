@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::files::{File, Identity, pair};
 use crate::refusal::Refusal;
-use crate::{HTTP2, provider};
+use crate::{HTTP1, HTTP2, provider};
 
 /// Longest time to connect where the endpoint has none of its own.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -108,6 +108,20 @@ impl Client {
         };
         config.alpn_protocols = vec![HTTP2.to_vec()];
         Ok(Self { config: Arc::new(config) })
+    }
+
+    /// A connection to a web server that speaks HTTP/1.1.
+    ///
+    /// # Errors
+    /// Those of the network, and what does not fit about certificates.
+    pub async fn open_http1(&self, host: &str, port: u16) -> io::Result<TlsStream<TcpStream>> {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = vec![HTTP1.to_vec()];
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{host:?} is no host that a certificate can name"))
+        })?;
+        let stream = TcpStream::connect((host, port)).await?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     fn connector(

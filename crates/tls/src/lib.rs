@@ -35,6 +35,9 @@ pub use verdict::{Settings, Verdict};
 /// HTTP/2, as both sides agree on it during the handshake.
 const HTTP2: &[u8] = b"h2";
 
+/// What web servers speak that know nothing newer.
+const HTTP1: &[u8] = b"http/1.1";
+
 /// The one library of cryptography: named wherever one is wanted, so that no feature of somebody else's chooses another.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())

@@ -64,6 +64,12 @@ pub const CLIENT_WINDOW_MAX: usize = 4096;
 /// Most events of the cluster that are kept; the oldest leave first.
 pub const CLUSTER_EVENTS_MAX: u64 = 10_000;
 
+/// Most bytes of the log of an install that a worker shows.
+pub const INSTALL_LOG_BYTES_MAX: usize = 256 * 1024;
+
+/// Most workers that are asked for such a log at once.
+pub const INSTALL_LOG_NODES_MAX: usize = 64;
+
 /// Most labels of a session or application.
 pub const LABELS_MAX: usize = 64;
 

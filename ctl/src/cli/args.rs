@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use flame_sdk::TlsFiles;
 
 use super::{
-    cache, cancel, close, cluster, completion, create, delete, explain_error, list, node, object, proxy, register,
-    suspend, task, unregister, update, view,
+    cache, cancel, close, cluster, completion, create, delete, deploy, explain_error, list, logs, node, object, proxy,
+    register, suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::output::Color;
@@ -103,12 +103,16 @@ pub enum Command {
     Register(register::RegisterArgs),
     /// Replace an application by what a file says
     Update(update::UpdateArgs),
+    /// Put a package where workers fetch it, and make or replace its application
+    Deploy(Box<deploy::DeployArgs>),
     /// Remove an application
     Unregister(unregister::UnregisterArgs),
     /// Show and steer the coordinators
     Cluster(cluster::ClusterArgs),
     /// Show what workers hold, and take them out of use
     Node(node::NodeArgs),
+    /// Show what was written on workers
+    Logs(logs::LogsArgs),
     /// Show the nodes of the object cache
     Cache(cache::CacheArgs),
     /// Show cached objects and where they lie
@@ -137,6 +141,8 @@ impl Command {
             Self::Cache(args) => args.format(),
             Self::Object(args) => args.format(),
             Self::Task(args) => args.format(),
+            Self::Logs(args) => args.format(),
+            Self::Deploy(args) => args.output.into(),
             Self::Proxy(args) => args.output.format,
             Self::Dev(args) => args.format(),
             Self::ExplainError(args) => args.output.format,

@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Cli, Command, Context, GlobalArgs, cache, cancel, close, cluster, completion, create, delete, explain_error, list,
-    node, object, proxy, register, suspend, task, unregister, update, view,
+    Cli, Command, Context, GlobalArgs, cache, cancel, close, cluster, completion, create, delete, deploy,
+    explain_error, list, logs, node, object, proxy, register, suspend, task, unregister, update, view,
 };
 use crate::dev;
 use crate::exit::{Exit, Failure};
@@ -70,8 +70,10 @@ async fn dispatch(command: Command, global: &GlobalArgs) -> Result<(), Failure> 
         Command::Cluster(args) => cluster::run(&context, &args).await,
         Command::Node(args) => node::run(&context, &args).await,
         Command::Cache(args) => cache::run(&context, &args).await,
-        Command::Object(args) => object::run(&context, &args).await,
+        Command::Object(args) => object::run(&context, &args, global).await,
         Command::Task(args) => task::run(&context, &args).await,
+        Command::Logs(args) => logs::run(&context, &args).await,
+        Command::Deploy(args) => deploy::run(&context, *args, global).await,
         Command::Completion(_) | Command::Dev(_) | Command::ExplainError(_) | Command::Proxy(_) => Ok(()),
     }
 }
@@ -178,8 +180,21 @@ mod tests {
             "object list",
             "object list app/shared -o yaml",
             "object list app/* -w",
+            "object put app/shared/model f",
+            "object put app/s f --no-replace --cache-endpoint grpc://a -o json",
+            "object get app/shared/model",
+            "object get app/shared/model f -o yaml",
+            "object delete app/*",
             "task explain s/7",
             "task explain s/7 -o json",
+            "deploy --name a --application d",
+            "deploy --name a --application d.tar.gz --dry-run -o yaml --shim Host --image i --description d --label x --label y",
+            "deploy --name a --application d --command c --argument -v --argument=--x --env A=b --working-directory /w",
+            "deploy --name a --application d --max-instances 3 --delay-release 60 --installer python --output json",
+            "deploy --name a --application d --schema-input {} --schema-output {} --schema-common-data {}",
+            "deploy --name a --application d --cache-endpoint grpc://a,grpc://b",
+            "logs install a",
+            "logs install a --node w1 -o json",
             "proxy",
             "proxy --listen 127.0.0.1:8080 -o json",
             "proxy --listen 0.0.0.0:8080 --insecure --endpoint a:1 --endpoint b:2",

@@ -1,5 +1,7 @@
 //! What verbs that change something say on success. The first two are published, word for word.
 
+use flame_types::ObjectTarget;
+
 /// After `flmctl create`.
 #[must_use]
 pub fn created(session: &str) -> String {
@@ -28,6 +30,15 @@ pub fn resumed(session: &str) -> String {
 #[must_use]
 pub fn deleted(session: &str) -> String {
     format!("Session <{session}> was deleted.\n")
+}
+
+/// After `flmctl object delete`.
+#[must_use]
+pub fn objects_deleted(target: &ObjectTarget) -> String {
+    match target {
+        ObjectTarget::Object(key) => format!("Object <{key}> was deleted.\n"),
+        several => format!("Objects <{several}> were deleted.\n"),
+    }
 }
 
 /// After `flmctl cancel`.

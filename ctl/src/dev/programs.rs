@@ -7,8 +7,9 @@ use super::daemon::Program;
 use super::plan::{CACHE, cache_file, coordinator_file, worker_file};
 use crate::exit::{Exit, Failure};
 
-/// The services of the applications that ship with Flame.
-const SERVICES: [&str; 2] = ["flmping-service", "flmexec-service"];
+/// The programs that the applications need which ship with Flame, and what they are called below `FLAME_HOME`.
+const SERVICES: [(&str, &str); 3] =
+    [("flmping-service", "flmping-service"), ("flmexec-service", "flmexec-service"), ("flame-uv", "uv")];
 
 /// Where a daemon's stderr goes.
 pub(super) fn log_file(data: &Path, name: &str) -> PathBuf {
@@ -65,8 +66,8 @@ fn home(folder: &Path, data: &Path) -> Result<PathBuf, Failure> {
     let bin = home.join("bin");
     let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", bin.display()));
     std::fs::create_dir_all(&bin).map_err(failed)?;
-    for name in SERVICES {
-        let (service, link) = (beside(folder, name)?, bin.join(name));
+    for (program, name) in SERVICES {
+        let (service, link) = (beside(folder, program)?, bin.join(name));
         // One of an earlier start may point elsewhere.
         let _absent = std::fs::remove_file(&link);
         std::os::unix::fs::symlink(service, link).map_err(failed)?;

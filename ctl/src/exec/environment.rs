@@ -9,6 +9,9 @@ use flame_sdk::service::INSTANCE_VARIABLE;
 
 use super::job::Language;
 
+/// Where a worker offers its service another socket. This service has no use for it, and its scripts neither.
+const FRAMES_VARIABLE: &str = "FLAME_FRAMES_ENDPOINT";
+
 /// What Python scripts get of the service's environment: who and where they are, how to reach the world, and what
 /// Python, uv and Flame itself read.
 const NAMES: &[&str] =
@@ -29,7 +32,9 @@ pub(super) fn environment(
     service: impl Iterator<Item = (OsString, OsString)>,
     temporary: &Path,
 ) -> Vec<(OsString, OsString)> {
-    let is_ours = |name: &OsStr| name == INSTANCE_VARIABLE || TEMPORARY.iter().any(|ours| name == *ours);
+    let is_ours = |name: &OsStr| {
+        name == INSTANCE_VARIABLE || name == FRAMES_VARIABLE || TEMPORARY.iter().any(|ours| name == *ours)
+    };
     let is_for = |name: &OsStr| match language {
         Language::Shell => true,
         Language::Python => name.to_str().is_some_and(is_for_python),
@@ -55,7 +60,8 @@ mod tests {
     use super::*;
 
     fn seen(language: Language) -> Vec<String> {
-        let service = ["PATH", "SECRET", "FLAME_ENDPOINT", INSTANCE_VARIABLE, "https_proxy", "TMPDIR", "LC_ALL"];
+        let service =
+            ["PATH", "SECRET", "FLAME_ENDPOINT", INSTANCE_VARIABLE, FRAMES_VARIABLE, "https_proxy", "TMPDIR", "LC_ALL"];
         let service = service.into_iter().map(|name| (name.into(), "theirs".into()));
         let mut set: Vec<_> = environment(language, service, Path::new("/t"))
             .into_iter()

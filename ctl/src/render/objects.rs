@@ -1,6 +1,7 @@
 //! Cached objects and where they lie.
 
 use flame_sdk::model::{ObjectEntry, ObjectPlace};
+use flame_sdk::objects::ObjectInfo;
 use flame_types::resources::format_memory;
 use serde::Serialize;
 
@@ -37,6 +38,24 @@ impl Render for Objects {
             ]);
         }
         Sheet::of_grid(grid)
+    }
+}
+
+/// `flmctl object put`, and `get` into a file.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObjectDone {
+    /// What was done with it.
+    #[serde(skip)]
+    pub verb: &'static str,
+    /// What it is now.
+    #[serde(flatten)]
+    pub info: ObjectInfo,
+}
+
+impl Render for ObjectDone {
+    fn sheet(&self) -> Sheet {
+        let ObjectInfo { key, version, size, .. } = &self.info;
+        Sheet::of_text(format!("Object <{key}> was {}: version {version}, {size} bytes.\n", self.verb))
     }
 }
 

@@ -44,10 +44,16 @@ impl Flamepy {
         Ok(this)
     }
 
+    /// Where the interpreter is.
+    #[must_use]
+    pub fn interpreter(&self) -> PathBuf {
+        self.folder.path().join("bin/python")
+    }
+
     /// The interpreter, with our package and nothing published.
     #[must_use]
     pub fn python(&self) -> Command {
-        let mut command = Command::new(self.folder.path().join("bin/python"));
+        let mut command = Command::new(self.interpreter());
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         command
     }

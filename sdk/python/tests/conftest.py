@@ -13,7 +13,7 @@ from fake import FakeCluster
 def _nothing_of_this_machine(monkeypatch, tmp_path):
     """No configuration of whoever runs the tests."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ["ENDPOINT", "CACHE_ENDPOINT", "CACHE_STORAGE", "CA_FILE", "CERT_FILE", "KEY_FILE"]:
+    for name in ["ENDPOINT", "FRAMES_ENDPOINT", "CACHE_ENDPOINT", "CACHE_STORAGE", "CA_FILE", "CERT_FILE", "KEY_FILE"]:
         monkeypatch.delenv(f"FLAME_{name}", raising=False)
 
 

@@ -16,7 +16,7 @@ import queue
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import grpc
 
@@ -118,6 +118,8 @@ class Coordinator:
         self.refusal: Optional[Tuple[grpc.StatusCode, str]] = None
         self.swallow: List[str] = []
         """Calls that are done, and whose answers are lost: once for each mention."""
+        self.on_swallowed: Callable[[], object] = lambda: None
+        """What happens then."""
         self.is_stuck = False
         """It keeps its streams open and does nothing."""
         self.drop_accepted = 0
@@ -130,8 +132,13 @@ class Coordinator:
         stream = grpc.stream_stream_rpc_method_handler(
             self._stream, session_pb2.SessionUp.FromString, session_pb2.SessionDown.SerializeToString
         )
+        run = grpc.unary_unary_rpc_method_handler(
+            lambda request, context: self._guarded("Run", request, context),
+            session_pb2.RunTask.FromString,
+            session_pb2.RanTask.SerializeToString,
+        )
         self.server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("flame.ha.v1.Sessions", {"Stream": stream}),)
+            (grpc.method_handlers_generic_handler("flame.ha.v1.Sessions", {"Stream": stream, "Run": run}),)
         )
         if credentials is None:
             self.port = self.server.add_insecure_port("127.0.0.1:0")
@@ -192,6 +199,7 @@ class Coordinator:
                 reply = self._once(name, request, context, identity, int(metadata["flame-request-seen"]))
         if name in self.swallow:
             self.swallow.remove(name)
+            self.on_swallowed()
             context.abort(grpc.StatusCode.UNKNOWN, "the answer was lost")
         if isinstance(reply, tuple):
             context.abort(*reply)
@@ -345,6 +353,29 @@ class Coordinator:
             task = self.state.create_task(request.task.session_id, data)
             self.state.keys[key or b""] = task
         return self.state.keys[key or b""]
+
+    def Run(self, request: Any, context: Any) -> Any:
+        if request.HasField("submit"):
+            spec = types_pb2.TaskSpec(session_id=request.session_id)
+            if request.submit.HasField("input"):
+                spec.input = request.submit.input
+            task = self.CreateTask(frontend_pb2.CreateTaskRequest(task=spec), context)
+        else:
+            ask = frontend_pb2.GetTaskRequest(session_id=request.session_id, task_id=str(request.wait))
+            task = self._task(ask, context)
+        number = int(task.metadata.id)
+        # As the coordinators: an answer comes before the caller gives up.
+        until = time.monotonic() + context.time_remaining() * 0.9
+        while task.status.state not in (2, 3, 4) and time.monotonic() < until and context.is_active():
+            self.state.changed.wait(0.01)
+        if task.status.state not in (2, 3, 4):
+            return session_pb2.RanTask(task=number)
+        result = session_pb2.TaskResult(task=number, state=task.status.state)
+        if task.spec.HasField("output"):
+            result.output = task.spec.output
+        if task.status.events and task.status.events[-1].HasField("message"):
+            result.message = task.status.events[-1].message
+        return session_pb2.RanTask(task=number, result=result)
 
     def _task(self, request: Any, context: Any) -> types_pb2.Task:
         self._session(request.session_id, context)

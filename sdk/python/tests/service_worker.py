@@ -1,9 +1,10 @@
-"""A worker in a few lines: calls a service over its socket, by our stream or by the published calls."""
+"""A worker in a few lines: calls a service over its socket, by our stream (gRPC or frames) or by the published calls."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import tempfile
 import threading
 import time
@@ -37,10 +38,10 @@ def socket_path() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving(service: Any) -> Iterator[str]:
+def serving(service: Any, in_frames: bool = False) -> Iterator[str]:
     """The service on a thread of this process, on the socket that is yielded."""
     with socket_path() as path:
-        server = Server(service, path)
+        server = Server(service, path, in_frames=in_frames)
         failed: List[BaseException] = []
 
         def serve() -> None:
@@ -65,8 +66,50 @@ def serving(service: Any) -> Iterator[str]:
             raise failed[0]
 
 
-class Stream:
-    """The worker's side of our stream."""
+class StreamWords:
+    """What a worker says and hears, whatever carries it."""
+
+    def send(self, **frame: Any) -> None:
+        raise NotImplementedError
+
+    def next(self) -> wire.ServiceUp:
+        raise NotImplementedError
+
+    def enter(self, session_id: str = "s-1", **fields: Any) -> wire.EnteredSession:
+        self.send(enter=wire.EnterSession(feature_level=1, session_id=session_id, application="app", **fields))
+        return self.next().entered
+
+    def leave(self) -> wire.LeftSession:
+        self.send(leave=wire.LeaveSession())
+        return self.next().left
+
+    def invoke(self, inputs: Iterable[Optional[bytes]], first: int = 1) -> List[int]:
+        """Hands tasks over in one frame, numbered from `first`. Returns their tokens, ten times their numbers."""
+        tasks = [
+            wire.InvokeTask(token=10 * number, task=number, attempt=1, input=value)
+            for number, value in enumerate(inputs, first)
+        ]
+        self.send(invoke=wire.InvokeTasks(tasks=tasks))
+        return [task.token for task in tasks]
+
+    def done(self, count: int) -> List[wire.TaskDone]:
+        """The next `count` results, in the order in which they came."""
+        done: List[wire.TaskDone] = []
+        while len(done) < count:
+            frame = self.next()
+            assert frame.WhichOneof("frame") == "done", frame
+            done.extend(frame.done.done)
+        assert len(done) == count, done
+        return done
+
+    def call(self, value: Optional[bytes], number: int = 1) -> wire.TaskDone:
+        """One task and its result."""
+        self.invoke([value], number)
+        return self.done(1)[0]
+
+
+class Stream(StreamWords):
+    """The worker's side of our stream over gRPC."""
 
     def __init__(self, path: str) -> None:
         self._down: SimpleQueue[Optional[wire.ServiceDown]] = SimpleQueue()
@@ -109,37 +152,52 @@ class Stream:
             list(self._up)
         return self._up.code()
 
-    def enter(self, session_id: str = "s-1", **fields: Any) -> wire.EnteredSession:
-        self.send(enter=wire.EnterSession(feature_level=1, session_id=session_id, application="app", **fields))
-        return self.next().entered
 
-    def leave(self) -> wire.LeftSession:
-        self.send(leave=wire.LeaveSession())
-        return self.next().left
+class FrameStream(StreamWords):
+    """The worker's side of our stream in frames."""
 
-    def invoke(self, inputs: Iterable[Optional[bytes]], first: int = 1) -> List[int]:
-        """Hands tasks over in one frame, numbered from `first`. Returns their tokens, ten times their numbers."""
-        tasks = [
-            wire.InvokeTask(token=10 * number, task=number, attempt=1, input=value)
-            for number, value in enumerate(inputs, first)
-        ]
-        self.send(invoke=wire.InvokeTasks(tasks=tasks))
-        return [task.token for task in tasks]
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(LIMIT)
+        # Between bind and listen the file is there and nobody answers.
+        wait_until(lambda: self.socket.connect_ex(path) == 0, "the service listens")
+        self._file = self.socket.makefile("rb")
 
-    def done(self, count: int) -> List[wire.TaskDone]:
-        """The next `count` results, in the order in which they came."""
-        done: List[wire.TaskDone] = []
-        while len(done) < count:
-            frame = self.next()
-            assert frame.WhichOneof("frame") == "done", frame
-            done.extend(frame.done.done)
-        assert len(done) == count, done
-        return done
+    def __enter__(self) -> FrameStream:
+        return self
 
-    def call(self, value: Optional[bytes], number: int = 1) -> wire.TaskDone:
-        """One task and its result."""
-        self.invoke([value], number)
-        return self.done(1)[0]
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self.socket.close()
+
+    def finish(self) -> None:
+        """Nothing more comes down."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        """The worker is gone."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+
+    def send(self, **frame: Any) -> None:
+        raw = wire.ServiceDown(**frame).SerializeToString()
+        self.socket.sendall(len(raw).to_bytes(4, "big") + raw)
+
+    def next(self) -> wire.ServiceUp:
+        found = self._next()
+        assert found is not None, "the service ended the stream"
+        return found
+
+    def rest(self) -> List[wire.ServiceUp]:
+        return list(iter(self._next, None))
+
+    def _next(self) -> Optional[wire.ServiceUp]:
+        head = self._file.read(4)
+        if not head:
+            return None
+        length = int.from_bytes(head, "big")
+        raw = self._file.read(length)
+        assert len(raw) == length, "a frame that ends in the middle"
+        return wire.ServiceUp.FromString(raw)
 
 
 class Calls:

@@ -102,7 +102,7 @@ def test_streams_go_to_the_leader(three):
     three.leader = 3
     with flamepy.connect(three.endpoints) as connection:
         session = connection.create_session(SessionAttributes("app"))
-        assert session.invoke(b"x") == b"x"
+        assert session.run(b"x").result(20) == b"x"
         assert [len(one.streams) for one in three.coordinators] == [0, 0, 1]
 
 
@@ -261,8 +261,9 @@ def test_every_status_has_a_code(cluster, connection):
 
 def test_a_server_without_session_streams_is_named(cluster, session):
     cluster.coordinators[0].refusal = (grpc.StatusCode.UNIMPLEMENTED, "unknown service")
-    error = refused(session.invoke, b"x")
-    assert error.code == FlameErrorCode.UNIMPLEMENTED and "session streams" in error.message
+    for call in [session.invoke, lambda data: session.run(data).result(20)]:
+        error = refused(call, b"x")
+        assert error.code == FlameErrorCode.UNIMPLEMENTED and "needs a cluster of Flame HA" in error.message
 
 
 def test_without_a_leader_it_says_so_in_time(cluster):
@@ -471,7 +472,7 @@ def test_a_session_that_is_gone_ends_its_waits(cluster, session):
 
 def test_streams_end_with_their_sessions(cluster, connection):
     session = connection.create_session(SessionAttributes("app"))
-    assert session.invoke(b"x") == b"x"
+    assert session.run(b"x").result(20) == b"x"
     assert len(cluster.state.clients) == 1
     del session
     eventually("its client has ended", lambda: not cluster.state.clients)

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Iterator, List
+from typing import Any, Iterator, List
 
 import pytest
-from service_worker import LIMIT, Stream, fields_of, wait_until
+from service_worker import LIMIT, FrameStream, Stream, fields_of, wait_until
 
 import flamepy
 
@@ -42,16 +42,24 @@ def program(kind: str, more: str = "") -> str:
 
 
 class Service:
-    def __init__(self, folder: Path, code: str, **variables: str) -> None:
+    def __init__(self, folder: Path, code: str, in_frames: bool = False, **variables: str) -> None:
         self.folder = folder
-        self.path = str(folder / "s.sock")
+        self.in_frames = in_frames
         source = str(Path(flamepy.__file__).parents[1])
-        environment = {**os.environ, "FLAME_INSTANCE_ENDPOINT": self.path, "PYTHONPATH": source, **variables}
+        sockets = {"FLAME_INSTANCE_ENDPOINT": str(folder / "s.sock")}
+        if in_frames:
+            # As a worker does that knows frames: one that does not names the published socket only.
+            sockets["FLAME_FRAMES_ENDPOINT"] = str(folder / "s.frames")
+        self.path = list(sockets.values())[-1]
+        environment = {**os.environ, **sockets, "PYTHONPATH": source, **variables}
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         wait_until(lambda: os.path.exists(self.path) or self.process.poll() is not None, "it listens")
         assert self.process.poll() is None, self.process.communicate()[1]
+
+    def stream(self) -> Any:
+        return FrameStream(self.path) if self.in_frames else Stream(self.path)
 
     def has_begun(self) -> None:
         wait_until((self.folder / "begun").exists, "the task has begun")
@@ -76,8 +84,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path(folder)
 
 
-def started(folder: Path, code: str, **variables: str) -> Iterator[Service]:
-    service = Service(folder, code, **variables)
+def started(folder: Path, code: str, in_frames: bool = False, **variables: str) -> Iterator[Service]:
+    service = Service(folder, code, in_frames, **variables)
     try:
         yield service
     finally:
@@ -86,11 +94,14 @@ def started(folder: Path, code: str, **variables: str) -> Iterator[Service]:
             service.process.communicate()
 
 
+@pytest.mark.parametrize("in_frames", [False, True], ids=["grpc", "frames"])
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_what_runs_end_and_gives_the_rest_back(folder: Path, kind: str, number: signal.Signals) -> None:
-    for service in started(folder, program(kind)):
-        with Stream(service.path) as stream:
+def test_a_signal_lets_what_runs_end_and_gives_the_rest_back(
+    folder: Path, kind: str, number: signal.Signals, in_frames: bool
+) -> None:
+    for service in started(folder, program(kind), in_frames):
+        with service.stream() as stream:
             stream.enter()
             name = str(folder).encode()
             first, second = stream.invoke([name, name])
@@ -103,10 +114,11 @@ def test_a_signal_lets_what_runs_end_and_gives_the_rest_back(folder: Path, kind:
         assert service.ended() == ["ended"]
 
 
+@pytest.mark.parametrize("in_frames", [False, True], ids=["grpc", "frames"])
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_an_idle_service_ends_at_once(folder: Path, kind: str) -> None:
-    for service in started(folder, program(kind)):
-        with Stream(service.path) as stream:
+def test_an_idle_service_ends_at_once(folder: Path, kind: str, in_frames: bool) -> None:
+    for service in started(folder, program(kind), in_frames):
+        with service.stream() as stream:
             stream.enter()
             assert stream.call(None).output == b"at once"
             service.process.terminate()
@@ -126,7 +138,7 @@ def test_the_log_is_as_asked(folder: Path, level: str, is_told: bool) -> None:
         ins.run()
     """
     for service in started(folder, textwrap.dedent(code), FLAME_LOG_LEVEL=level):
-        with Stream(service.path) as stream:
+        with service.stream() as stream:
             stream.enter()
             assert stream.call(b'"no such page"').return_code == -1
             service.process.terminate()
@@ -136,18 +148,20 @@ def test_the_log_is_as_asked(folder: Path, level: str, is_told: bool) -> None:
         assert ("expected DEBUG, INFO" in err) == (level == "loud"), err
 
 
-def test_signals_are_given_back(folder: Path) -> None:
+@pytest.mark.parametrize("in_frames", [False, True], ids=["grpc", "frames"])
+def test_signals_are_given_back(folder: Path, in_frames: bool) -> None:
     more = """
 import atexit, signal
 before = signal.getsignal(signal.SIGTERM)
 atexit.register(lambda: print(signal.getsignal(signal.SIGTERM) is before, flush=True))
 """
-    for service in started(folder, program("sync", more)):
+    for service in started(folder, program("sync", more), in_frames):
         service.process.terminate()
         assert service.ended() == ["ended", "True"]
 
 
-def test_children_of_user_code_are_nobody_s_business(folder: Path) -> None:
+@pytest.mark.parametrize("in_frames", [False, True], ids=["grpc", "frames"])
+def test_children_of_user_code_are_nobody_s_business(folder: Path, in_frames: bool) -> None:
     """Processes that a task starts do not disturb the sockets, nor the sockets them."""
     code = """
         import subprocess, sys
@@ -161,8 +175,8 @@ def test_children_of_user_code_are_nobody_s_business(folder: Path) -> None:
 
         ins.run()
     """
-    for service in started(folder, textwrap.dedent(code)):
-        with Stream(service.path) as stream:
+    for service in started(folder, textwrap.dedent(code), in_frames):
+        with service.stream() as stream:
             stream.enter()
             for word in ("one", "two"):
                 assert stream.call(f'"{word}"'.encode()).output == word.encode() + b"\n"

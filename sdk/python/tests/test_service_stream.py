@@ -1,20 +1,43 @@
-"""A service that is called by our stream."""
+"""A service that is called by our stream, over gRPC and in frames."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from typing import List, Optional
+from typing import Any, ContextManager, Iterator, List, Optional
 
 import grpc
 import pytest
-from service_worker import LIMIT, Calls, Stream, fields_of, serving, socket_path, wait_until
+import service_worker
+from service_worker import LIMIT, Calls, fields_of, socket_path, wait_until
 
 from flamepy._service.server import Server
 from flamepy._service.stream import IN_FLIGHT_MAX
 from flamepy._wire.ha import service_pb2 as wire
 from flamepy.core.errors import FlameError
 from flamepy.core.service import ApplicationContext, FlameService, Publisher, SessionContext, TaskContext
+
+_in_frames = False
+
+
+@pytest.fixture(params=["grpc", "frames"], autouse=True)
+def transport(request: Any) -> Iterator[str]:
+    """What carries the stream in the test that runs."""
+    global _in_frames
+    _in_frames = request.param == "frames"
+    yield request.param
+    _in_frames = False
+
+
+over_grpc = pytest.mark.parametrize("transport", ["grpc"], indirect=True)
+
+
+def serving(service: Any) -> ContextManager[str]:
+    return service_worker.serving(service, _in_frames)
+
+
+def Stream(path: str) -> Any:
+    return service_worker.FrameStream(path) if _in_frames else service_worker.Stream(path)
 
 
 class Echo(FlameService):
@@ -133,6 +156,7 @@ def test_many_tasks_keep_their_order(service: type) -> None:
         assert [one.output for one in done] == [b"%d" % (number % 128) for number in range(len(tokens))]
 
 
+@over_grpc
 def test_user_code_has_one_thread() -> None:
     service = Echo()
     with serving(service) as path, Stream(path) as one, Stream(path) as other, Calls(path) as calls:
@@ -244,6 +268,7 @@ def test_what_has_not_begun_can_be_withdrawn() -> None:
         assert fields_of(stream.done(1)[0]) == {"token": first, "output": b"done"}
 
 
+@over_grpc
 def test_a_stream_is_not_disturbed_by_another() -> None:
     service = Gated()
     with serving(service) as path, Stream(path) as one, Stream(path) as other:
@@ -260,6 +285,7 @@ def test_a_stream_is_not_disturbed_by_another() -> None:
         assert other.done(1)[0].output == b"done"
 
 
+@over_grpc
 def test_too_many_tasks_end_the_stream() -> None:
     service = Gated()
     with serving(service) as path, Stream(path) as stream:
@@ -268,12 +294,14 @@ def test_too_many_tasks_end_the_stream() -> None:
         assert stream.status() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+@over_grpc
 def test_a_frame_that_is_not_known_ends_the_stream() -> None:
     with serving(Echo()) as path, Stream(path) as stream:
         stream.send()
         assert stream.status() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+@over_grpc
 def test_a_worker_that_is_gone_cancels_what_runs_for_it() -> None:
     service = Gated()
     seen: List[bytes] = []
@@ -420,7 +448,7 @@ def test_keys_that_no_answer_could_carry_are_refused_and_change_nothing() -> Non
 def test_stop_answers_what_runs_and_skips_the_rest() -> None:
     service = Gated()
     with socket_path() as path:
-        server = Server(service, path)
+        server = Server(service, path, in_frames=_in_frames)
         thread = threading.Thread(target=server.serve, daemon=True)
         thread.start()
         with Stream(path) as stream:
@@ -434,15 +462,15 @@ def test_stop_answers_what_runs_and_skips_the_rest() -> None:
             service.gate.release()
             assert fields_of(stream.done(1)[0]) == {"token": first, "output": b"done"}
             assert stream.rest() == []
-            assert stream.status() == grpc.StatusCode.OK
+            assert _in_frames or stream.status() == grpc.StatusCode.OK
         thread.join(LIMIT)
         assert not thread.is_alive()
 
 
 def test_a_socket_that_is_there_is_not_taken_over() -> None:
     with serving(Echo()) as path, pytest.raises(FlameError, match="a socket is there already"):
-        Server(Echo(), path).serve()
+        Server(Echo(), path, in_frames=_in_frames).serve()
     with pytest.raises(FlameError, match="at most 107 bytes"):
-        Server(Echo(), "/tmp/" + "x" * 120).serve()
+        Server(Echo(), "/tmp/" + "x" * 120, in_frames=_in_frames).serve()
     with pytest.raises(FlameError, match="cannot listen on"):
-        Server(Echo(), "/nowhere/at/all.sock").serve()
+        Server(Echo(), "/nowhere/at/all.sock", in_frames=_in_frames).serve()

@@ -16,6 +16,9 @@ use serde::Deserialize;
 use crate::FlameError;
 use crate::tls::{CA_FILE_VARIABLE, CERT_FILE_VARIABLE, KEY_FILE_VARIABLE, NamedFiles, TlsFiles, is_secure};
 
+/// Names the nodes of the object cache, separated by commas.
+pub const CACHE_ENDPOINT_VARIABLE: &str = "FLAME_CACHE_ENDPOINT";
+
 /// Where a cluster is looked for that nobody has named.
 pub const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:8080";
 
@@ -47,6 +50,8 @@ pub struct Environment {
     pub tls: TlsFiles,
     /// The folder that holds `.flame/flame.yaml`.
     pub home: Option<PathBuf>,
+    /// `FLAME_CACHE_ENDPOINT`.
+    pub cache_endpoint: Option<String>,
 }
 
 impl Environment {
@@ -62,6 +67,7 @@ impl Environment {
                 key_file: text(KEY_FILE_VARIABLE).map(PathBuf::from),
             },
             home: text("HOME").map(PathBuf::from),
+            cache_endpoint: text(CACHE_ENDPOINT_VARIABLE),
         }
     }
 }
@@ -145,13 +151,8 @@ impl Endpoints {
     /// # Errors
     /// [`FlameError::InvalidArgument`] says what is wrong with the file.
     pub fn from_file(path: &Path) -> Result<Self, FlameError> {
-        let wrong = |why: String| FlameError::InvalidArgument(format!("{}: {why}", path.display()));
-        let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
-        if size > FILE_BYTES_MAX {
-            return Err(wrong(format!("it has {size} bytes, at most {FILE_BYTES_MAX} are read")));
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        Self::from_yaml(&text, path).map_err(|error| wrong(error.to_string()))
+        let text = read_file(path)?;
+        Self::from_yaml(&text, path).map_err(|error| wrong(path, error))
     }
 
     fn from_yaml(text: &str, path: &Path) -> Result<Self, FlameError> {
@@ -202,6 +203,20 @@ impl Endpoints {
         };
         Ok(Self { urls: vec![url], tls: self.tls.clone() })
     }
+}
+
+/// The text of a `flame.yaml`.
+pub(crate) fn read_file(path: &Path) -> Result<String, FlameError> {
+    let size = std::fs::metadata(path).map_err(|error| wrong(path, error))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(wrong(path, format!("it has {size} bytes, at most {FILE_BYTES_MAX} are read")));
+    }
+    std::fs::read_to_string(path).map_err(|error| wrong(path, error))
+}
+
+/// What is wrong with a `flame.yaml`.
+pub(crate) fn wrong(path: &Path, why: impl std::fmt::Display) -> FlameError {
+    FlameError::InvalidArgument(format!("{}: {why}", path.display()))
 }
 
 fn parse_url(text: &str) -> Result<String, FlameError> {

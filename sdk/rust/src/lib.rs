@@ -36,6 +36,8 @@
 //! | [`endpoints`] | where the coordinators are: flags, `FLAME_ENDPOINT`, `~/.flame/flame.yaml`, the default |
 //! | [`connection`] | channels, deadlines, which call may be repeated, and where it goes next |
 //! | [`applications`], [`sessions`], [`tasks`], [`nodes`], [`cluster`], [`membership`], [`upgrade`], [`operate`], [`directory`], [`backup`] | the calls, by what they are about |
+//! | [`objects`] | cached objects: what is too large for a task, or is used by many |
+//! | [`packages`] | packages of applications, put where workers fetch them |
 //! | [`repeats`] | which call is sent again after a lost answer, and why that is safe |
 //! | [`tls`] | certificates: their files, and what becomes of a call when they do not fit |
 //! | [`forward`] | calls of somebody else, passed on as bytes: what a proxy is made of |
@@ -53,6 +55,7 @@ pub mod __private;
 pub mod applications;
 mod at_leader;
 pub mod backup;
+mod cache_nodes;
 pub mod cluster;
 pub mod codec;
 pub mod connection;
@@ -66,7 +69,9 @@ mod macros;
 pub mod membership;
 pub mod model;
 pub mod nodes;
+pub mod objects;
 pub mod operate;
+pub mod packages;
 mod places;
 pub mod reopen;
 pub mod repeats;

@@ -6,7 +6,8 @@ use flame_types::TaskNo;
 use flame_types::limits::MESSAGE_BYTES_MAX;
 use tonic::transport::Channel;
 
-use crate::model::{ClusterEvents, NodeLoad, TaskExplanation};
+use crate::at_leader::OfLeader;
+use crate::model::{ClusterEvents, InstallLog, NodeLoad, TaskExplanation};
 use crate::repeats::Kind;
 use crate::{Connection, FlameError};
 
@@ -149,6 +150,42 @@ impl Connection {
         let reply =
             self.call(Kind::Read, |channel| async move { operate(channel).list_cluster_events(request).await }).await;
         Ok(reply?.into())
+    }
+}
+
+impl Connection {
+    /// What the last install of an application's package wrote, on one worker or on all that have installed it. The workers
+    /// are asked, so the answer is as old as their answers are.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), flame_sdk::FlameError> {
+    /// let connection = flame_sdk::connect().await?;
+    /// for log in connection.read_install_logs("crawler", None).await? {
+    ///     println!("{}:\n{}", log.node, log.text);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`FlameError::InvalidArgument`] when there are too many workers to ask all of them.
+    pub async fn read_install_logs(
+        &self,
+        application: &str,
+        node: Option<&str>,
+    ) -> Result<Vec<InstallLog>, FlameError> {
+        let node = node.unwrap_or_default().to_owned();
+        let request = ha::ReadInstallLogsRequest { application: application.to_owned(), node };
+        let ask = |channel| {
+            let request = request.clone();
+            async move { operate(channel).read_install_logs(request).await }
+        };
+        Ok(self.ask_leader(ask).await?.logs.into_iter().map(InstallLog::from).collect())
+    }
+}
+
+impl OfLeader for ha::ReadInstallLogsReply {
+    fn is_elsewhere(&self) -> bool {
+        self.not_leader
     }
 }
 

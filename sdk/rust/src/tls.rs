@@ -95,7 +95,7 @@ impl NamedFiles {
         self.ca.as_ref().map(|file| file.path.as_path())
     }
 
-    fn load(self) -> Result<Client, Refusal> {
+    pub(crate) fn load(self) -> Result<Client, Refusal> {
         let names = ("FLAME_CERT_FILE (or --cert-file)", "FLAME_KEY_FILE (or --key-file)");
         ClientFiles::of(self.ca, self.cert, self.key, names)?.load()
     }

@@ -1,21 +1,23 @@
-//! The log as openraft wants it: changes memory, hands the change to the writer, returns.
+//! The log as openraft wants it: changes memory, hands the change to the writer or writes itself, returns.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
+use flame_metrics::Stopwatch;
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::directness::Directness;
 use super::meter::LogMeter;
 use super::options::LogOptions;
 use super::reader::LogReader;
 use super::record;
 use super::recovery;
 use super::shared::Shared;
-use super::writer::{Command, Queued, Writer};
+use super::writer::{self, Command, Pen, Queued, Writer};
 use crate::{DataDir, Entry, Error, LogId, TypeConfig, Vote, rocks_options};
 
 /// The Raft log of one node.
@@ -26,6 +28,9 @@ pub struct RocksLog {
     shared: Arc<Shared>,
     /// `None` only while dropping.
     queue: Option<mpsc::Sender<Queued>>,
+    unsettled: Arc<AtomicUsize>,
+    pen: Arc<Mutex<Pen>>,
+    directness: Directness,
     room: Arc<Semaphore>,
     room_bytes: u32,
     writer: Option<JoinHandle<()>>,
@@ -42,21 +47,23 @@ impl RocksLog {
         let committed = tail.committed;
         let shared = Arc::new(Shared::new(db, data.clone(), options.fatal.clone(), tail));
         let (queue, receiver) = mpsc::channel();
-        let writer = Writer {
+        let pen = Arc::new(Mutex::new(Pen {
             shared: Arc::clone(&shared),
-            queue: receiver,
             hook: options.hook.clone(),
             sync: options.sync,
             metrics: options.metrics.clone(),
             committed,
-        };
+        }));
+        let unsettled = Arc::new(AtomicUsize::new(0));
+        let writer = Writer { pen: Arc::clone(&pen), queue: receiver, unsettled: Arc::clone(&unsettled) };
         let writer = std::thread::Builder::new()
             .name("raft-log-writer".into())
             .spawn(move || writer.run())
             .map_err(Error::io("cannot start the log writer"))?;
         let room_bytes = u32::try_from(options.queue_bytes).unwrap_or(u32::MAX).max(1);
         let room = Arc::new(Semaphore::new(room_bytes as usize));
-        Ok(Self { shared, queue: Some(queue), room, room_bytes, writer: Some(writer) })
+        let (queue, writer) = (Some(queue), Some(writer));
+        Ok(Self { shared, queue, unsettled, pen, directness: Directness::default(), room, room_bytes, writer })
     }
 
     /// Bytes of disk that a log with so much memory for its memtables takes before it needs them.
@@ -117,9 +124,29 @@ impl RocksLog {
         room.map_err(|_| Error::Stopped("the queue of the log is closed".into()))
     }
 
+    /// Whether an append may be written here: what was queued before it must come before it.
+    fn may_write_here(&mut self, bytes: usize) -> bool {
+        self.directness.allows(bytes) && self.follows() && self.unsettled.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether the vote is for another node.
+    fn follows(&self) -> bool {
+        let own = self.shared.data.identity().node().0;
+        let vote = self.shared.tail().vote;
+        vote.is_some_and(|vote| vote.leader_id.voted_for != own)
+    }
+
+    fn write_here(&mut self, command: Command, room: OwnedSemaphorePermit) {
+        let stopwatch = Stopwatch::start();
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        writer::take(&self.pen).write_and_settle(vec![Queued { command, room }], &self.unsettled);
+        self.directness.on_written(stopwatch.elapsed());
+    }
+
     fn send(&self, command: Command, room: OwnedSemaphorePermit) -> Result<(), Error> {
         self.shared.check()?;
         let queue = self.queue.as_ref().expect("taken out only by drop");
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
         queue.send(Queued { command, room }).map_err(|_| self.shared.poison("the log writer is gone".into()))
     }
 }
@@ -180,8 +207,12 @@ impl RaftLogStorage<TypeConfig> for RocksLog {
         let room = self.room(bytes).await?;
         self.shared.check()?;
         let generation = self.shared.tail().append(&entries)?;
-        self.send(Command::Append { entries, generation, flushed: callback }, room)?;
-        Ok(())
+        let command = Command::Append { entries, generation, flushed: callback };
+        if self.may_write_here(bytes) {
+            self.write_here(command, room);
+            return Ok(());
+        }
+        Ok(self.send(command, room)?)
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {

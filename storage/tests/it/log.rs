@@ -1,10 +1,13 @@
 //! Group commit, order, reads, purge, truncation, and the end after a failed write.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
+use flame_metrics::Stopwatch;
 use flame_storage::{Entry, Error, Fatal, Hook, LogOptions, LogReader, RocksLog, TypeConfig, Vote};
 use flame_types::LogIndex;
 use futures::{FutureExt, StreamExt};
@@ -114,6 +117,64 @@ async fn a_vote_is_durable_when_saved_and_so_is_all_before_it() {
     let again = open_log(copy.path(), fast()).unwrap();
     assert_eq!(again.vote(), Some(Vote::new(2, 1)));
     assert_eq!(again.last_log_id(), Some(log_id(1, 0)));
+}
+
+/// A log of node 1 that follows node 2.
+async fn following(root: &Path, options: LogOptions) -> RocksLog {
+    let mut log = open_log(root, options).unwrap();
+    log.save_vote(&Vote::new_committed(1, 2)).await.unwrap();
+    log
+}
+
+#[tokio::test]
+async fn a_small_append_of_a_follower_is_durable_when_it_returns() {
+    let root = scratch();
+    let mut log = following(root.path(), LogOptions::default()).await;
+    let appended = append_watched(&mut log, small(1, 0)).await;
+    appended.now_or_never().expect("it was told before append returned").unwrap();
+    assert_eq!(open_log(crash_copy(root.path()).path(), fast()).unwrap().last_log_id(), Some(log_id(1, 0)));
+}
+
+#[tokio::test]
+async fn a_small_append_does_not_overtake_what_waits() {
+    let root = scratch();
+    let gate = Arc::new(Gate::default());
+    let mut log = following(root.path(), fast().hook_for_tests_only(gate.clone())).await;
+    gate.shut();
+    let large = append_watched(&mut log, entry(1, 0, vec![0; 1 << 20])).await;
+    let since = Stopwatch::start();
+    eventually("the small one to come long after it", || since.elapsed() > Duration::from_millis(5)).await;
+    let mut small = append_watched(&mut log, small(1, 1)).await;
+    assert!((&mut small).now_or_never().is_none(), "it is queued behind the large one");
+    gate.open();
+    small.await.unwrap();
+    large.now_or_never().expect("fired before the small one").unwrap();
+}
+
+#[tokio::test]
+async fn a_leader_does_not_wait_for_its_own_disk() {
+    let root = scratch();
+    let gate = Arc::new(Gate::default());
+    let mut log = open_log(root.path(), fast().hook_for_tests_only(gate.clone())).unwrap();
+    log.save_vote(&Vote::new_committed(1, 1)).await.unwrap();
+    gate.shut();
+    let mut appended = append_watched(&mut log, small(1, 0)).await;
+    assert!((&mut appended).now_or_never().is_none());
+    gate.open();
+    appended.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_append_that_fails_where_it_is_called_ends_the_log() {
+    let root = scratch();
+    let (gate, fatal) = (Arc::new(Gate::default()), Fatal::new());
+    let options = fast().hook_for_tests_only(gate.clone()).with_fatal(fatal.clone());
+    let mut log = following(root.path(), options).await;
+    gate.fail_before.store(true, Ordering::SeqCst);
+    let appended = append_watched(&mut log, small(1, 0)).await;
+    appended.now_or_never().expect("it was told").unwrap_err();
+    assert!(fatal.raised().await.to_string().contains("no space left"));
+    assert!(log.append([small(1, 1)], IOFlushed::noop()).await.is_err());
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use super::roster::Roster;
 use crate::announce;
 use crate::executor::{Parts, Report};
 use crate::gate::Lease;
+use crate::installer::Installer;
 use crate::metrics::{Tally, WorkerMetrics};
 use crate::options::{Limits, Options};
 
@@ -101,6 +102,8 @@ pub(crate) struct Agent {
     ready_due: Option<Pin<Box<Sleep>>>,
     stopping: Option<Stopping>,
     metrics: WorkerMetrics,
+    /// Knows what installs have written.
+    installer: Installer,
     /// Is told who the coordinators are; lives as long as the services may.
     proxy: Option<OwnThread>,
 }
@@ -137,6 +140,7 @@ impl Agent {
             channels: Channels::new(options.tls.clone(), &options.coordinators),
             unfit: BTreeMap::new(),
             outbox: Outbox::default(),
+            installer: parts.host.installer.clone(),
             roster: Roster::new(parts, options.limits, held),
             reports,
             is_announced: false,
@@ -363,6 +367,7 @@ impl Agent {
             Down::Stop(stop) => self.roster.on_stop(ExecutorKey(stop.executor), outbox),
             Down::Recorded(recorded) => self.roster.on_recorded(&recorded.tokens),
             Down::LeaseAck(ack) => self.on_lease_ack(ack.number),
+            Down::ReadInstallLog(question) => outbox.push_frame(Up::InstallLog(self.installer.answer(&question))),
             Down::Welcome(_) => self.on_broken("it said Welcome twice"),
             Down::NotLeader(answer) => {
                 self.finder.on_not_leader(&answer.leader, &answer.endpoints);

@@ -1,6 +1,5 @@
 //! The life of an executor: start, enter, serve, perhaps enter another session, leave, stop.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +11,9 @@ use super::handle::Parts;
 use super::outcome::usable_attributes;
 use super::queue::Queue;
 use super::report::{End, Report};
-use super::{BIND_ENTER, BIND_SHIM, stream, unary};
-use crate::instance::{CallError, Service};
+use super::{BIND_ENTER, BIND_INSTALLATION, BIND_SHIM, stream, unary};
+use crate::installer::Installed;
+use crate::instance::{CallError, ConnectError, Service, Sockets};
 use crate::shim::host::LaunchError;
 use crate::shim::process::Process;
 
@@ -36,6 +36,16 @@ pub(super) struct Life {
     pub(super) start: ha::Start,
     pub(super) queue: Arc<Queue>,
     pub(super) parts: Parts,
+    /// What the application has here, held as long as its service runs.
+    installed: Installed,
+}
+
+/// What became of a process.
+enum Outcome {
+    /// The executor has ended.
+    Ended(End),
+    /// Another session waits, and its application is not what this process was started as.
+    Replaced,
 }
 
 /// Why serving a session ended without the executor ending.
@@ -48,7 +58,7 @@ pub(super) enum Served {
 
 impl Life {
     pub(super) fn new(key: ExecutorKey, start: ha::Start, queue: Arc<Queue>, parts: Parts) -> Self {
-        Self { key, start, queue, parts }
+        Self { key, start, queue, parts, installed: Installed::default() }
     }
 
     /// Lives and reports the end.
@@ -62,26 +72,59 @@ impl Life {
     }
 
     async fn live(&mut self) -> End {
-        let mut process = match self.launch().await {
-            Ok(process) => process,
-            Err(error) => return bind(error.return_code(), error.to_string()),
-        };
-        let (Ok(end) | Err(end)) = self.live_with(&mut process).await;
-        match end {
-            End::Left | End::Bind { .. } => process.stop(self.parts.host.limits.terminate).await,
-            End::Crashed { .. } => process.kill().await,
+        loop {
+            let launched = self.launch().await;
+            let mut process = match launched {
+                Ok(Some(process)) => process,
+                Ok(None) => return End::Left,
+                Err(error) => return bind(error.return_code(), error.to_string()),
+            };
+            let (Ok(outcome) | Err(outcome)) = self.live_with(&mut process).await.map_err(Outcome::Ended);
+            match outcome {
+                Outcome::Ended(end @ End::Crashed { .. }) => {
+                    process.kill().await;
+                    return end;
+                }
+                Outcome::Ended(end) => {
+                    process.stop(self.parts.host.limits.terminate).await;
+                    return end;
+                }
+                Outcome::Replaced => process.stop(self.parts.host.limits.terminate).await,
+            }
         }
-        end
     }
 
-    async fn launch(&self) -> Result<Process, LaunchError> {
+    /// Installs the application and starts its service; nothing when the executor is told to stop before that.
+    async fn launch(&mut self) -> Result<Option<Process>, LaunchError> {
         let application = self.start.application.as_ref().ok_or(LaunchError::NoCommand)?;
-        let launch = self.parts.host.prepare(self.key, application)?;
-        Process::start(&self.parts.host, self.key, launch).await
+        let host = &self.parts.host;
+        self.installed = tokio::select! {
+            biased;
+            installed = host.installer.install(application) => installed?,
+            () = self.queue.stopped() => return Ok(None),
+        };
+        let launch = host.prepare(self.key, application, &self.installed)?;
+        Process::start(host, self.key, launch).await.map(Some)
     }
 
-    /// What happens while there is a process. `Err` is an end that cut things short; both are ends.
-    async fn live_with(&mut self, process: &mut Process) -> Result<End, End> {
+    /// Whether the process serves the next session just as one that would be started now.
+    async fn is_current(&self, next: &ha::Start) -> Result<bool, End> {
+        let (Some(present), Some(application)) = (&self.start.application, &next.application) else { return Ok(true) };
+        if present != application {
+            return Ok(false);
+        }
+        tokio::select! {
+            biased;
+            installed = self.parts.host.installer.install(application) => match installed {
+                Ok(installed) => Ok(installed.is_same(&self.installed)),
+                Err(error) => Err(bind(BIND_INSTALLATION, error.to_string())),
+            },
+            () = self.queue.stopped() => Err(End::Left),
+        }
+    }
+
+    /// What happens while there is a process. `Err` is an end that cut things short.
+    async fn live_with(&mut self, process: &mut Process) -> Result<Outcome, End> {
         let mut service = self.connect(process).await?;
         loop {
             let attributes = self.enter(&mut service, process).await?;
@@ -92,8 +135,14 @@ impl Life {
             let served = self.serve(&mut service, process).await?;
             self.leave(&mut service, process).await;
             match served {
-                Served::Rebind(start) => self.start = *start,
-                Served::Stop => return Ok(End::Left),
+                Served::Rebind(start) => {
+                    let is_current = self.is_current(&start).await?;
+                    self.start = *start;
+                    if !is_current {
+                        return Ok(Outcome::Replaced);
+                    }
+                }
+                Served::Stop => return Ok(Outcome::Ended(End::Left)),
             }
         }
     }
@@ -101,7 +150,7 @@ impl Life {
     /// Waits until the service listens, while watching whether it still lives.
     async fn connect(&self, process: &mut Process) -> Result<Service, End> {
         let limit = self.parts.host.limits.start;
-        let socket = process.socket().to_owned();
+        let sockets = process.sockets().clone();
         tokio::select! {
             biased;
             how = process.exited() => {
@@ -111,7 +160,7 @@ impl Life {
             () = sleep(limit) => {
                 Err(bind(BIND_SHIM, self.with_log(format!("the service did not listen on its socket within {limit:?}"))))
             }
-            service = listening(socket) => Ok(service),
+            service = listening(sockets) => Ok(service),
         }
     }
 
@@ -137,9 +186,12 @@ impl Life {
                 Err(bind(BIND_ENTER, message.unwrap_or_else(|| format!("OnSessionEnter returned {code}"))))
             }
             Err(CallError::Answered(message)) => Err(bind(BIND_ENTER, message)),
-            Err(CallError::Broken(error)) => {
-                let how = self.how_it_ended(process).await.unwrap_or(error);
-                Err(bind(BIND_ENTER, self.with_log(format!("the service {how} in OnSessionEnter"))))
+            Err(broken @ CallError::Broken(_)) => {
+                let what = match self.how_it_ended(process).await {
+                    Some(how) => format!("the service {how}"),
+                    None => broken.to_string(),
+                };
+                Err(bind(BIND_ENTER, self.with_log(format!("{what} in OnSessionEnter"))))
             }
         }
     }
@@ -206,15 +258,14 @@ impl Life {
 }
 
 /// Connects as soon as somebody listens.
-async fn listening(socket: PathBuf) -> Service {
+async fn listening(sockets: Sockets) -> Service {
     let mut pause = LOOK_AFTER;
     loop {
-        if socket.exists() {
-            match Service::connect(&socket).await {
-                Ok(service) => return service,
-                // Between bind and listen the file is there and nobody answers.
-                Err(error) => tracing::debug!(socket = %socket.display(), %error, "the service does not listen yet"),
-            }
+        match Service::connect(&sockets).await {
+            Ok(service) => return service,
+            Err(ConnectError::Nobody) => {}
+            // Between bind and listen the file is there and nobody answers.
+            Err(error) => tracing::debug!(?sockets, %error, "the service does not listen yet"),
         }
         sleep(pause).await;
         pause = (pause * 2).min(LOOK_AFTER_MAX);

@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 use tonic::transport::Endpoint;
 use tower::service_fn;
 
+use super::frames::Frames;
 use super::reply::{CallError, Entered};
 use super::stream::Stream;
 use super::unary::Calls;
@@ -27,9 +28,22 @@ pub(crate) enum Service {
     Unary(Calls),
 }
 
+/// Where a service may listen.
+#[derive(Clone, Debug)]
+pub(crate) struct Sockets {
+    /// Speaking gRPC, as published.
+    pub(crate) grpc: PathBuf,
+    /// For bare frames.
+    pub(crate) frames: PathBuf,
+}
+
 /// Why a service is not connected (yet).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
+    #[error("nobody listens")]
+    Nobody,
+    #[error(transparent)]
+    Socket(#[from] std::io::Error),
     #[error(transparent)]
     Transport(#[from] tonic::transport::Error),
     #[error(transparent)]
@@ -37,11 +51,21 @@ pub(crate) enum ConnectError {
 }
 
 impl Service {
-    /// Connects and finds out how the service is called; it must listen already.
+    /// Connects by the socket that is there and finds out how the service is called.
     ///
     /// # Errors
-    /// When nobody accepts, or the one who does speaks no HTTP/2.
-    pub(crate) async fn connect(socket: &Path) -> Result<Self, ConnectError> {
+    /// When nobody accepts (yet), or the one who does speaks no HTTP/2 where that is expected.
+    pub(crate) async fn connect(sockets: &Sockets) -> Result<Self, ConnectError> {
+        if sockets.frames.exists() {
+            Ok(Self::Stream(Stream::over(Frames::connect(&sockets.frames).await?)))
+        } else if sockets.grpc.exists() {
+            Self::connect_grpc(&sockets.grpc).await
+        } else {
+            Err(ConnectError::Nobody)
+        }
+    }
+
+    async fn connect_grpc(socket: &Path) -> Result<Self, ConnectError> {
         let socket = socket.to_owned();
         let endpoint = Endpoint::from_static(AUTHORITY)
             .initial_stream_window_size(WINDOW_BYTES)

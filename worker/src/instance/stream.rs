@@ -1,17 +1,14 @@
 //! Our stream: many tasks per frame down, many results per frame up.
 
 use flame_proto::ha::service_down::Frame as Down;
-use flame_proto::ha::service_stream_client::ServiceStreamClient;
 use flame_proto::ha::service_up::Frame as Up;
 use flame_proto::{ha, v1};
 use flame_types::Token;
-use flame_types::limits::MESSAGE_BYTES_MAX;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::Channel;
 
+use super::frames::Frames;
 use super::reply::{CallError, Entered};
+use super::transport::{Grpc, Transport};
 
 /// What this worker understands of the stream.
 const FEATURE_LEVEL: u32 = 1;
@@ -21,28 +18,27 @@ pub(crate) const IN_FLIGHT_MAX: usize = 256;
 
 /// Frames on their way into the stream. At most one Invoke and one Cancel per task in flight, and a few others: a
 /// service that lets more pile up does not read.
-const FRAMES_AHEAD: usize = 3 * IN_FLIGHT_MAX;
+pub(super) const FRAMES_AHEAD: usize = 3 * IN_FLIGHT_MAX;
 
 /// A service that speaks the stream.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    up: mpsc::Sender<ha::ServiceDown>,
-    down: Streaming<ha::ServiceUp>,
+    transport: Transport,
     in_flight_max: usize,
 }
 
 impl Stream {
-    /// Opens the stream.
+    /// The stream over frames.
+    pub(super) fn over(frames: Frames) -> Self {
+        Self { transport: Transport::Frames(frames), in_flight_max: 1 }
+    }
+
+    /// Opens the stream over gRPC.
     ///
     /// # Errors
     /// [`CallError::Answered`] when the service does not speak it.
     pub(super) async fn open(channel: Channel) -> Result<Self, CallError> {
-        let (up, frames) = mpsc::channel(FRAMES_AHEAD);
-        let mut client = ServiceStreamClient::new(channel)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let down = client.run(ReceiverStream::new(frames)).await?.into_inner();
-        Ok(Self { up, down, in_flight_max: 1 })
+        Ok(Self { transport: Transport::Grpc(Grpc::open(channel).await?), in_flight_max: 1 })
     }
 
     /// How many tasks the service takes at a time.
@@ -64,17 +60,17 @@ impl Stream {
     }
 
     /// Hands tasks over. They have begun.
-    pub(crate) fn invoke(&self, tasks: Vec<ha::Task>) -> Result<(), CallError> {
+    pub(crate) fn invoke(&mut self, tasks: Vec<ha::Task>) -> Result<(), CallError> {
         self.send(Down::Invoke(ha::InvokeTasks { tasks: tasks.into_iter().map(invoke_frame).collect() }))
     }
 
     /// Nobody wants this task any more.
-    pub(crate) fn cancel(&self, token: Token) -> Result<(), CallError> {
+    pub(crate) fn cancel(&mut self, token: Token) -> Result<(), CallError> {
         self.send(Down::Cancel(ha::CancelInvoke { token: token.0 }))
     }
 
     /// Asks back whatever has not begun.
-    pub(crate) fn withdraw(&self) -> Result<(), CallError> {
+    pub(crate) fn withdraw(&mut self) -> Result<(), CallError> {
         self.send(Down::Withdraw(ha::WithdrawTasks {}))
     }
 
@@ -94,16 +90,12 @@ impl Stream {
         }
     }
 
-    fn send(&self, frame: Down) -> Result<(), CallError> {
-        let sent = self.up.try_send(ha::ServiceDown { frame: Some(frame) });
-        sent.map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CallError::Broken("it does not read".into()),
-            mpsc::error::TrySendError::Closed(_) => CallError::Broken("it reads no more".into()),
-        })
+    fn send(&mut self, frame: Down) -> Result<(), CallError> {
+        self.transport.send(ha::ServiceDown { frame: Some(frame) })
     }
 
     async fn receive(&mut self) -> Result<Up, CallError> {
-        match self.down.message().await? {
+        match self.transport.receive().await? {
             Some(ha::ServiceUp { frame: Some(frame) }) => Ok(frame),
             Some(ha::ServiceUp { frame: None }) => {
                 Err(CallError::Broken("it sent a frame that this worker does not know".into()))

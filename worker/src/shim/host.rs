@@ -16,16 +16,22 @@ use super::expand::expand;
 use super::logs::Logs;
 use super::spawner::Spawner;
 use super::{leftovers, record::Record};
+use crate::installer::tools::Tools;
+use crate::installer::{InstallError, Installed, Installer};
+use crate::instance::Sockets;
 use crate::options::{Folders, Limits, ServiceOptions};
 
 /// Tells a service where to listen: a plain path.
 pub(crate) const SOCKET_VARIABLE: &str = "FLAME_INSTANCE_ENDPOINT";
 
+/// Tells a service where it may listen instead, if it knows the frames of our stream without gRPC: a plain path, too.
+const FRAMES_VARIABLE: &str = "FLAME_FRAMES_ENDPOINT";
+
 /// Longest path of a unix socket, without the closing zero (a limit of the kernel).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
-/// Longest name of a socket file: the largest executor key, the largest process id, `.sock`.
-const SOCKET_NAME_BYTES_MAX: usize = 36;
+/// Longest name of a socket file: the largest executor key, the largest process id, `.frames`.
+const SOCKET_NAME_BYTES_MAX: usize = 38;
 
 /// Never handed on: a service that has it writes objects past the cache (published rule).
 const NOT_FOR_SERVICES: &str = "FLAME_CACHE_STORAGE";
@@ -58,8 +64,8 @@ pub enum HostError {
 /// Why a service cannot be started. Each is a bind failure.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
-    #[error("installers are not supported yet by this worker")]
-    Installer,
+    #[error(transparent)]
+    Install(#[from] InstallError),
     #[error("this worker runs only applications of shim Host, not {0}")]
     Shim(String),
     #[error("the application has no command")]
@@ -78,7 +84,7 @@ impl LaunchError {
     /// The published return code of this bind failure.
     pub(crate) fn return_code(&self) -> i32 {
         match self {
-            Self::Installer => crate::executor::BIND_INSTALLATION,
+            Self::Install(_) => crate::executor::BIND_INSTALLATION,
             _ => crate::executor::BIND_SHIM,
         }
     }
@@ -92,6 +98,7 @@ pub(crate) struct Host {
     pub(crate) spawner: Spawner,
     pub(crate) boot_id: String,
     pub(crate) program: PathBuf,
+    pub(crate) installer: Installer,
     folders: Folders,
     services: ServiceOptions,
     /// The environment of the worker, as far as it is text.
@@ -108,7 +115,7 @@ pub(crate) struct Launch {
     /// Beside what the worker's environment holds.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) directory: PathBuf,
-    pub(crate) socket: PathBuf,
+    pub(crate) sockets: Sockets,
     pub(crate) record: PathBuf,
 }
 
@@ -133,17 +140,20 @@ impl Host {
         }
         let scratch = scratch_of(&folders);
         fs::remove_dir_all(&scratch).and_then(|()| fs::create_dir(&scratch)).map_err(io_error(&scratch))?;
+        let environment: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let spawner = Spawner::start().map_err(HostError::Thread)?;
+        let tools = Tools::new(spawner.clone(), &options.program);
         Ok(Self {
             limits: options.limits,
             logs: Logs::open(&folders.logs, options.limits.logs_kept).map_err(io_error(&folders.logs))?,
-            spawner: Spawner::start().map_err(HostError::Thread)?,
+            spawner,
+            installer: Installer::new(options.packages.clone(), tools, &environment),
             boot_id,
             program: options.program.clone(),
             folders,
             services: options.services.clone(),
-            environment: std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
+            environment,
             _lock: lock,
         })
     }
@@ -152,17 +162,22 @@ impl Host {
     ///
     /// # Errors
     /// [`LaunchError`] when this application cannot run here.
-    pub(crate) fn prepare(&self, executor: ExecutorKey, application: &ha::Application) -> Result<Launch, LaunchError> {
-        if application.installer.as_deref().is_some_and(|installer| !installer.is_empty()) {
-            return Err(LaunchError::Installer);
-        }
+    pub(crate) fn prepare(
+        &self,
+        executor: ExecutorKey,
+        application: &ha::Application,
+        installed: &Installed,
+    ) -> Result<Launch, LaunchError> {
         if application.shim != Shim::Host.number() {
             let shim = Shim::from_number(application.shim);
             return Err(LaunchError::Shim(shim.map_or_else(|| application.shim.to_string(), |shim| shim.to_string())));
         }
         // Workers of several clusters may share the folder, and their executors have the same keys.
         let socket = self.folders.sockets.join(format!("{executor}.{}.sock", std::process::id()));
-        remove_file(&socket).map_err(|error| LaunchError::Folder(socket.clone(), error))?;
+        let sockets = Sockets { frames: frames_socket(&socket), grpc: socket };
+        for socket in [&sockets.grpc, &sockets.frames] {
+            remove_file(socket).map_err(|error| LaunchError::Folder(socket.clone(), error))?;
+        }
         let scratch = scratch_of(&self.folders).join(executor.to_string());
         let temporary = scratch.join("tmp");
         fs::create_dir_all(&temporary).map_err(|error| LaunchError::Folder(temporary.clone(), error))?;
@@ -171,7 +186,8 @@ impl Host {
             Some(path) if Path::new(path).is_absolute() && Path::new(path).is_dir() => PathBuf::from(path),
             Some(path) => return Err(LaunchError::WorkingDirectory(path.to_owned())),
         };
-        let environment = self.environment_of(application, &socket, &temporary)?;
+        let mut environment = self.environment_of(application, &sockets, &temporary)?;
+        installed.apply(&mut environment, &self.environment);
         let lookup = |name: &str| environment.get(name).or_else(|| self.environment.get(name)).cloned();
         let command = expand(application.command.as_deref().unwrap_or_default(), lookup);
         if command.trim().is_empty() {
@@ -179,7 +195,7 @@ impl Host {
         }
         let arguments = application.arguments.iter().map(|argument| expand(argument, lookup)).collect();
         let record = Record::path(&records_of(&self.folders), executor);
-        Ok(Launch { command, arguments, environment, directory, socket, record })
+        Ok(Launch { command, arguments, environment, directory, sockets, record })
     }
 
     /// Removes what belongs to an executor that has ended; its logs stay.
@@ -199,7 +215,7 @@ impl Host {
     fn environment_of(
         &self,
         application: &ha::Application,
-        socket: &Path,
+        sockets: &Sockets,
         temporary: &Path,
     ) -> Result<BTreeMap<String, String>, LaunchError> {
         let mut set = BTreeMap::new();
@@ -218,7 +234,8 @@ impl Host {
                 set.entry(name.into()).or_insert_with(|| temporary.display().to_string());
             }
         }
-        set.insert(SOCKET_VARIABLE.into(), socket.display().to_string());
+        set.insert(SOCKET_VARIABLE.into(), sockets.grpc.display().to_string());
+        set.insert(FRAMES_VARIABLE.into(), sockets.frames.display().to_string());
         let ours = [
             ("FLAME_ENDPOINT", self.services.endpoint.clone()),
             ("FLAME_CACHE_ENDPOINT", self.services.cache_endpoint.clone()),
@@ -232,6 +249,11 @@ impl Host {
 /// The variable of the worker that a service does not inherit, unless its application sets it.
 pub(crate) fn held_back(set: &BTreeMap<String, String>) -> Option<&'static str> {
     (!set.contains_key(NOT_FOR_SERVICES)).then_some(NOT_FOR_SERVICES)
+}
+
+/// The socket for frames that belongs to a published one.
+pub(crate) fn frames_socket(published: &Path) -> PathBuf {
+    published.with_extension("frames")
 }
 
 /// Removes a file that may not be there.

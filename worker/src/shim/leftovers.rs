@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::host::{frames_socket, remove_file};
 use super::record::{Record, Stat};
 
 /// Longest wait for killed processes to be gone.
@@ -33,11 +34,8 @@ pub(crate) async fn clear(folder: &Path, boot_id: &str) -> io::Result<usize> {
         if record.boot_id == boot_id {
             killed.extend(kill_all_of(&record));
         }
-        match fs::remove_file(&record.socket) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        remove_file(&record.socket)?;
+        remove_file(&frames_socket(&record.socket))?;
         fs::remove_file(&file)?;
     }
     tokio::time::timeout(GONE_WITHIN, all_gone(&killed))

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use super::exec::SUBCOMMAND;
 use super::host::{Host, Launch, LaunchError, held_back, remove_file};
 use super::record::{Record, Stat};
+use crate::instance::Sockets;
 
 /// A service process and everything it started.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Process {
         let pid = group.as_raw_nonzero().get();
         // A process that has ended already needs no record: there is nothing to find.
         if let Some(stat) = Stat::read(pid) {
-            let socket = process.launch.socket.clone();
+            let socket = process.launch.sockets.grpc.clone();
             let record = Record { boot_id: host.boot_id.clone(), pid, start_time: stat.start_time, socket };
             let written = record.write(&process.launch.record);
             written.map_err(|error| LaunchError::Folder(process.launch.record.clone(), error))?;
@@ -65,8 +66,8 @@ impl Process {
     }
 
     /// Where it was told to listen.
-    pub(crate) fn socket(&self) -> &std::path::Path {
-        &self.launch.socket
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.launch.sockets
     }
 
     /// Waits for the service's own end and describes it. May be dropped and called again.
@@ -93,7 +94,8 @@ impl Process {
             tracing::warn!(pid = %self.group, %error, "cannot wait for the end of a service");
         }
         self.is_stopped = true;
-        for file in [&self.launch.socket, &self.launch.record] {
+        let Sockets { grpc, frames } = &self.launch.sockets;
+        for file in [grpc, frames, &self.launch.record] {
             if let Err(error) = remove_file(file) {
                 tracing::warn!(file = %file.display(), %error, "cannot remove a file of a service");
             }
@@ -118,7 +120,7 @@ impl Drop for Process {
 }
 
 /// `ended with status 3` or `was killed by signal 9`.
-fn describe(status: ExitStatus) -> String {
+pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),

@@ -63,7 +63,7 @@ async fn the_service_never_listens() {
 
 #[tokio::test]
 async fn the_application_needs_what_this_worker_lacks() {
-    let with_installer = |place: &Place| ha::Application { installer: Some("python".into()), ..place.echo(&[]) };
-    check(with_installer, 10, &["installers are not supported yet by this worker"]).await;
+    let with_installer = |place: &Place| ha::Application { installer: Some("conda".into()), ..place.echo(&[]) };
+    check(with_installer, 10, &["the installer \"conda\" is not known", "write python or binary"]).await;
     check(|place| ha::Application { shim: 1, ..place.echo(&[]) }, 11, &["shim Host, not Wasm"]).await;
 }

@@ -139,8 +139,12 @@ impl Link {
     }
 
     pub async fn start_session(&self, session: u64, application: ha::Application) {
+        self.start_executor(EXECUTOR, session, application).await;
+    }
+
+    pub async fn start_executor(&self, executor: u64, session: u64, application: ha::Application) {
         let start = ha::Start {
-            executor: EXECUTOR,
+            executor,
             session,
             session_id: format!("s-{session}"),
             application: Some(application),

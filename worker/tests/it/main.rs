@@ -2,7 +2,10 @@
 
 mod bind;
 mod cost;
+mod frames;
 mod hub;
+mod install;
+mod install_cache;
 mod metrics;
 mod news;
 mod proxy;
@@ -10,4 +13,5 @@ mod reattach;
 mod serve;
 mod stop;
 mod stream;
+mod uv;
 mod worker;

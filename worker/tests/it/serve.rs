@@ -73,8 +73,13 @@ async fn a_service_that_speaks_the_stream_lives_its_whole_life() {
 }
 
 #[tokio::test]
+async fn a_service_that_speaks_frames_lives_its_whole_life() {
+    check_whole_life("frames").await;
+}
+
+#[tokio::test]
 async fn what_a_task_publishes_goes_with_its_result() {
-    for dialect in ["0.7", "stream"] {
+    for dialect in ["0.7", "stream", "frames"] {
         let place = Place::new();
         let mut hub = Hub::start().await;
         let _worker = Worker::start(&place, &[&hub.endpoint]);

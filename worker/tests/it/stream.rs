@@ -1,4 +1,4 @@
-//! Services that speak our stream: several tasks in their hands at a time.
+//! Services that speak our stream, by gRPC and in bare frames: several tasks in their hands at a time.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ const WARM_UP: usize = 50;
 const FIRST: u64 = WARM_UP as u64 + 1;
 
 /// A worker whose service has shown that its tasks are short.
-async fn warm(place: &Place) -> (Hub, Worker, Link) {
+async fn warm(place: &Place, dialect: &str) -> (Hub, Worker, Link) {
     let mut hub = Hub::start().await;
     let worker = Worker::start(place, &[&hub.endpoint]);
     let mut link = hub.attach().await;
-    link.start(place.echo(&["--dialect", "stream"])).await;
+    link.start(place.echo(&["--dialect", dialect])).await;
     link.ready().await;
     link.assign(1, &[""; WARM_UP]).await;
     link.results(WARM_UP).await;
@@ -37,10 +37,30 @@ fn token(task: u64) -> u64 {
     100 + task
 }
 
-#[tokio::test]
-async fn many_tasks_run_in_order_and_are_answered_in_order() {
+/// Each of these tests, by gRPC and in frames.
+macro_rules! both {
+    ($($test:ident),* $(,)?) => {
+        mod by_grpc {
+            $(#[tokio::test] async fn $test() { super::$test("stream").await; })*
+        }
+        mod in_frames {
+            $(#[tokio::test] async fn $test() { super::$test("frames").await; })*
+        }
+    };
+}
+
+both!(
+    many_tasks_run_in_order_and_are_answered_in_order,
+    a_task_knows_its_token_and_its_attempt,
+    a_crash_is_told_with_everything_that_the_service_had,
+    a_task_that_is_in_the_hands_of_the_service_is_cancelled_before_it_begins,
+    what_waits_behind_a_long_task_can_be_given_back,
+    a_stop_gives_back_what_the_service_has_not_begun,
+);
+
+async fn many_tasks_run_in_order_and_are_answered_in_order(dialect: &str) {
     let place = Place::new();
-    let (_hub, _worker, mut link) = warm(&place).await;
+    let (_hub, _worker, mut link) = warm(&place, dialect).await;
     let inputs: Vec<String> = (0..200).map(|task| format!("input {task}")).collect();
     link.assign(FIRST, &inputs.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let done = link.results(200).await;
@@ -50,19 +70,17 @@ async fn many_tasks_run_in_order_and_are_answered_in_order() {
     assert_eq!(invoked(&place), (1..FIRST + 200).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn a_task_knows_its_token_and_its_attempt() {
+async fn a_task_knows_its_token_and_its_attempt(dialect: &str) {
     let place = Place::new();
-    let (_hub, _worker, mut link) = warm(&place).await;
+    let (_hub, _worker, mut link) = warm(&place, dialect).await;
     link.assign(FIRST, &["token"]).await;
     let expected = format!("{} 1", token(FIRST));
     assert_eq!(link.results(1).await[0].output.as_deref(), Some(expected.as_bytes()));
 }
 
-#[tokio::test]
-async fn a_crash_is_told_with_everything_that_the_service_had() {
+async fn a_crash_is_told_with_everything_that_the_service_had(dialect: &str) {
     let place = Place::new();
-    let (_hub, _worker, mut link) = warm(&place).await;
+    let (_hub, _worker, mut link) = warm(&place, dialect).await;
     link.assign(FIRST, &["one", "two", "sleep 1", "crash", "five", "six", "seven", "eight"]).await;
 
     let mut done = BTreeSet::new();
@@ -88,10 +106,9 @@ async fn a_crash_is_told_with_everything_that_the_service_had() {
     assert_eq!(link.revoke_answer().await, (vec![token(next)], vec![]), "a dead executor takes no task");
 }
 
-#[tokio::test]
-async fn a_task_that_is_in_the_hands_of_the_service_is_cancelled_before_it_begins() {
+async fn a_task_that_is_in_the_hands_of_the_service_is_cancelled_before_it_begins(dialect: &str) {
     let place = Place::new();
-    let (_hub, _worker, mut link) = warm(&place).await;
+    let (_hub, _worker, mut link) = warm(&place, dialect).await;
     link.assign(FIRST, &["hang-until-cancelled", "two", "three"]).await;
     until("the first task", || invoked(&place).contains(&FIRST)).await;
     link.send(Down::Cancel(ha::Cancel { tokens: vec![token(FIRST + 1)] })).await;
@@ -105,10 +122,9 @@ async fn a_task_that_is_in_the_hands_of_the_service_is_cancelled_before_it_begin
     assert!(!invoked(&place).contains(&(FIRST + 1)), "a task that was given back never begins");
 }
 
-#[tokio::test]
-async fn what_waits_behind_a_long_task_can_be_given_back() {
+async fn what_waits_behind_a_long_task_can_be_given_back(dialect: &str) {
     let place = Place::new();
-    let (_hub, _worker, mut link) = warm(&place).await;
+    let (_hub, _worker, mut link) = warm(&place, dialect).await;
     let wait = format!("wait {}", place.path("go").display());
     link.assign(FIRST, &[&wait, "two", "three"]).await;
     until("the first task", || invoked(&place).contains(&FIRST)).await;
@@ -128,10 +144,9 @@ async fn what_waits_behind_a_long_task_can_be_given_back() {
     assert!(!invoked(&place).contains(&(FIRST + 2)), "a task that was given back never begins");
 }
 
-#[tokio::test]
-async fn a_stop_gives_back_what_the_service_has_not_begun() {
+async fn a_stop_gives_back_what_the_service_has_not_begun(dialect: &str) {
     let place = Place::new();
-    let (_hub, _worker, mut link) = warm(&place).await;
+    let (_hub, _worker, mut link) = warm(&place, dialect).await;
     let wait = format!("wait {}", place.path("go").display());
     link.assign(FIRST, &[&wait, "two", "three"]).await;
     until("the first task", || invoked(&place).contains(&FIRST)).await;

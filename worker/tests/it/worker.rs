@@ -97,6 +97,13 @@ impl Worker {
         Self::spawn(Command::new(WORKER), place, hubs, settings)
     }
 
+    /// The same with these variables.
+    pub fn start_in(place: &Place, hub: &str, settings: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(WORKER);
+        command.envs(variables.iter().copied());
+        Self::spawn(command, place, &[hub], settings)
+    }
+
     /// Another build of the program, if one is named.
     pub fn start_program(program: Option<PathBuf>, place: &Place, hub: &str) -> Self {
         Self::spawn(Command::new(program.unwrap_or_else(|| WORKER.into())), place, &[hub], &[])

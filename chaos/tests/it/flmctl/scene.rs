@@ -1,7 +1,6 @@
 //! The cluster that is asked, its coordinators one by one, and services that wait for a sign.
 
 use std::fs::File;
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -35,12 +34,7 @@ pub struct Node {
 impl Scene {
     pub async fn start() -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let bin = folder.path().join("bin");
-        std::fs::create_dir(&bin)?;
-        for service in ["flmping-service", "flmexec-service"] {
-            symlink(Binaries::find()?.path(service)?, bin.join(service))?;
-        }
-        let home = ("FLAME_HOME".to_owned(), folder.path().display().to_string());
+        let home = Binaries::find()?.furnish(folder.path())?;
         // The Raft library's own complaints tell how often a dead peer is tried.
         let log = ("FLAME_LOG".to_owned(), "info,openraft=warn".to_owned());
         let environment = vec![home, log];

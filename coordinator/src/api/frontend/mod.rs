@@ -22,6 +22,6 @@ mod watch_many;
 
 pub use service::FrontendService;
 pub(super) use sessions::known_id;
-pub(super) use tasks::{deleted as session_deleted, found_session, missing as missing_task};
+pub(super) use tasks::{deleted as session_deleted, found_session, idempotency_key, missing as missing_task};
 pub(super) use watch::stopping;
 pub use watch_many::WATCHED_TASKS_MAX;

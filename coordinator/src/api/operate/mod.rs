@@ -6,9 +6,11 @@
 //! | `nodes.rs` | workers and what they hold; cordon and drain |
 //! | `explain.rs` | why a task does not run |
 //! | `events.rs` | what happened in the cluster |
+//! | `logs.rs` | what installs wrote on workers |
 
 mod events;
 mod explain;
+mod logs;
 mod nodes;
 mod service;
 

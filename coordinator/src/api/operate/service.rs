@@ -4,20 +4,22 @@ use flame_proto::ha;
 use flame_proto::ha::operate_server::Operate;
 use tonic::{Request, Response, Status};
 
-use super::{events, explain, nodes};
+use super::{events, explain, logs, nodes};
 use crate::api::call::Call;
 use crate::drive::gateway::Gateway;
+use crate::drive::hub::Hub;
 
 /// The service of this node.
 pub struct OperateService {
     gateway: Gateway,
+    hub: Hub,
 }
 
 impl OperateService {
-    /// A service that works through this gateway.
+    /// A service that works through this gateway, and asks workers through this hub while this node leads.
     #[must_use]
-    pub fn new(gateway: Gateway) -> Self {
-        Self { gateway }
+    pub fn new(gateway: Gateway, hub: Hub) -> Self {
+        Self { gateway, hub }
     }
 }
 
@@ -60,5 +62,13 @@ impl Operate for OperateService {
     ) -> Answer<ha::ListClusterEventsReply> {
         let (call, message) = open(request);
         events::list(&self.gateway, call, message).await.map(Response::new)
+    }
+
+    async fn read_install_logs(
+        &self,
+        request: Request<ha::ReadInstallLogsRequest>,
+    ) -> Answer<ha::ReadInstallLogsReply> {
+        let (call, message) = open(request);
+        logs::read(&self.gateway, &self.hub, call, message).await.map(Response::new)
     }
 }

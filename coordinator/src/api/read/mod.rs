@@ -11,4 +11,6 @@ mod tasks;
 
 pub use sessions::{Filter, common_data, find_session, list_sessions, session};
 pub use task::{Standing, TaskSnapshot, standing};
-pub use tasks::{TASKS_PER_READ_MAX, created, standings, task, task_that_stands, tasks, tasks_above, tasks_that_stand};
+pub use tasks::{
+    TASKS_PER_READ_MAX, created, ending, standings, task, task_that_stands, tasks, tasks_above, tasks_that_stand,
+};

@@ -1,7 +1,7 @@
 //! The rows of tasks and sessions on this node's disk.
 
 use flame_machine::command::Inputs;
-use flame_machine::row::{CancelledRangeRow, InputsRow, Row, RowKey, Table};
+use flame_machine::row::{CancelledRangeRow, FinishedRow, InputsRow, Row, RowKey, Table};
 use flame_storage::{RowReader, Space, codec};
 use flame_types::{Payload, SessionKey, TaskNo, TaskState};
 
@@ -51,9 +51,12 @@ impl TaskRows {
                 task.attempts = attempts;
             }
             _ => {
-                if !self.ending_of(&mut task)? {
-                    return Ok(None);
-                }
+                let Some(ending) = self.ending_of(number)? else { return Ok(None) };
+                task.state = ending.state;
+                task.finished = Some(ending.finished);
+                task.output = ending.output;
+                task.message = ending.message;
+                task.attempts = ending.attempts;
             }
         }
         Ok(Some(task))
@@ -72,30 +75,30 @@ impl TaskRows {
         Ok(self.inputs.as_ref().filter(|row| holds(row)))
     }
 
-    /// Adds how a task ended. `false`: no row says so.
-    fn ending_of(&mut self, task: &mut TaskSnapshot) -> Result<bool, ReadError> {
-        let key = RowKey::task(Table::Finished, self.session, task.number);
+    /// How a task ended; `None` when no row says so.
+    pub fn ending_of(&mut self, task: TaskNo) -> Result<Option<FinishedRow>, ReadError> {
+        let key = RowKey::task(Table::Finished, self.session, task);
         if let Some(value) = self.rows.get(Space::Bulk, &key.0)? {
             let Row::Finished(row) = codec::decode::<Row>(value)? else { return Err(ReadError::Kind) };
-            task.state = row.state;
-            task.finished = Some(row.finished);
-            task.output = row.output;
-            task.message = row.message;
-            task.attempts = row.attempts;
-            return Ok(true);
+            return Ok(Some(*row));
         }
-        let holds = |(first, row): &(TaskNo, CancelledRangeRow)| (*first..=row.last).contains(&task.number);
+        let holds = |(first, row): &(TaskNo, CancelledRangeRow)| (*first..=row.last).contains(&task);
         if !self.cancelled.as_ref().is_some_and(holds) {
-            self.cancelled = match self.last_row(Table::CancelledRange, task.number)? {
+            self.cancelled = match self.last_row(Table::CancelledRange, task)? {
                 Some((first, Row::CancelledRange(row))) => Some((first, row)),
                 Some(_) => return Err(ReadError::Kind),
                 None => None,
             };
         }
-        let Some((_, row)) = self.cancelled.as_ref().filter(|row| holds(row)) else { return Ok(false) };
-        task.state = TaskState::Cancelled;
-        task.finished = Some(row.finished);
-        Ok(true)
+        let range = self.cancelled.as_ref().filter(|row| holds(row));
+        Ok(range.map(|(_, row)| FinishedRow {
+            state: TaskState::Cancelled,
+            finished: row.finished,
+            output: None,
+            message: None,
+            ran_us: 0,
+            attempts: Vec::new(),
+        }))
     }
 
     /// The first task above `after` of which a row says how it ended.

@@ -1,5 +1,6 @@
 //! Reading tasks of this node, some at a time.
 
+use flame_machine::row::FinishedRow;
 use flame_machine::{State, view};
 use flame_types::{SessionKey, TaskNo, WallMs};
 use tonic::Status;
@@ -53,6 +54,14 @@ pub async fn task_that_stands(
 ) -> Result<Option<TaskSnapshot>, Status> {
     let (found, _) = tasks_that_stand(gateway, session, vec![(number, standing)]).await?;
     Ok(found.into_iter().next().and_then(|(_, task)| task))
+}
+
+/// How a task has ended, as far as the rows of this node tell. For one task that is likely to be in memory still.
+///
+/// # Errors
+/// INTERNAL when the rows are damaged.
+pub fn ending(gateway: &Gateway, session: SessionKey, number: TaskNo) -> Result<Option<FinishedRow>, Status> {
+    Ok(TaskRows::new(gateway.rows(), session).ending_of(number)?)
 }
 
 /// How tasks stand in memory: of the first [`TASKS_PER_READ_MAX`] of these numbers.

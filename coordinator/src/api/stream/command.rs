@@ -45,6 +45,12 @@ pub(super) fn submit(session: SessionId, frame: ha::SubmitTasks) -> Result<Numbe
     Ok(Numbered { seq: Seq(seq), below: Seq(below), bytes, command: Command::Submit(Box::new(submit)) })
 }
 
+/// One task to add.
+pub(super) fn submit_one(session: SessionId, input: ha::TaskInput, options: Option<ha::TaskOptions>) -> Submit {
+    let inputs = Inputs::Each(vec![input.input.map(Payload)]);
+    Submit { session, inputs, options: task_options(options), idempotency_key: None }
+}
+
 /// A task to end.
 pub(super) fn cancel(session: SessionId, frame: &ha::CancelTask) -> Numbered {
     let command = Command::Cancel { session, task: TaskNo(frame.task) };

@@ -2,7 +2,7 @@
 
 use flame_proto::ha;
 use flame_proto::v1;
-use flame_types::{Generation, LogIndex, TaskNo, TaskState};
+use flame_types::{Generation, LogIndex, TaskNo};
 
 use super::ranges::Ranges;
 use crate::drive::results::{EndedTask, EntryResults};
@@ -74,12 +74,7 @@ impl<'a> Packer<'a> {
 
     fn add_task(&mut self, ended: &EndedTask) {
         self.bytes += TASK_BYTES + ended.output.as_ref().map_or(0, |output| output.len());
-        self.frame.results.push(ha::TaskResult {
-            task: ended.task.0,
-            state: published(ended.state),
-            output: ended.output.as_ref().map(|output| output.0.clone()),
-            message: ended.message.clone(),
-        });
+        self.frame.results.push(task_result(ended.clone()));
         if self.bytes >= FRAME_BYTES || self.frame.results.len() >= FRAME_TASKS {
             self.close_frame();
         }
@@ -93,12 +88,20 @@ impl<'a> Packer<'a> {
     }
 }
 
-fn published(state: TaskState) -> i32 {
-    v1::TaskState::from(state) as i32
+/// A task that has ended, as clients are told.
+pub(super) fn task_result(ended: EndedTask) -> ha::TaskResult {
+    ha::TaskResult {
+        task: ended.task.0,
+        state: v1::TaskState::from(ended.state) as i32,
+        output: ended.output.map(|output| output.0),
+        message: ended.message,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use flame_types::TaskState;
+
     use super::*;
 
     fn at(index: u64) -> Position {

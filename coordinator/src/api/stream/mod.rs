@@ -1,4 +1,4 @@
-//! `flame.ha.v1.Sessions`: one stream per session, for clients that have many tasks.
+//! `flame.ha.v1.Sessions`: one stream per session, for clients that have many tasks; one call for a task that is alone.
 //!
 //! Tasks come in frames of many, each one command that is applied as a whole; results leave in frames of many, in the
 //! order of the log. The client numbers its frames, and the replicated state takes each number once: so a client whose
@@ -19,12 +19,14 @@
 //! | `recorded.rs` | results of a session in this node's rows |
 //! | `frames.rs` | results put into frames |
 //! | `ranges.rs` | a set of task numbers |
+//! | `run.rs` | a task that is alone: submitted, waited for and answered in one call |
 
 mod command;
 mod following;
 mod frames;
 mod ranges;
 mod recorded;
+mod run;
 mod service;
 mod session;
 

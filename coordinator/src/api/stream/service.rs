@@ -1,4 +1,4 @@
-//! How a stream begins, and how its end is told.
+//! The methods: how a stream begins, and how its end is told; the call for one task is in `run.rs`.
 
 use flame_machine::State;
 use flame_proto::ha;
@@ -9,9 +9,10 @@ use flame_types::{ClientId, limits};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::frames::position;
+use super::run;
 use super::session::{CREDIT_BYTES, CREDIT_FRAMES, End, Session, Whose};
 use crate::api::call::Call;
-use crate::api::frontend::{found_session, known_id};
+use crate::api::frontend::{found_session, idempotency_key, known_id};
 use crate::api::outbox::{Messages, Outbox, outbox};
 use crate::drive::gateway::Gateway;
 
@@ -44,6 +45,12 @@ impl Sessions for SessionsService {
             }
         });
         Ok(Response::new(frames))
+    }
+
+    async fn run(&self, request: Request<ha::RunTask>) -> Result<Response<ha::RanTask>, Status> {
+        let key = idempotency_key(request.metadata())?;
+        let call = Call::of(request.metadata());
+        run::run(&self.gateway, call, request.into_inner(), key).await.map(Response::new)
     }
 }
 

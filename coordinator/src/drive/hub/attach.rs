@@ -29,6 +29,7 @@ pub(super) const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 const FRAMES_WAITING_MAX: usize = 8;
 
 pub(super) type Down = mpsc::Sender<Result<ha::WorkerDown, Status>>;
+pub(super) type WeakDown = mpsc::WeakSender<Result<ha::WorkerDown, Status>>;
 
 /// Both ways to a worker, and the highest feature level that it understands.
 struct Wire {
@@ -187,7 +188,7 @@ impl Hub {
     async fn attach_and_serve(self, hello: flame_machine::command::Hello, open: CancellationToken, wire: Wire) {
         let node = hello.node.clone();
         let (orders_tx, orders) = mpsc::channel(ORDER_BATCHES_MAX);
-        let stream = WorkerStream { orders: orders_tx, end: open.child_token() };
+        let stream = WorkerStream { orders: orders_tx, end: open.child_token(), frames: wire.down.downgrade() };
         let last = match self.greet(hello, &stream).await {
             Some(Reply::Attached { epoch }) => {
                 tracing::info!(node = %node, %epoch, "a worker is attached");

@@ -74,6 +74,12 @@ impl<W: Way> Leases<W> {
         self.nodes.values().filter(|lease| lease.way.is_some()).count()
     }
 
+    /// Those who are attached by name, at most so many.
+    pub(super) fn names(&self, most: usize) -> Vec<NodeName> {
+        let attached = self.nodes.iter().filter(|(_, lease)| lease.way.is_some());
+        attached.map(|(node, _)| node.clone()).take(most).collect()
+    }
+
     /// A Hello was applied: this stream is the worker's only one now.
     pub(super) fn attach(&mut self, node: NodeName, epoch: Epoch, way: W) {
         let deadline = Instant::now() + SILENT_MAX;
@@ -230,7 +236,11 @@ mod tests {
     }
 
     fn stream() -> Line {
-        Line::new(WorkerStream { orders: mpsc::channel(1).0, end: CancellationToken::new() })
+        Line::new(WorkerStream {
+            orders: mpsc::channel(1).0,
+            end: CancellationToken::new(),
+            frames: mpsc::channel(1).0.downgrade(),
+        })
     }
 
     #[test]

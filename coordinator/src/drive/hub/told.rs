@@ -8,6 +8,7 @@ use flame_machine::command::{Command, LeaseEnd};
 use flame_machine::effect::Order;
 use flame_types::{Epoch, NodeName, Token};
 
+use super::attach::WeakDown;
 use super::leases::{Leases, Way};
 use super::{Batch, WorkerStream};
 
@@ -41,6 +42,11 @@ impl Way for Line {
 impl Line {
     pub(super) fn new(stream: WorkerStream) -> Self {
         Self { stream, recorded: Vec::new() }
+    }
+
+    /// Where frames that are no orders go out.
+    pub(super) fn frames(&self) -> &WeakDown {
+        &self.stream.frames
     }
 
     fn send(&mut self, node: &NodeName, epoch: Epoch, mut orders: Vec<Order>) {
@@ -98,7 +104,8 @@ mod tests {
     }
 
     fn line(orders: mpsc::Sender<Batch>) -> Line {
-        Line::new(WorkerStream { orders, end: CancellationToken::new() })
+        let frames = mpsc::channel(1).0.downgrade();
+        Line::new(WorkerStream { orders, end: CancellationToken::new(), frames })
     }
 
     fn recorded(tokens: impl IntoIterator<Item = u64>) -> Order {

@@ -57,6 +57,10 @@ pub(super) async fn run(
                 continue;
             }
             Frame::Goodbye(_) => return Ended::Goodbye,
+            Frame::InstallLog(log) => {
+                hub.on_install_log(node, log);
+                continue;
+            }
             frame => match commands(node, epoch, frame) {
                 Ok(commands) => commands,
                 Err(why) => return Ended::Broken(why),
@@ -107,7 +111,7 @@ fn commands(node: &NodeName, epoch: Epoch, frame: Frame) -> Result<Vec<Command>,
         }
         // Its stream and its lease stay as they are, but like a worker without a stream it gets nothing new.
         Frame::Stopping(_) => vec![Command::Detach { node, epoch }],
-        Frame::Heartbeat(_) | Frame::Goodbye(_) => Vec::new(),
+        Frame::Heartbeat(_) | Frame::Goodbye(_) | Frame::InstallLog(_) => Vec::new(),
         Frame::Hello(_) => return Err("a second Hello on one stream".into()),
     })
 }

@@ -1,5 +1,6 @@
 //! The typed sections: defaults, addresses, checks across values.
 
+use std::path::Path;
 use std::time::Duration;
 
 use flame_config::{Flags, LogSection, Profile};
@@ -209,6 +210,19 @@ fn worker_values_are_read() {
 }
 
 #[test]
+fn packages_are_installed_below_the_work_folder_unless_said_otherwise() {
+    let packages = |text: &str| load(text).unwrap().worker().unwrap().packages;
+    let default = packages("worker: { work_dir: /w }");
+    assert_eq!(default.install_dir, Path::new("/w/data"));
+    assert_eq!((default.timeout, default.bytes_max, default.kept), (Duration::from_secs(600), 2 << 30, 32));
+    assert_eq!((default.python, default.ca_file), (None, None));
+    let set =
+        packages("worker: { install_dir: /i, package_bytes_max: 1m, packages_kept: 0, python: /usr/bin/python3 }");
+    assert_eq!((set.install_dir.as_path(), set.bytes_max, set.kept), (Path::new("/i"), 1 << 20, 0));
+    assert_eq!(set.python.as_deref(), Some(Path::new("/usr/bin/python3")));
+}
+
+#[test]
 fn broken_worker_values_are_refused() {
     for (text, part) in [
         ("{ name: ../x }", "must not contain"),
@@ -216,6 +230,8 @@ fn broken_worker_values_are_refused() {
         ("{ resources: gpu=0 }", "asks for nothing at all"),
         ("{ start_timeout: 30 }", "write a whole number with ms, s, m or h"),
         ("{ leave_timeout: 0s }", "is no time at all"),
+        ("{ python: python3 }", "is not an absolute path"),
+        ("{ package_bytes_max: lots }", "is no amount of memory"),
         ("{ coordinators: [\"http://127.0.0.1:1\", \"127.0.0.1:1\"] }", "names a coordinator twice"),
         ("{ coordinators: [\"grpc://127.0.0.1:1\"] }", "has the scheme \"grpc\""),
     ] {

@@ -12,16 +12,8 @@ use super::hand_over::Chance;
 use crate::cluster_event::ClusterEvent;
 use crate::command::{Attributes, FailureCause};
 use crate::effect::Order;
-use crate::state::Node;
+use crate::state::{Node, SessionEvent};
 use crate::view::executor_uuid;
-
-/// Published codes of session events.
-mod code {
-    /// An executor could not bind.
-    pub const BIND_FAILED: i32 = 1001;
-    /// It happened too often.
-    pub const BIND_LIMIT: i32 = 1002;
-}
 
 impl Apply<'_> {
     /// The service has entered its session.
@@ -225,13 +217,13 @@ impl Apply<'_> {
         let id = executor_uuid(key);
         let text =
             format!("Executor {id} on node {node} failed to bind session with return_code {return_code}: {message}");
-        self.session_event(session, code::BIND_FAILED, kept_text(text));
+        self.session_event(session, SessionEvent::BIND_FAILED, kept_text(text));
         if failures == max && !is_excused {
             let text = format!(
                 "Session retry limit reached after {failures}/{max} failed attempts; new executor assignment is paused \
                  for this session; existing executors are unchanged."
             );
-            self.session_event(session, code::BIND_LIMIT, text);
+            self.session_event(session, SessionEvent::BIND_LIMIT, text);
             let id = self.state.sessions[&session].asked.id.clone();
             self.happened(ClusterEvent::SessionPaused { session: id, failures });
         }

@@ -12,7 +12,7 @@ use flame_types::{
 use super::explain_nodes::{NodeReasons, explain_nodes};
 use super::plan;
 use crate::command::WaitReason;
-use crate::state::{Session, State};
+use crate::state::{Session, SessionEvent, State};
 
 /// Where a task stands, and what stands against its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub enum Reason {
     BindFailures { failures: u32 },
     /// An executor of its session failed, or a gang was given back: the next is placed after a while.
     BackingOff { in_ms: u64 },
+    /// Said with either of these: what the last executor said that failed to bind.
+    LastFailure { message: String },
     /// A session of higher priority is served first.
     Priority { priority: u32 },
     /// No worker is known.
@@ -200,6 +202,15 @@ fn placement(state: &State, session: &Session) -> Vec<Reason> {
     }
     if session.row.bind_failures >= session.terms.retry.refused.starts_max {
         reasons.push(Reason::BindFailures { failures: session.row.bind_failures });
+    }
+    let is_held_up =
+        reasons.iter().any(|reason| matches!(reason, Reason::BackingOff { .. } | Reason::BindFailures { .. }));
+    let mut failures = session.events.iter().rev().filter(|event| event.code == SessionEvent::BIND_FAILED);
+    if is_held_up
+        && session.row.bind_failures > 0
+        && let Some(last) = failures.next()
+    {
+        reasons.push(Reason::LastFailure { message: last.message.clone() });
     }
     if state.nodes.is_empty() {
         reasons.push(Reason::NoWorkers);

@@ -23,6 +23,7 @@ impl Reason {
             Self::AppLimit { .. } => "application_limit",
             Self::BindFailures { .. } => "bind_failures",
             Self::BackingOff { .. } => "backing_off",
+            Self::LastFailure { .. } => "last_failure",
             Self::Priority { .. } => "priority",
             Self::NoWorkers => "no_workers",
             Self::GangTooLarge { .. } => "gang_too_large",
@@ -68,6 +69,7 @@ impl fmt::Display for Reason {
             Self::BackingOff { in_ms } => {
                 write!(f, "after a failure its session gets the next executor in {}", seconds(*in_ms))
             }
+            Self::LastFailure { message } => write!(f, "the last that failed: {message}"),
             Self::Priority { priority } => write!(f, "a session of priority {priority} is served first"),
             Self::NoWorkers => write!(f, "no worker is known"),
             Self::GangTooLarge { batch_size, possible } => {

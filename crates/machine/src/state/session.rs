@@ -76,6 +76,13 @@ pub struct SessionEvent {
     pub at: WallMs,
 }
 
+impl SessionEvent {
+    /// Published code: an executor could not bind.
+    pub const BIND_FAILED: i32 = 1001;
+    /// Published code: it happened too often.
+    pub const BIND_LIMIT: i32 = 1002;
+}
+
 /// A closed session that is remembered: its id is not used again while it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedRow {

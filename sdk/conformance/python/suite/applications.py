@@ -24,11 +24,12 @@ FULL = {
 @check
 def the_built_in_application_is_there(world):
     listed = {application.name: application for application in world.connection.list_applications()}
-    for name in ("flmping", "flmexec"):
+    for name in ("flmping", "flmexec", "flmrun"):
         assert name in listed, f"{name} is missing from {sorted(listed)}"
         assert listed[name].state == ApplicationState.ENABLED
         assert listed[name].shim == Shim.HOST
-        assert listed[name].command.endswith(f"/bin/{name}-service"), listed[name].command
+        program = "uv" if name == "flmrun" else f"{name}-service"
+        assert listed[name].command.endswith(f"/bin/{program}"), listed[name].command
 
 
 @check

@@ -30,7 +30,7 @@ pub fn checks() -> Vec<Check> {
 
 async fn the_built_in_application_is_there(world: &World) -> Outcome {
     let listed = world.connection.list_applications().await.map_err(explain("list"))?;
-    for name in ["flmping", "flmexec"] {
+    for name in ["flmping", "flmexec", "flmrun"] {
         let found = listed.iter().find(|application| application.name == name);
         let found = found.ok_or_else(|| format!("the built-in application {name} is missing"))?;
         ensure!(found.state == ApplicationState::Enabled, "{name} is {}", found.state);

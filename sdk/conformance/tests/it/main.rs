@@ -2,6 +2,7 @@
 
 mod objects;
 mod ours;
+mod packages;
 mod table;
 
 use anyhow::{Context, Result, ensure};

@@ -39,12 +39,7 @@ async fn its_own_tests_pass_without_a_cluster() -> Result<()> {
 async fn its_own_tests_and_the_examples_pass_on_a_cluster() -> Result<()> {
     let flamepy = Flamepy::install().await?;
     let home = tempfile::tempdir()?;
-    let bin = home.path().join("bin");
-    std::fs::create_dir(&bin)?;
-    for service in ["flmping-service", "flmexec-service"] {
-        std::os::unix::fs::symlink(Binaries::find()?.path(service)?, bin.join(service))?;
-    }
-    let environment = vec![("FLAME_HOME".to_owned(), home.path().display().to_string())];
+    let environment = vec![Binaries::find()?.furnish(home.path())?];
     let options =
         ClusterOptions { environment, worker_resources: "cpu=16,mem=32g".to_owned(), ..ClusterOptions::default() };
     let cluster = Cluster::start(options).await?;

@@ -24,7 +24,8 @@ pub use cluster::{Member, MemberStatus, Members, MembershipChange, MembershipPla
 pub use directory::{CacheNode, ObjectEntry, ObjectPlace};
 pub use node::{Executor, ExecutorSpec, ExecutorStatus, Node, NodeAddress, NodeInfo, NodeSpec, NodeStatus};
 pub use operate::{
-    ClusterEvent, ClusterEvents, ExecutorReason, NodeExecutor, NodeLoad, NodeReasons, Reason, TaskExplanation,
+    ClusterEvent, ClusterEvents, ExecutorReason, InstallLog, NodeExecutor, NodeLoad, NodeReasons, Reason,
+    TaskExplanation,
 };
 pub use retention::Retention;
 pub use retry::{Attempt, Retries, Retry};

@@ -203,6 +203,28 @@ impl From<ha::NodeExecutor> for NodeExecutor {
     }
 }
 
+/// What the last install of an application's package wrote on a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InstallLog {
+    /// The worker.
+    pub node: String,
+    /// What was written; its end, if it is long.
+    pub text: String,
+    /// When it was written last, in milliseconds since 1970.
+    pub written: i64,
+    /// Whether the beginning is missing.
+    pub cut: bool,
+    /// Why there is no text; empty when there is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
+impl From<ha::NodeInstallLog> for InstallLog {
+    fn from(log: ha::NodeInstallLog) -> Self {
+        Self { node: log.node, text: log.text, written: log.written, cut: log.cut, error: log.error }
+    }
+}
+
 impl From<ha::ExplainTaskReply> for TaskExplanation {
     fn from(reply: ha::ExplainTaskReply) -> Self {
         Self {

@@ -41,6 +41,10 @@ impl Sessions for Service {
         let _nobody_looks = self.0.lock().await.send(Peer { up: request.into_inner(), down }).await;
         Ok(Response::new(ReceiverStream::new(frames)))
     }
+
+    async fn run(&self, _: Request<ha::RunTask>) -> Result<Response<ha::RanTask>, Status> {
+        Err(Status::unimplemented("this SDK submits over streams"))
+    }
 }
 
 impl Streams {

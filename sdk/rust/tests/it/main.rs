@@ -6,6 +6,7 @@ mod directory;
 mod fake;
 mod fake_sessions;
 mod handles;
+mod objects;
 mod operate;
 mod overload;
 mod services;

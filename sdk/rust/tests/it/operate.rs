@@ -83,6 +83,15 @@ impl Operate for Server {
         let event = ha::ClusterEvent { number, kind: "leader".into(), ..ha::ClusterEvent::default() };
         Ok(Response::new(ha::ListClusterEventsReply { events: vec![event], oldest: 1, newest: number }))
     }
+
+    async fn read_install_logs(
+        &self,
+        request: Request<ha::ReadInstallLogsRequest>,
+    ) -> Result<Response<ha::ReadInstallLogsReply>, Status> {
+        let ha::ReadInstallLogsRequest { application, node } = request.into_inner();
+        let log = ha::NodeInstallLog { node, text: application, ..ha::NodeInstallLog::default() };
+        Ok(Response::new(ha::ReadInstallLogsReply { logs: vec![log], ..ha::ReadInstallLogsReply::default() }))
+    }
 }
 
 /// A client of a server with this script, and the orders that come.
@@ -138,6 +147,8 @@ async fn what_is_read_is_what_was_said() {
     assert_eq!(nodes, [connection.get_node_load("w1").await.unwrap()]);
     let events = connection.list_cluster_events(41, 0).await.unwrap();
     assert_eq!((events.events[0].number, events.newest), (42, 42));
+    let logs = connection.read_install_logs("app", Some("w1")).await.unwrap();
+    assert_eq!((logs[0].node.as_str(), logs[0].text.as_str()), ("w1", "app"));
     let error = connection.explain_task("s", flame_sdk::types::TaskNo(1)).await.unwrap_err();
     assert!(matches!(error, FlameError::Unimplemented(_)), "an older coordinator: {error:?}");
 }

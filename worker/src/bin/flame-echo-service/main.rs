@@ -1,5 +1,5 @@
-//! The smallest service, for tests and demonstrations: it answers a task with its input, over our stream or in either
-//! generation of the published protocol, and misbehaves on demand.
+//! The smallest service, for tests and demonstrations: it answers a task with its input, over our stream, by gRPC or in
+//! bare frames, or in either generation of the published protocol, and misbehaves on demand.
 //!
 //! What a task does stands in its input ([`echo::Order`]). With `FLAME_ECHO_LOG=FILE` each call appends a line
 //! `enter|invoke|leave SESSION TASK PID` *before* it is answered, so that executions can be counted from outside: a line
@@ -8,6 +8,7 @@
 //! It is written without the SDK, so that the worker is tested against a second reading of the protocol.
 
 mod echo;
+mod frames;
 mod stream;
 mod unary;
 
@@ -52,8 +53,10 @@ struct Flags {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Dialect {
-    /// Over our stream.
+    /// Over our stream, by gRPC.
     Stream,
+    /// Over our stream, in bare frames.
+    Frames,
     /// As flamepy 0.6.0 answers.
     #[value(name = "0.6")]
     Old,
@@ -73,13 +76,16 @@ async fn main() -> anyhow::Result<ExitCode> {
     if flags.never_listen {
         std::future::pending::<()>().await;
     }
-    let socket = std::env::var("FLAME_INSTANCE_ENDPOINT")?;
-    let listener = UnixListenerStream::new(UnixListener::bind(socket)?);
     let dialect = flags.dialect;
     let echo = Arc::new(Echo::new(flags)?);
+    if dialect == Dialect::Frames {
+        let listener = UnixListener::bind(std::env::var("FLAME_FRAMES_ENDPOINT")?)?;
+        return frames::serve(echo, listener).await;
+    }
+    let listener = UnixListenerStream::new(UnixListener::bind(std::env::var("FLAME_INSTANCE_ENDPOINT")?)?);
     // A published service has no other methods: whoever calls one gets UNIMPLEMENTED.
     let server = match dialect {
-        Dialect::Stream => {
+        Dialect::Stream | Dialect::Frames => {
             let streams = ServiceStreamServer::new(Streams::new(echo)).max_decoding_message_size(MESSAGE_BYTES_MAX);
             tonic::transport::Server::builder().add_service(streams)
         }

@@ -10,7 +10,7 @@ use flame_proto::ha;
 use flame_proto::ha::service_down::Frame as Down;
 use flame_proto::ha::service_stream_server::ServiceStream;
 use flame_proto::ha::service_up::Frame as Up;
-use futures::Stream;
+use futures::{Stream, TryStreamExt};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -22,6 +22,8 @@ const IN_FLIGHT_MAX: u32 = 256;
 
 /// Frames on their way out.
 const FRAMES_AHEAD: usize = 16;
+
+pub(crate) type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 pub(crate) struct Streams {
     echo: Arc<Echo>,
@@ -35,33 +37,38 @@ impl Streams {
 
 #[tonic::async_trait]
 impl ServiceStream for Streams {
-    type RunStream = Pin<Box<dyn Stream<Item = Result<ha::ServiceUp, Status>> + Send>>;
+    type RunStream = Frames<ha::ServiceUp>;
 
     async fn run(&self, request: Request<Streaming<ha::ServiceDown>>) -> Result<Response<Self::RunStream>, Status> {
-        let (up, frames) = mpsc::channel(FRAMES_AHEAD);
-        let server = Server {
-            echo: Arc::clone(&self.echo),
-            frames: request.into_inner(),
-            up: up.clone(),
-            session: String::new(),
-            waiting: VecDeque::new(),
-            running: None,
-            cancelled: Arc::new(Notify::new()),
-            done: Vec::new(),
-        };
-        tokio::spawn(async move {
-            if let Err(status) = server.run().await {
-                // Nobody reads any more when this fails.
-                let _ = up.send(Err(status)).await;
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(frames))))
+        Ok(Response::new(answers(Arc::clone(&self.echo), Box::pin(request.into_inner()))))
     }
+}
+
+/// Works on what comes down, and says what goes up.
+pub(crate) fn answers(echo: Arc<Echo>, frames: Frames<ha::ServiceDown>) -> Frames<ha::ServiceUp> {
+    let (up, answers) = mpsc::channel(FRAMES_AHEAD);
+    let server = Server {
+        echo,
+        frames,
+        up: up.clone(),
+        session: String::new(),
+        waiting: VecDeque::new(),
+        running: None,
+        cancelled: Arc::new(Notify::new()),
+        done: Vec::new(),
+    };
+    tokio::spawn(async move {
+        if let Err(status) = server.run().await {
+            // Nobody reads any more when this fails.
+            let _ = up.send(Err(status)).await;
+        }
+    });
+    Box::pin(ReceiverStream::new(answers))
 }
 
 struct Server {
     echo: Arc<Echo>,
-    frames: Streaming<ha::ServiceDown>,
+    frames: Frames<ha::ServiceDown>,
     up: mpsc::Sender<Result<ha::ServiceUp, Status>>,
     session: String,
     waiting: VecDeque<ha::InvokeTask>,
@@ -77,7 +84,7 @@ impl Server {
                 Some(task) => self.run_task(task).await?,
                 None => {
                     self.flush().await?;
-                    match self.frames.message().await? {
+                    match self.frames.try_next().await? {
                         Some(frame) => self.on_frame(frame).await?,
                         None => return Ok(()),
                     }
@@ -102,7 +109,7 @@ impl Server {
                 loop {
                     tokio::select! {
                         outcome = &mut call => break outcome?,
-                        frame = self.frames.message() => match frame? {
+                        frame = self.frames.try_next() => match frame? {
                             Some(frame) => {
                                 self.on_frame(frame).await?;
                                 self.flush().await?;
@@ -178,7 +185,7 @@ impl Server {
         if done.is_empty() { Ok(()) } else { self.send(Up::Done(ha::TasksDone { done })).await }
     }
 
-    async fn send(&self, frame: Up) -> Result<(), Status> {
+    async fn send(&mut self, frame: Up) -> Result<(), Status> {
         let sent = self.up.send(Ok(ha::ServiceUp { frame: Some(frame) })).await;
         sent.map_err(|_| Status::cancelled("the worker reads no more"))
     }

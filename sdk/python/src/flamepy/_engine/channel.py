@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
-import grpc
-import grpc.aio
-
+from .._grpc import grpc
 from .._version import __version__
 from ..core.context import FlameClientTls
 from ..core.errors import FlameError, FlameErrorCode
@@ -44,6 +42,21 @@ class Options:
 
 def open_channel(endpoint: Endpoint, tls: Optional[FlameClientTls], options: Options) -> grpc.aio.Channel:
     """Connects at the first call."""
+    arguments = _arguments(endpoint, options)
+    if endpoint.secure:
+        return grpc.aio.secure_channel(endpoint.target, credentials(tls), options=arguments)
+    return grpc.aio.insecure_channel(endpoint.target, options=arguments)
+
+
+def open_blocking_channel(endpoint: Endpoint, tls: Optional[FlameClientTls], options: Options) -> grpc.Channel:
+    """The same for calls that block their thread."""
+    arguments = _arguments(endpoint, options)
+    if endpoint.secure:
+        return grpc.secure_channel(endpoint.target, credentials(tls), options=arguments)
+    return grpc.insecure_channel(endpoint.target, options=arguments)
+
+
+def _arguments(endpoint: Endpoint, options: Options) -> List[Tuple[str, Any]]:
     arguments: List[Tuple[str, Any]] = [
         # The cluster shows newer states only to those who say that they know them.
         ("grpc.primary_user_agent", f"flame-sdk-python/{__version__}"),
@@ -63,9 +76,7 @@ def open_channel(endpoint: Endpoint, tls: Optional[FlameClientTls], options: Opt
     if endpoint.host == "localhost" or endpoint.host.startswith("127.") or endpoint.host == "::1":
         # Whatever http_proxy says: a proxy would look for it on its own machine.
         arguments.append(("grpc.enable_http_proxy", 0))
-    if endpoint.secure:
-        return grpc.aio.secure_channel(endpoint.target, credentials(tls), options=arguments)
-    return grpc.aio.insecure_channel(endpoint.target, options=arguments)
+    return arguments
 
 
 def raw_channel(endpoint: Endpoint, tls: Optional[FlameClientTls]) -> grpc.Channel:

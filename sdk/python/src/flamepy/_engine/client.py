@@ -15,6 +15,7 @@ from ..core import convert
 from ..core.errors import FlameError, FlameErrorCode
 from ..core.types import Application, ApplicationAttributes, SessionAttributes, SessionState, Task, short_name
 from . import methods
+from .alone import Alone
 from .channel import Options
 from .cluster import Cluster, closed
 from .endpoints import Endpoints
@@ -36,6 +37,7 @@ class Client:
         self.options = options
         self._cluster: Optional[Cluster] = None
         self._streams: Dict[str, SessionStream] = {}
+        self.alone = Alone(self)
         self._is_closed = False
         # A finaliser may run at any point of the same thread.
         self._lock = threading.RLock()
@@ -48,6 +50,11 @@ class Client:
         if self._cluster is None:
             self._cluster = Cluster(self.endpoints, self.options)
             self.engine.on_stop(self.close)
+        return self._cluster
+
+    @property
+    def known_cluster(self) -> Optional[Cluster]:
+        """The same for any thread; None before it is made."""
         return self._cluster
 
     async def connect(self) -> None:
@@ -64,6 +71,7 @@ class Client:
         for stream in list(self._streams.values()):
             stream.abandon(closed())
         self._streams.clear()
+        self.alone.close()
         if self._cluster is not None:
             await self._cluster.close()
 

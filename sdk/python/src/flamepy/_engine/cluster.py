@@ -24,10 +24,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, AsyncIterator, Dict, Generic, List, Optional, Set, Tuple, TypeVar
 
-import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
+from .._grpc import grpc
 from .._wire.ha import cluster_pb2 as ha
 from ..core.errors import FlameError, FlameErrorCode
 from . import methods
@@ -144,6 +143,10 @@ class Cluster:
             self._current = (at + 1) % len(self.places)
         self._knows_leader = False
 
+    def is_here(self, at: Optional[int]) -> bool:
+        """Whether this coordinator is still the one that `here` gives. For any thread."""
+        return self._current == at
+
     async def turn_to_leader(self) -> None:
         """Makes the leader the coordinator of this client, if it is among those that can be turned to."""
         if len(self.endpoints.all) < 2 or self._knows_leader:
@@ -217,9 +220,15 @@ class Cluster:
         """A call that changes nothing."""
         return (await self.call(method, request, doing, None)).of_read()
 
-    async def call(self, method: Method[R], request: Message, doing: str, key: Optional[Key]) -> Outcome[R]:
-        """A call that changes nothing, or that has a key."""
-        return await self._try(method, request, doing, key, _now() + self.options.deadline)
+    async def call(
+        self, method: Method[R], request: Message, doing: str, key: Optional[Key], was_tried: bool = False
+    ) -> Outcome[R]:
+        """A call that changes nothing, or that has a key. `was_tried`: an attempt was made elsewhere, and is lost."""
+        return await self._try(method, request, doing, key, _now() + self.options.deadline, was_tried)
+
+    async def wait(self, method: Method[R], request: Message, doing: str) -> R:
+        """A call that changes nothing and waits for something that is under way, which goes on while nobody serves it."""
+        return (await self._try(method, request, doing, None, _now() + self.options.patience)).of_read()
 
     async def change(self, method: Method[R], request: Message, doing: str) -> Outcome[R]:
         """A change: all attempts together do it once."""
@@ -241,11 +250,16 @@ class Cluster:
         return outcome
 
     async def _try(
-        self, method: Method[R], request: Message, doing: str, mark: Optional[Mark], until: float
+        self,
+        method: Method[R],
+        request: Message,
+        doing: str,
+        mark: Optional[Mark],
+        until: float,
+        after_lost: bool = False,
     ) -> Outcome[R]:
         """Tries a call until it is answered, or must not be tried again, or the deadline is reached. `mark`: None for
         what only reads."""
-        after_lost = False
         hopeless = 0
         backoff = Backoff(len(self.places))
         metadata = mark.metadata if mark is not None else None

@@ -9,11 +9,10 @@ answer is lost.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple, Optional, Union
+from functools import cache
+from typing import Dict, NamedTuple, Optional, Union
 
-import grpc
-import grpc.aio
-
+from .._grpc import grpc
 from ..core.errors import FlameError, FlameErrorCode
 from .requests import REQUEST_SEEN
 
@@ -23,8 +22,6 @@ _PUSHBACK = "grpc-retry-pushback-ms"
 # How the core says that there was no connection that anything could have been sent on.
 _NEVER_UP = ("failed to connect to all addresses", "errors resolving ", "DNS resolution failed", "empty address list")
 _BAD_CERTIFICATE = ("handshake failed", "CERTIFICATE_VERIFY_FAILED", "Peer name", "WRONG_VERSION_NUMBER", "TLS")
-
-Code = grpc.StatusCode
 
 
 class Kind(Enum):
@@ -53,17 +50,17 @@ class Fate(NamedTuple):
 def fate_of(error: grpc.aio.AioRpcError) -> Fate:
     code, why = error.code(), error.details() or ""
     asked = _asked_to_wait(error)
-    if code == Code.UNAVAILABLE:
+    if code == grpc.StatusCode.UNAVAILABLE:
         if any(mark in why for mark in _NEVER_UP):
             return Fate(Kind.NOT_DONE, why, code, is_hopeless=any(mark in why for mark in _BAD_CERTIFICATE))
         # What the server says comes with headers of its own; what the core makes up does not.
         said = bool(error.trailing_metadata()) or bool(error.initial_metadata())
         return Fate(Kind.NOT_DONE if said else Kind.LOST, why, code, asked or 0.0)
-    if code == Code.RESOURCE_EXHAUSTED and asked is not None:
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and asked is not None:
         return Fate(Kind.NOT_DONE, why, code, asked, is_busy=True)
-    if code in (Code.UNKNOWN, Code.CANCELLED, Code.DEADLINE_EXCEEDED):
+    if code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
         return Fate(Kind.LOST, why or code.name, code)
-    number = _trailer(error, REQUEST_SEEN) if code == Code.ABORTED else None
+    number = _trailer(error, REQUEST_SEEN) if code == grpc.StatusCode.ABORTED else None
     return Fate(Kind.ANSWERED, why or code.name, code, number=number or 0)
 
 
@@ -83,24 +80,27 @@ def _trailer(error: grpc.aio.AioRpcError, name: str) -> Optional[int]:
     return None
 
 
-_CODES = {
-    Code.CANCELLED: FlameErrorCode.CANCELLED,
-    Code.UNKNOWN: FlameErrorCode.INTERNAL,
-    Code.INVALID_ARGUMENT: FlameErrorCode.INVALID_ARGUMENT,
-    Code.DEADLINE_EXCEEDED: FlameErrorCode.DEADLINE_EXCEEDED,
-    Code.NOT_FOUND: FlameErrorCode.NOT_FOUND,
-    Code.ALREADY_EXISTS: FlameErrorCode.ALREADY_EXISTS,
-    Code.PERMISSION_DENIED: FlameErrorCode.PERMISSION_DENIED,
-    Code.UNAUTHENTICATED: FlameErrorCode.UNAUTHENTICATED,
-    Code.RESOURCE_EXHAUSTED: FlameErrorCode.RESOURCE_EXHAUSTED,
-    Code.FAILED_PRECONDITION: FlameErrorCode.INVALID_STATE,
-    Code.ABORTED: FlameErrorCode.ABORTED,
-    Code.UNIMPLEMENTED: FlameErrorCode.UNIMPLEMENTED,
-    Code.OUT_OF_RANGE: FlameErrorCode.OUT_OF_RANGE,
-    Code.INTERNAL: FlameErrorCode.INTERNAL,
-    Code.UNAVAILABLE: FlameErrorCode.UNAVAILABLE,
-    Code.DATA_LOSS: FlameErrorCode.DATA_LOSS,
-}
+@cache
+def _codes() -> Dict[grpc.StatusCode, FlameErrorCode]:
+    return {
+        grpc.StatusCode.CANCELLED: FlameErrorCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN: FlameErrorCode.INTERNAL,
+        grpc.StatusCode.INVALID_ARGUMENT: FlameErrorCode.INVALID_ARGUMENT,
+        grpc.StatusCode.DEADLINE_EXCEEDED: FlameErrorCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.NOT_FOUND: FlameErrorCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS: FlameErrorCode.ALREADY_EXISTS,
+        grpc.StatusCode.PERMISSION_DENIED: FlameErrorCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED: FlameErrorCode.UNAUTHENTICATED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED: FlameErrorCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.FAILED_PRECONDITION: FlameErrorCode.INVALID_STATE,
+        grpc.StatusCode.ABORTED: FlameErrorCode.ABORTED,
+        grpc.StatusCode.UNIMPLEMENTED: FlameErrorCode.UNIMPLEMENTED,
+        grpc.StatusCode.OUT_OF_RANGE: FlameErrorCode.OUT_OF_RANGE,
+        grpc.StatusCode.INTERNAL: FlameErrorCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE: FlameErrorCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS: FlameErrorCode.DATA_LOSS,
+    }
+
 
 # The published protocol uses INVALID_ARGUMENT and INTERNAL for some refusals that depend on a state.
 _ABOUT_A_STATE = ("running tasks", "is not open", "open session", "Cannot delete open", "is disabled")
@@ -117,13 +117,19 @@ _REMEDIES = {
 def error_of_status(code: Union[grpc.StatusCode, int], text: str, doing: str) -> FlameError:
     """The error of a refusal."""
     if isinstance(code, int):
-        code = next((one for one in Code if one.value[0] == code), Code.UNKNOWN)
-    found = _CODES.get(code, FlameErrorCode.INTERNAL)
+        code = next((one for one in grpc.StatusCode if one.value[0] == code), grpc.StatusCode.UNKNOWN)
+    found = _codes().get(code, FlameErrorCode.INTERNAL)
     # Programs for the published package know one of these by its code.
     is_vague = found in (FlameErrorCode.INVALID_ARGUMENT, FlameErrorCode.INTERNAL)
     if is_vague and doing != _AS_PUBLISHED and _is_about_a_state(text):
         found = FlameErrorCode.INVALID_STATE
     return FlameError(found, f"failed to {doing}: {text}", remedy=_REMEDIES.get(found))
+
+
+def not_ours(doing: str) -> FlameError:
+    """The server knows the published protocol only."""
+    text = "the server has no session streams; this release of flamepy needs a cluster of Flame HA"
+    return error_of_status(grpc.StatusCode.UNIMPLEMENTED, text, doing)
 
 
 def error_of_refusal(text: str, doing: str) -> FlameError:

@@ -118,13 +118,12 @@ def gather(seq: int, waiting: Deque[Any], dropped: List[Any]) -> Optional[Frame]
         first.payload = None
     if not receivers:
         return None
-    submit = ha.SubmitTasks(seq=seq, tasks=tasks)
-    if options is not None:
-        submit.options.CopyFrom(
-            ha.TaskOptions(
-                affinity=options.affinity,
-                priority=options.priority,
-                timeout_ms=round(options.timeout * 1000) if options.timeout else 0,
-            )
-        )
+    submit = ha.SubmitTasks(seq=seq, tasks=tasks, options=task_options(options))
     return Frame(seq, ha.SessionUp(submit=submit), receivers, size + TASK_BYTES * len(receivers))
+
+
+def task_options(options: Optional[TaskOptions]) -> Optional[ha.TaskOptions]:
+    if options is None:
+        return None
+    timeout_ms = round(options.timeout * 1000) if options.timeout else 0
+    return ha.TaskOptions(affinity=options.affinity, priority=options.priority, timeout_ms=timeout_ms)

@@ -7,6 +7,7 @@ from typing import Any, Callable, Generic, TypeVar
 from google.protobuf.message import Message
 
 from .._wire.ha import cluster_pb2 as cluster
+from .._wire.ha import session_pb2 as session
 from .._wire.v1 import frontend_pb2 as frontend
 from .._wire.v1 import types_pb2 as types
 
@@ -62,5 +63,7 @@ CANCEL_TASK: Method[cluster.CancelTaskReply] = _cluster("CancelTask", cluster.Ca
 FORCE_CLOSE_SESSION: Method[cluster.ForceCloseSessionReply] = _cluster(
     "ForceCloseSession", cluster.ForceCloseSessionReply
 )
+
+RUN: Method[session.RanTask] = Method("/flame.ha.v1.Sessions/Run", session.RanTask)
 
 SESSION_STREAM = "/flame.ha.v1.Sessions/Stream"

@@ -23,9 +23,7 @@ import logging
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, List, Optional, Set, Tuple, Union
 
-import grpc
-import grpc.aio
-
+from .._grpc import grpc
 from .._wire.ha import session_pb2 as ha
 from .._wire.v1 import frontend_pb2 as frontend
 from .._wire.v1 import types_pb2
@@ -33,7 +31,7 @@ from ..core.errors import FlameError, FlameErrorCode
 from . import methods
 from .backoff import Backoff
 from .cluster import Cluster, closed
-from .fate import Code, Fate, Kind, error_of_status, fate_of, gave_up, unknown_outcome
+from .fate import Fate, Kind, error_of_status, fate_of, gave_up, not_ours, unknown_outcome
 from .frame import Cancel, Frame, Marker, Receiver, Sink, gather
 from .loop import Engine
 from .room import TASK_BYTES, Room
@@ -129,6 +127,11 @@ class SessionStream:
     def is_over(self) -> bool:
         """Whether nothing can be submitted any more."""
         return self._over is not None or self._engine.is_parents
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not (self._queue or self._unanswered or self._unfinished)
 
     def put(self, receiver: Receiver) -> None:
         """Submits a task. Waits only while there is no room."""
@@ -243,15 +246,12 @@ class SessionStream:
             while markers and markers[0][0] < first:
                 markers.pop(0)[1].tell()
 
-    def _is_idle(self) -> bool:
-        return not (self._queue or self._unanswered or self._unfinished)
-
     async def _run(self) -> None:
         late: Optional[float] = None
         try:
             await self._cluster.turn_to_leader()
             while self._over is None:
-                if self._is_idle():
+                if self.is_idle:
                     late = None
                     if self._closing:
                         return None
@@ -266,7 +266,7 @@ class SessionStream:
                 except _Left as left:
                     if left.error is not None:
                         return self._fail(left.error)
-                    fate = left.fate or Fate(Kind.LOST, left.expired, Code.ABORTED)
+                    fate = left.fate or Fate(Kind.LOST, left.expired, grpc.StatusCode.ABORTED)
                     if left.expired:
                         self._forget_client(left.expired)
                 if self._has_progressed:
@@ -386,7 +386,7 @@ class SessionStream:
                 if message is not None:
                     await link.call.write(message)
                     continue
-                if self._closing and self._is_idle():
+                if self._closing and self.is_idle:
                     await link.call.done_writing()
                     return
                 if self._down is None:
@@ -450,7 +450,7 @@ class SessionStream:
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             self._down = self._down or await _why(call, error)
         except asyncio.CancelledError:
-            self._down = self._down or _Left(Fate(Kind.LOST, "the stream was cancelled", Code.CANCELLED))
+            self._down = self._down or _Left(Fate(Kind.LOST, "the stream was cancelled", grpc.StatusCode.CANCELLED))
             raise
         except Exception as error:  # a defect must not leave anybody waiting
             _log.exception("the stream of session %s failed", self.session)
@@ -635,8 +635,8 @@ async def _why(call: Any, error: Optional[BaseException]) -> _Left:
     if isinstance(error, grpc.aio.AioRpcError):
         return _left_by(error)
     code = await call.code()
-    if code == Code.OK:
-        return _Left(Fate(Kind.LOST, "the stream ended", Code.UNAVAILABLE))
+    if code == grpc.StatusCode.OK:
+        return _Left(Fate(Kind.LOST, "the stream ended", grpc.StatusCode.UNAVAILABLE))
     return _left_by(
         grpc.aio.AioRpcError(code, await call.initial_metadata(), await call.trailing_metadata(), await call.details())
     )
@@ -644,21 +644,20 @@ async def _why(call: Any, error: Optional[BaseException]) -> _Left:
 
 def _left_by(error: BaseException) -> _Left:
     if not isinstance(error, grpc.aio.AioRpcError):
-        return _Left(Fate(Kind.LOST, f"the stream ended: {error!r}", Code.UNAVAILABLE))
-    if error.code() == Code.ABORTED:
+        return _Left(Fate(Kind.LOST, f"the stream ended: {error!r}", grpc.StatusCode.UNAVAILABLE))
+    if error.code() == grpc.StatusCode.ABORTED:
         return _Left(expired=error.details() or "the client has expired")
     fate = fate_of(error)
-    if fate.kind != Kind.ANSWERED or fate.code in (Code.INTERNAL, Code.DATA_LOSS):
+    if fate.kind != Kind.ANSWERED or fate.code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS):
         # This coordinator has failed; another may not.
         return _Left(fate)
-    if fate.code == Code.UNIMPLEMENTED:
-        text = "the server has no session streams; this release of flamepy needs a cluster of Flame HA"
-        return _Left(error=error_of_status(fate.code, text, _DOING))
+    if fate.code == grpc.StatusCode.UNIMPLEMENTED:
+        return _Left(error=not_ours(_DOING))
     return _Left(error=error_of_status(fate.code, fate.why, _DOING))
 
 
 def _silent(limit: float) -> Fate:
-    return Fate(Kind.LOST, f"no answer within {limit:g} s", Code.DEADLINE_EXCEEDED)
+    return Fate(Kind.LOST, f"no answer within {limit:g} s", grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 def _wrong(what: str) -> _Left:

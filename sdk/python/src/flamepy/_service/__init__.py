@@ -1,8 +1,8 @@
 """The engine of services: a process that a worker starts and whose tasks it runs.
 
-A service listens on the unix socket whose path is in `FLAME_INSTANCE_ENDPOINT` and is called in one of two ways: over
-our stream, with several tasks in flight, or by the published Instance service, one call per task. User code is the same
-for both.
+A service listens on a unix socket and is called in one of two ways: over our stream, with several tasks in flight, or by
+the published Instance service, one call per task. User code is the same for both. Behind `FLAME_FRAMES_ENDPOINT` the stream
+comes in bare frames; a worker that does not offer that calls by gRPC behind `FLAME_INSTANCE_ENDPOINT`, in either way.
 
 **Invariant:** an exception of user code becomes an answer with code -1 and its text; it never ends the process.
 **Invariant:** user code runs in one place, one piece after the other, in the order in which it was asked for: on the
@@ -20,7 +20,10 @@ that is there, no cancellation and no withdrawal.
 | `desk` | what is to be done next, and what is to be said |
 | `runner` | runs what lies on the desk |
 | `shield` | calls user code and keeps inside what goes wrong in it |
-| `stream` | our stream: frames in, frames out |
+| `stream` | our stream: what frames mean, and what is to be said in frames |
+| `frames` | it in bare frames, on a socket of their own |
 | `unary` | the published calls |
-| `server` | the socket and the signals; start here |
+| `grpc_socket` | the published socket, with the stream and the calls |
+| `path` | the path of a socket, and how large a message on it may be |
+| `server` | a service on its socket, and the signals; start here |
 """

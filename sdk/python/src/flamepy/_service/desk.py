@@ -1,5 +1,5 @@
-"""What is to be done next, and what is to be said: shared by the threads of the socket, which bring orders and take
-answers away, and the runner, which does the reverse.
+"""What is to be done next, and what is to be said: shared by the runner and whoever serves the socket, who brings orders
+and takes answers away.
 
 **Invariant:** a task that was taken off the desk has begun and is answered with its result; one that has not been taken
 is answered as skipped when it is cancelled or withdrawn. Both are decided under one lock.
@@ -92,6 +92,10 @@ class Desk:
             wake = self._wake
         if wake is not None:
             wake()
+
+    def is_busy(self) -> bool:
+        """Whether an order runs or waits."""
+        return self._running is not None or bool(self._waiting)
 
     def is_finished(self, outbox: Outbox) -> bool:
         """Whether no answer will be put into `outbox` any more. To be called with the lock held."""

@@ -7,10 +7,10 @@ import contextlib
 import inspect
 from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Iterable, Optional, Protocol, Tuple
 
 from .context import current_task
-from .desk import Desk, Ended, Said
+from .desk import Ended, Said
 from .orders import EnterOrder, Order, Result, SessionResult, TaskOrder, TaskResult
 from .shield import Outcome, output_of, shielded, shielded_async
 
@@ -31,10 +31,26 @@ def is_async(service: FlameService) -> bool:
 _TURN_NS = 1_000_000
 
 
+class Source(Protocol):
+    """Where orders come from: a desk, or a line that leads to one."""
+
+    def wait(self, said: Optional[Said]) -> Order:
+        """Says what became of the order before, if there was one, and waits for the next. Raises [Ended]."""
+        ...
+
+    def poll(self, said: Optional[Said]) -> Optional[Order]:
+        """As [wait], but None when there is no order now."""
+        ...
+
+    def wake_with(self, wake: Optional[Callable[[], None]]) -> None:
+        """Calls `wake` whenever there may be something to [poll]."""
+        ...
+
+
 class Runner:
     """Runs orders on the thread that calls [run], until the desk says that nothing more will come."""
 
-    def __init__(self, service: FlameService, desk: Desk) -> None:
+    def __init__(self, service: FlameService, desk: Source) -> None:
         self._service = service
         self._desk = desk
         self._where = f"{type(service).__qualname__}.on_task_invoke"

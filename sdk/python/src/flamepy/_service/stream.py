@@ -1,16 +1,13 @@
-"""Our stream: frames in, frames out.
+"""Our stream, whatever carries it: what frames mean, and what is to be said in frames.
 
-**Invariant:** words leave in the order in which they were said. Results that stand together leave in one frame: as many
-as are there when the socket has room, without waiting for more. A message costs Python far more than a result.
+**Invariant:** words leave in the order in which they were said. Results that stand together leave in one frame: a message
+costs Python far more than a result.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from typing import Deque, Iterator, List, Optional, Tuple
-
-import grpc
+from typing import Deque, List, Optional, Tuple
 
 from .._wire.ha import service_pb2 as wire
 from .context import ApplicationContext, SessionContext
@@ -41,7 +38,6 @@ class StreamOutbox:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._word_came = threading.Condition(desk.lock)
         self._words: Deque[Tuple[Order, Result]] = deque()
         # Orders whose answer has not left.
         self._in_flight = 0
@@ -49,11 +45,9 @@ class StreamOutbox:
 
     def put(self, order: Order, result: Result) -> None:
         self._words.append((order, result))
-        if len(self._words) == 1:
-            self._word_came.notify()
 
     def on_ending(self) -> None:
-        self._word_came.notify()
+        """Whoever writes finds out by itself."""
 
     def bring(self, orders: List[Order]) -> None:
         with self._desk.lock:
@@ -67,17 +61,16 @@ class StreamOutbox:
         self._desk.close(self)
         with self._desk.lock:
             self._is_closed = True
-            self._word_came.notify()
 
-    def next_frame(self) -> Optional[wire.ServiceUp]:
-        """Waits for something to say; None when nothing will be said any more."""
+    def has_words(self) -> bool:
+        """Whether there is something to say."""
+        return bool(self._words)
+
+    def take_frame(self) -> Optional[wire.ServiceUp]:
+        """What is to be said, as far as it goes into one frame; None when there is nothing."""
         with self._desk.lock:
-            while not self._words:
-                if self._is_closed or self._desk.is_finished(self):
-                    return None
-                self._word_came.wait()
             words = self._take_words()
-        return _frame(words)
+        return frame_of(words) if words else None
 
     def _take_words(self) -> List[Tuple[Order, Result]]:
         """What goes into one frame: results that stand together, or one other word."""
@@ -96,40 +89,8 @@ class StreamOutbox:
         return taken
 
 
-def serve(frames: Iterator[wire.ServiceDown], context: grpc.ServicerContext, desk: Desk) -> Iterator[wire.ServiceUp]:
-    """One stream, for as long as its worker keeps it."""
-    outbox = StreamOutbox(desk)
-    desk.open(outbox)
-    refusal: List[Tuple[grpc.StatusCode, str]] = []
-
-    def read() -> None:
-        try:
-            for frame in frames:
-                _on_frame(frame, outbox, desk)
-        except TooMany:
-            refusal.append((grpc.StatusCode.RESOURCE_EXHAUSTED, TooMany.__doc__ or ""))
-        except ValueError as error:
-            refusal.append((grpc.StatusCode.INVALID_ARGUMENT, str(error)))
-        except Exception:  # the worker is gone; gRPC says so in several ways
-            pass
-        outbox.close()
-
-    if not context.add_callback(outbox.close):
-        outbox.close()  # over before it began
-        return
-    # The worker says nothing before it knows that there is a stream; gRPC would tell it with our first frame.
-    context.send_initial_metadata(())
-    threading.Thread(target=read, name="flame-stream", daemon=True).start()
-    while True:
-        answer = outbox.next_frame()
-        if answer is None:
-            break
-        yield answer
-    if refusal:
-        context.abort(*refusal[0])
-
-
-def _on_frame(frame: wire.ServiceDown, outbox: StreamOutbox, desk: Desk) -> None:
+def on_frame(frame: wire.ServiceDown, outbox: StreamOutbox, desk: Desk) -> None:
+    """Takes a frame of the worker. Raises [TooMany] and ValueError, after which nothing more is to be taken."""
     kind = frame.WhichOneof("frame")
     if kind == "invoke":
         outbox.bring(
@@ -174,7 +135,7 @@ def _session_context(enter: wire.EnterSession) -> SessionContext:
     )
 
 
-def _frame(words: List[Tuple[Order, Result]]) -> wire.ServiceUp:
+def frame_of(words: List[Tuple[Order, Result]]) -> wire.ServiceUp:
     first_order, first = words[0]
     if isinstance(first, SessionResult):
         code, message = (OK, "") if first.failure is None else (FAILED, first.failure)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Dict, List, Optional, Union
-
-import grpc
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
 
 from .._engine.channel import Options, raw_channel
 from .._engine.client import Client
 from .._engine.endpoints import Addresses, parse
 from .._engine.loop import engine
-from ..proto.frontend_pb2_grpc import FrontendStub
+from .._grpc import grpc
 from .context import FlameClientTls, FlameContext, with_environment
 from .payloads import Payloads, encoded
 from .session import Session
@@ -26,6 +24,9 @@ from .types import (
     SessionState,
 )
 from .watch import TaskIterator, TaskWatcher
+
+if TYPE_CHECKING:
+    from ..proto.frontend_pb2_grpc import FrontendStub
 
 __all__ = [
     "Connection",
@@ -84,6 +85,8 @@ class Connection:
 
     @property
     def _frontend(self) -> FrontendStub:
+        from ..proto.frontend_pb2_grpc import FrontendStub
+
         return FrontendStub(self._channel)
 
     def __enter__(self) -> Connection:

@@ -41,6 +41,9 @@ FLAME_LOG_LEVEL = "FLAME_LOG_LEVEL"
 FLAME_INSTANCE_ENDPOINT = "FLAME_INSTANCE_ENDPOINT"
 """The variable with the path of the socket on which a service must listen."""
 
+FLAME_FRAMES_ENDPOINT = "FLAME_FRAMES_ENDPOINT"
+"""The variable with the path of a socket on which it may listen instead, for our stream without gRPC."""
+
 
 class FlameService(abc.ABC):
     """What a service does. A worker calls `on_session_enter` once, `on_task_invoke` for each task, `on_session_leave`
@@ -105,7 +108,9 @@ class FlameInstanceServer:
     def start(self) -> None:
         from .._service.server import Server
 
-        path = os.environ.get(FLAME_INSTANCE_ENDPOINT)
+        # A worker that knows the frames of our stream offers a socket for them beside the published one.
+        frames = os.environ.get(FLAME_FRAMES_ENDPOINT)
+        path = frames or os.environ.get(FLAME_INSTANCE_ENDPOINT)
         if not path:
             raise FlameError(
                 FlameErrorCode.INTERNAL,
@@ -115,7 +120,7 @@ class FlameInstanceServer:
         with self._lock:
             if self._server is not None or self._is_stopped:
                 raise FlameError(FlameErrorCode.INVALID_STATE, "the server was started or stopped before")
-            self._server = Server(self._service, path)
+            self._server = Server(self._service, path, in_frames=bool(frames))
         self._server.serve()
 
     def stop(self) -> None:

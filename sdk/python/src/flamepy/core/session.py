@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Callable, Generator, Iterable, Iterator, List, Optional, Sequence, Union
 
 from .._engine.stream import SessionStream
+from .._wire.ha import session_pb2 as ha
 from .._wire.v1 import types_pb2 as wire
 from . import convert
 from .errors import FlameError, FlameErrorCode
-from .future import TaskFuture, late
+from .future import TaskFuture, failure, late
 from .informer import tell
 from .many import run_map
 from .payloads import Payloads
-from .types import ApplicationID, Event, SessionID, SessionState, Task, TaskID, TaskInformer, TaskOptions
+from .types import ApplicationID, Event, SessionID, SessionState, Task, TaskID, TaskInformer, TaskOptions, TaskState
 from .watch import TaskIterator, TaskWatcher
 
 if TYPE_CHECKING:
@@ -152,6 +153,12 @@ class Session:
     ) -> Any:
         """Runs a task and returns its output. After `timeout` seconds the task is ended: DEADLINE_EXCEEDED."""
         self.connection.client.engine.check_may_wait()
+        if informer is None and timeout is None and (self._stream is None or self._stream.is_idle):
+            client, checked = self.connection.client, convert.options(options)
+            client.check_open()
+            ended = client.alone.run(self.id, self.payloads.encode(input_data), checked)
+            if ended is not None:
+                return self._output_of(ended)
         future = self.run(input_data, informer, options=options)
         try:
             return future.result(timeout)
@@ -256,6 +263,12 @@ class Session:
 
     def common_data(self) -> Optional[bytes]:
         return self._common_data
+
+    def _output_of(self, ended: ha.TaskResult) -> Any:
+        if ended.state != TaskState.SUCCEED:
+            raise failure(self.id, ended.task, ended.state, convert.optional(ended, "message"))
+        output = convert.optional(ended, "output")
+        return output if self.payloads.decode is None else self.payloads.decode(output)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,6 +5,26 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class RunTask(_message.Message):
+    __slots__ = ("session_id", "submit", "wait", "options")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMIT_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    submit: TaskInput
+    wait: int
+    options: TaskOptions
+    def __init__(self, session_id: _Optional[str] = ..., submit: _Optional[_Union[TaskInput, _Mapping]] = ..., wait: _Optional[int] = ..., options: _Optional[_Union[TaskOptions, _Mapping]] = ...) -> None: ...
+
+class RanTask(_message.Message):
+    __slots__ = ("task", "result")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    task: int
+    result: TaskResult
+    def __init__(self, task: _Optional[int] = ..., result: _Optional[_Union[TaskResult, _Mapping]] = ...) -> None: ...
+
 class SessionUp(_message.Message):
     __slots__ = ("open", "submit", "cancel", "watch")
     OPEN_FIELD_NUMBER: _ClassVar[int]
