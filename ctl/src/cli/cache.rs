@@ -27,9 +27,10 @@ pub enum CacheCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Remove a cache node that is gone and will not come back: what only it had is lost for good
+    /// Remove a cache node that will not come back: what only it had is lost for good
     Remove {
-        /// Its name
+        /// Which node
+        #[arg(value_name = "NAME")]
         name: String,
     },
 }
