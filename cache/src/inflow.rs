@@ -59,7 +59,7 @@ pub fn with_room(store: &Store, call: Request<Body>) -> Request<Body> {
         async move {
             let room = store.reserve(bytes.len() as u64).await.map_err(Status::from)?;
             arrived.room().join(room);
-            Ok(bytes)
+            Ok::<_, axum::BoxError>(bytes)
         }
     });
     Request::from_parts(head, Body::new(axum::body::Body::from_stream(data)))

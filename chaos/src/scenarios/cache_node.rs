@@ -192,7 +192,7 @@ async fn write(mut client: Client, number: u64, ledger: Shared, stop: Cancellati
             true => format!("chaos/shared/{number}-updated"),
             false => format!("chaos/shared/{number}-{step}"),
         };
-        let seed = number << 32 | step;
+        let seed = (number << 32) | step;
         let version = client.put(&key, &bytes(seed)).await?;
         ledger.acknowledged(key, Put { version, seed });
     }
@@ -219,10 +219,10 @@ pub async fn run(options: Options) -> Result<Report> {
     }
     let mut gaps = Vec::new();
     for round in 1..=options.rounds {
-        for at in 0..caches.len() {
+        for (at, cache) in caches.iter_mut().enumerate() {
             ledger.goes_on().await?;
             ledger.take_gap();
-            caches[at].kill().await?;
+            cache.kill().await?;
             // Once in the middle of the trouble, the leader dies too.
             let leader = match round == 1 && at == 1 {
                 true => Some(cluster.leader().await?.id),
@@ -231,19 +231,19 @@ pub async fn run(options: Options) -> Result<Report> {
             if let Some(leader) = leader {
                 cluster.kill_coordinator(leader).await?;
             }
-            ledger.goes_on().await.with_context(|| format!("{}\n{}", caches[at].tail(), cluster.tails()))?;
+            ledger.goes_on().await.with_context(|| format!("{}\n{}", cache.tail(), cluster.tails()))?;
             // Every other one stays away until its lease is over, so that others make up for its copies.
             if at.is_multiple_of(2) {
-                caches[at].attached(&cluster, false).await?;
+                cache.attached(&cluster, false).await?;
                 ledger.goes_on().await?;
             }
             if let Some(leader) = leader {
                 cluster.start_coordinator(leader).await?;
             }
-            caches[at].start_again().await?;
-            caches[at].attached(&cluster, true).await?;
+            cache.start_again().await?;
+            cache.attached(&cluster, true).await?;
             let gap = ledger.take_gap();
-            eprintln!("    round {round}: {} was away, put gap {} ms", caches[at].name(), millis(gap));
+            eprintln!("    round {round}: {} was away, put gap {} ms", cache.name(), millis(gap));
             gaps.push(gap);
         }
     }
@@ -252,8 +252,7 @@ pub async fn run(options: Options) -> Result<Report> {
     while let Some(written) = writers.join_next().await {
         written??;
     }
-    let objects = std::mem::take(&mut ledger.lock().objects);
-    let (puts, steps_back) = (ledger.lock().puts, ledger.lock().steps_back);
+    let Ledger { objects, puts, steps_back, .. } = std::mem::take(&mut *ledger.lock());
     eprintln!("==> {puts} puts of {} objects were acknowledged; waiting for their copies", objects.len());
     for key in objects.keys() {
         copied(&cluster, key).await?;
@@ -306,7 +305,7 @@ mod tests {
     fn bytes_are_those_of_their_seed() {
         assert_eq!(bytes(7), bytes(7));
         assert!((0..100).all(|seed| bytes(seed).len() < BYTES_MAX as usize));
-        assert_ne!(bytes(1 << 32 | 1), bytes(2 << 32 | 1));
+        assert_ne!(bytes((1 << 32) | 1), bytes((2 << 32) | 1));
     }
 
     #[test]
@@ -315,6 +314,7 @@ mod tests {
         for version in [1, 2, 2, 3] {
             ledger.acknowledged("a/shared/o".to_owned(), Put { version, seed: 0 });
         }
-        assert_eq!((ledger.lock().puts, ledger.lock().steps_back), (4, 1));
+        let Ledger { puts, steps_back, .. } = std::mem::take(&mut *ledger.lock());
+        assert_eq!((puts, steps_back), (4, 1));
     }
 }

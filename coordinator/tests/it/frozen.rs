@@ -88,7 +88,6 @@ fn the_frozen_history_uses_every_command() {
         "ObjectsChanged",
         "ObjectsDelete",
         "ObjectsSweep",
-        "CacheRemove",
     ] {
         assert!(shown.contains(command), "{command}");
     }
@@ -199,10 +198,6 @@ fn cached() -> Vec<Command> {
         delete("plain/s-12"),
         Command::CacheDetach { cache: worker("c2"), epoch: epoch(1) },
         Command::CacheExpire { cache: worker("c2"), epoch: epoch(1), end: LeaseEnd::RanOut },
-        hello("c3"),
-        report("c3", epoch(3), vec![held("plain/s-13/o", 1, None)], vec![]),
-        Command::CacheExpire { cache: worker("c3"), epoch: epoch(3), end: LeaseEnd::Goodbye },
-        Command::CacheRemove { cache: worker("c3") },
     ]
 }
 
@@ -215,7 +210,6 @@ fn the_frozen_history_has_objects_that_are_there_lost_and_deleted() {
     assert!(found("plain/s-10/lost").expect("it is not deleted").is_lost());
     assert_eq!((found("plain/s-10/gone"), found("plain/s-12/7")), (None, None));
     assert_eq!(state.directory().doomed().len(), 1, "a deletion is under way");
-    assert!(found("plain/s-13/o").expect("it is not deleted").places.is_empty(), "its cache was removed");
 }
 
 fn unnumbered(command: Command) -> Item {

@@ -26,8 +26,11 @@ async fn nothing_acknowledged_is_lost_when_the_leader_changes_amid_puts() -> Res
                 if is_over.load(Ordering::Relaxed) {
                     return Ok(());
                 }
-                // Of each key several versions, written by way of both caches.
-                let key = format!("a/{}/{}", if step % 2 == 0 { "shared" } else { "s" }, step / 2 % 20);
+                // Of each key several versions; those of shared ones by way of both caches.
+                let key = match step % 2 {
+                    0 => format!("a/shared/{}", step / 2 % 20),
+                    _ => format!("a/s/{at}-{}", step / 2 % 20),
+                };
                 let data = format!("{at}-{step}").into_bytes();
                 match client.put(&key, &data).await {
                     Ok(version) => {
@@ -46,11 +49,11 @@ async fn nothing_acknowledged_is_lost_when_the_leader_changes_amid_puts() -> Res
     let count = || acknowledged.lock().unwrap().values().map(|(version, _)| *version as usize).sum::<usize>();
     for _ in 0..2 {
         let before = count();
-        let more = async || -> Result<()> {
+        wait_until(LIMIT, "puts go on", || async {
             ensure!(count() >= before + PUTS_AFTER, "{} puts", count());
             Ok(())
-        };
-        wait_until(LIMIT, "puts go on", &more).await?;
+        })
+        .await?;
         let leader = scene.cluster.leader().await?.id;
         scene.cluster.kill_coordinator(leader).await?;
         let before = count();
