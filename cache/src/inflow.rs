@@ -118,8 +118,8 @@ mod tests {
         Store::open(&options, StoreMetrics::register(&Registrar::off())).unwrap()
     }
 
-    fn call(path: &str, chunks: usize) -> Request<Body> {
-        let chunks = stream::iter((0..chunks).map(|_| Ok::<_, Status>(Bytes::from_static(&[7; 400]))));
+    fn call(path: &str, chunks: usize, length: usize) -> Request<Body> {
+        let chunks = stream::iter((0..chunks).map(move |_| Ok::<_, Status>(Bytes::from(vec![7; length]))));
         Request::builder().uri(path).body(Body::new(axum::body::Body::from_stream(chunks))).unwrap()
     }
 
@@ -131,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn what_has_come_has_room_until_somebody_takes_it() {
         let store = store();
-        let call = with_room(&store, call(UPLOADS[0], 2));
+        let call = with_room(&store, call(UPLOADS[0], 2, 400));
         let arrived = call.extensions().get::<Arrived>().unwrap().clone();
         assert_eq!(read(call).await.unwrap(), 800);
         assert_eq!(store.held().reserved, 800);
@@ -142,12 +142,12 @@ mod tests {
         assert_eq!(store.held().reserved, 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_finds_no_room_is_not_read() {
         let store = store();
-        let refused = read(with_room(&store, call(UPLOADS[4], 3))).await.unwrap_err();
+        let refused = read(with_room(&store, call(UPLOADS[4], 2, MEMORY as usize + 1))).await.unwrap_err();
         assert!(refused.to_string().contains("cache.eviction.max_memory"), "{refused}");
         assert_eq!(store.held().reserved, 0);
-        assert_eq!(read(with_room(&store, call("/flame.ha.v1.Objects/Fetch", 3))).await.unwrap(), 1200);
+        assert_eq!(read(with_room(&store, call("/flame.ha.v1.Objects/Fetch", 3, 400))).await.unwrap(), 1200);
     }
 }

@@ -131,12 +131,12 @@ impl Shared {
 
     pub(super) fn on_welcome(&self, welcome: &ha::CacheWelcome, sent: Instant) {
         self.generation.store(welcome.generation, Ordering::Relaxed);
-        self.lease.on_welcome(sent, welcome.lease_ms, welcome.detached_lease_ms);
+        self.lease.on_welcome(sent, welcome.lease_ms, welcome.detached_lease_ms, Instant::now());
         *self.full() = welcome.full.iter().cloned().collect();
     }
 
     pub(super) fn on_detached(&self) {
-        self.lease.on_detached();
+        self.lease.on_detached(Instant::now());
         self.queue().on_detached();
     }
 
@@ -258,7 +258,7 @@ impl Directory for InCluster {
     }
 
     fn is_certain(&self) -> bool {
-        self.shared.lease.is_certain()
+        self.shared.lease.is_certain(Instant::now())
     }
 
     fn may_put(&self, app: &str) -> Result<(), Refusal> {

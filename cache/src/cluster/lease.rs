@@ -30,16 +30,16 @@ impl Lease {
     }
 
     /// Whether this cache may count on what it was told.
-    pub(super) fn is_certain(&self) -> bool {
-        self.with(|inner| inner.has_told_all && inner.until.is_some_and(|until| Instant::now() < until))
+    pub(super) fn is_certain(&self, now: Instant) -> bool {
+        self.with(|inner| inner.has_told_all && inner.until.is_some_and(|until| now < until))
     }
 
-    /// A leader took this cache, by a word that was sent then.
-    pub(super) fn on_welcome(&self, sent: Instant, lease_ms: u64, detached_lease_ms: u64) {
+    /// A leader took this cache, by a word that was `sent` then.
+    pub(super) fn on_welcome(&self, sent: Instant, lease_ms: u64, detached_lease_ms: u64, now: Instant) {
         let certain = |ms: u64| Duration::from_millis(ms - ms / 10);
         self.with(|inner| {
             // What was told before counts no more when the lease was over.
-            inner.has_told_all &= inner.until.is_some_and(|until| Instant::now() < until);
+            inner.has_told_all &= inner.until.is_some_and(|until| now < until);
             (inner.length, inner.detached_length) = (certain(lease_ms), certain(detached_lease_ms));
             inner.until = Some(sent + inner.length);
         });
@@ -56,8 +56,8 @@ impl Lease {
     }
 
     /// The stream is gone.
-    pub(super) fn on_detached(&self) {
-        self.with(|inner| inner.until = inner.until.min(Some(Instant::now() + inner.detached_length)));
+    pub(super) fn on_detached(&self, now: Instant) {
+        self.with(|inner| inner.until = inner.until.min(Some(now + inner.detached_length)));
     }
 }
 
@@ -65,31 +65,27 @@ impl Lease {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn it_counts_until_the_lease_is_over_and_again_when_all_is_told() {
+    #[test]
+    fn it_counts_until_the_lease_is_over_and_again_when_all_is_told() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
         let lease = Lease::default();
-        assert!(!lease.is_certain());
-        lease.on_welcome(Instant::now(), 10_000, 5_000);
-        assert!(!lease.is_certain(), "the leader does not know yet what there is");
+        assert!(!lease.is_certain(at(0)));
+        lease.on_welcome(at(0), 10_000, 5_000, at(0));
+        assert!(!lease.is_certain(at(0)), "the leader does not know yet what there is");
         lease.on_told_all();
-        assert!(lease.is_certain());
-        tokio::time::advance(Duration::from_millis(8_900)).await;
-        assert!(lease.is_certain());
-        let sent = Instant::now();
-        tokio::time::advance(Duration::from_millis(200)).await;
-        assert!(!lease.is_certain());
-        lease.on_answer(sent);
-        assert!(lease.is_certain());
-        lease.on_detached();
-        tokio::time::advance(Duration::from_millis(4_400)).await;
-        assert!(lease.is_certain());
-        lease.on_welcome(Instant::now(), 10_000, 5_000);
-        assert!(lease.is_certain(), "back in time");
-        lease.on_detached();
-        tokio::time::advance(Duration::from_millis(4_600)).await;
-        lease.on_welcome(Instant::now(), 10_000, 5_000);
-        assert!(!lease.is_certain(), "too late: another may have written since");
+        assert!(lease.is_certain(at(8_900)));
+        assert!(!lease.is_certain(at(9_100)));
+        lease.on_answer(at(8_900));
+        assert!(lease.is_certain(at(9_100)));
+        lease.on_detached(at(9_100));
+        assert!(lease.is_certain(at(13_500)));
+        lease.on_welcome(at(13_500), 10_000, 5_000, at(13_500));
+        assert!(lease.is_certain(at(13_500)), "back in time");
+        lease.on_detached(at(13_500));
+        lease.on_welcome(at(18_100), 10_000, 5_000, at(18_100));
+        assert!(!lease.is_certain(at(18_100)), "too late: another may have written since");
         lease.on_told_all();
-        assert!(lease.is_certain());
+        assert!(lease.is_certain(at(18_100)));
     }
 }
