@@ -17,8 +17,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
-use super::coordinators::Coordinators;
 use super::chores::{Chore, Chores};
+use super::coordinators::Coordinators;
 use super::directory::{Farewell, Joining, Shared};
 use super::orders::Orders;
 use super::queue::{News, OBJECTS_MAX};

@@ -46,7 +46,8 @@ impl Inner {
 impl Coordinators {
     /// These, and whom they tell of. At least one.
     pub(super) fn new(configured: Vec<String>, tls: Option<Client>) -> Self {
-        let inner = Inner { configured, learned: Vec::new(), hint: None, next: 0, usual: None, channels: BTreeMap::new() };
+        let inner =
+            Inner { configured, learned: Vec::new(), hint: None, next: 0, usual: None, channels: BTreeMap::new() };
         Self { tls, inner: Arc::new(Mutex::new(inner)) }
     }
 

@@ -107,9 +107,7 @@ impl Queue {
 
     /// Whether something that was pushed up to then, and nobody waits for, is told of these objects and answered.
     pub(super) fn is_settled(&self, target: &ObjectTarget, then: Moment) -> bool {
-        let is_open = |(moment, news): &(Moment, News)| {
-            *moment <= then && !news.is_awaited() && target.has(news.key())
-        };
+        let is_open = |(moment, news): &(Moment, News)| *moment <= then && !news.is_awaited() && target.has(news.key());
         !self.soon.values().any(is_open) && !self.unanswered.iter().flat_map(|(_, told)| told).any(is_open)
     }
 

@@ -274,7 +274,10 @@ impl Objects {
         })?;
         let found = object.version();
         if found < latest.version {
-            return Err(Refusal::missing(key, latest.lost.unwrap_or_else(|| "only an older version is here".to_owned())));
+            return Err(Refusal::missing(
+                key,
+                latest.lost.unwrap_or_else(|| "only an older version is here".to_owned()),
+            ));
         }
         if let Some(expected) = expected.filter(|expected| *expected != found) {
             return Err(Refusal::OtherVersion { key: key.clone(), expected, found });

@@ -5,9 +5,9 @@ use clap::Subcommand;
 
 use super::report::Report;
 use super::{
-    backup_restore, cache_node, clients, crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log, disk_fsync,
-    disk_full, disk_old_copy, disk_trouble, leader_kill, membership, no_quorum, power_cut, recover, rolling_restart,
-    rolling_upgrade, zombie_worker,
+    backup_restore, cache_node, clients, crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log,
+    disk_fsync, disk_full, disk_old_copy, disk_trouble, leader_kill, membership, no_quorum, power_cut, recover,
+    rolling_restart, rolling_upgrade, zombie_worker,
 };
 
 /// A scenario and its flags.

@@ -60,7 +60,8 @@ impl Cache {
     pub async fn join(cluster: &Cluster, name: &str, arguments: &[&str]) -> Result<Self> {
         let ids = cluster.coordinator_ids();
         let coordinators: Vec<String> = ids.into_iter().map(|id| cluster.worker_endpoint(id)).collect();
-        let mut all: Vec<&str> = coordinators.iter().flat_map(|endpoint| ["--coordinator", endpoint.as_str()]).collect();
+        let mut all: Vec<&str> =
+            coordinators.iter().flat_map(|endpoint| ["--coordinator", endpoint.as_str()]).collect();
         all.extend_from_slice(arguments);
         let cache = Self::start_as(name, &all, cluster.certificates()).await?;
         cache.attached(cluster, true).await?;

@@ -23,12 +23,13 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::cache_nodes`].
     pub async fn object(&self, key: &str) -> Result<Option<DirectoryEntry>> {
-        let ask = async |mut directory: ObjectDirectoryClient<Channel>| {
-            match directory.locate(LocateObjectRequest { key: key.to_owned() }).await {
-                Ok(found) => Ok(Some(found.into_inner())),
-                Err(status) if status.code() == Code::NotFound => Ok(None),
-                Err(status) => Err(status),
-            }
+        let ask = async |mut directory: ObjectDirectoryClient<Channel>| match directory
+            .locate(LocateObjectRequest { key: key.to_owned() })
+            .await
+        {
+            Ok(found) => Ok(Some(found.into_inner())),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
         };
         self.ask_directory(ask).await
     }

@@ -72,10 +72,7 @@ impl ObjectDirectory for Server {
         Ok(Response::new(ha::CacheNodesReply { nodes: vec![node] }))
     }
 
-    async fn remove(
-        &self,
-        request: Request<ha::RemoveCacheRequest>,
-    ) -> Result<Response<ha::RemoveCacheReply>, Status> {
+    async fn remove(&self, request: Request<ha::RemoveCacheRequest>) -> Result<Response<ha::RemoveCacheReply>, Status> {
         let id = request.metadata().get_bin("flame-request-id-bin").map(|id| id.to_bytes().unwrap());
         let mut ids = self.asked.ids.lock().unwrap();
         ids.push(id);
