@@ -1,6 +1,7 @@
 //! The object cache: every operation of every protocol, limits, restarts.
 
 mod across;
+mod cluster;
 mod flight;
 mod limits;
 mod native;
