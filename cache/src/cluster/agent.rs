@@ -219,12 +219,11 @@ impl Agent {
                 }
                 () = self.shared.wake.notified(), if is_silent => {}
                 () = sleep_until(silent_at) => return Err(format!("{endpoint} was silent for {SILENCE_MAX:?}").into()),
-                () = stop.cancelled() => {
-                    self.leave(up, down).await;
-                    return Ok(Farewell::Stopped);
-                }
+                () = stop.cancelled() => break,
             }
         }
+        self.leave(up, down).await;
+        Ok(Farewell::Stopped)
     }
 
     /// What is told next: reports before pages, since somebody may wait for them.
