@@ -105,10 +105,7 @@ impl Agent {
         let mut pause = PAUSE_MIN;
         loop {
             let begun = Instant::now();
-            let ended = tokio::select! {
-                ended = self.attach(&stop) => ended,
-                () = stop.cancelled() => return Farewell::Stopped,
-            };
+            let ended = self.attach(&stop).await;
             self.shared.on_detached();
             match ended {
                 Ended::For(farewell) => return farewell,
@@ -145,7 +142,10 @@ impl Agent {
             let first = down.message().await?;
             Ok::<_, tonic::Status>((down, first))
         };
-        let opened = timeout(ANSWER_WITHIN, opening).await.map_err(|_| format!("{endpoint} does not answer"));
+        let opened = tokio::select! {
+            opened = timeout(ANSWER_WITHIN, opening) => opened.map_err(|_| format!("{endpoint} does not answer")),
+            () = stop.cancelled() => return Ok(Farewell::Stopped),
+        };
         let opened = opened.and_then(|opened| opened.map_err(|status| format!("{endpoint}: {}", status.message())));
         let (down, first) = opened.inspect_err(|_| self.coordinators.forget(endpoint))?;
         match first.and_then(|first| first.frame) {
@@ -219,12 +219,11 @@ impl Agent {
                 }
                 () = self.shared.wake.notified(), if is_silent => {}
                 () = sleep_until(silent_at) => return Err(format!("{endpoint} was silent for {SILENCE_MAX:?}").into()),
-                () = stop.cancelled() => {
-                    self.leave(up, down).await;
-                    return Ok(Farewell::Stopped);
-                }
+                () = stop.cancelled() => break,
             }
         }
+        self.leave(up, down).await;
+        Ok(Farewell::Stopped)
     }
 
     /// What is told next: reports before pages, since somebody may wait for them.

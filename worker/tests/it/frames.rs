@@ -26,7 +26,7 @@ impl Stage {
     async fn new(place: &Place) -> Self {
         let mut hub = Hub::start().await;
         let worker = Worker::start_with(place, &[&hub.endpoint], &[("terminate_grace", "50ms")]);
-        let mut link = hub.attach().await;
+        let link = hub.attach().await;
         link.start(place.script("echo $$ > \"$FLAME_FRAMES_ENDPOINT.pid\"; exec sleep 1000")).await;
         let socket = place.path("s").join(format!("{EXECUTOR}.{}.frames", worker.pid()));
         let pid = format!("s/{EXECUTOR}.{}.frames.pid", worker.pid());
