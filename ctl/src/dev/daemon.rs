@@ -64,11 +64,18 @@ impl Running {
     }
 }
 
+/// Say to clients of this shell where a cache is, maybe that of an earlier cluster. To daemons they would be settings that
+/// outweigh their files.
+const OF_CLIENTS: [&str; 2] = ["FLAME_CACHE_ENDPOINT", "FLAME_CACHE_STORAGE"];
+
 /// Starts a daemon; what happens to it goes to `reports`.
 pub(super) fn start(flmctl: &Path, program: &Program, reports: &mpsc::Sender<Report>) -> Result<Running, Failure> {
     let failed = |what: &dyn std::fmt::Display, error: std::io::Error| Failure::failed(format!("{what}: {error}"));
     let log = open_log(&program.log).map_err(|error| failed(&program.log.display(), error))?;
     let mut command = child::command(flmctl, &program.path);
+    for name in OF_CLIENTS {
+        command.env_remove(name);
+    }
     command
         .args(&program.arguments)
         .envs(program.environment.iter().map(|(name, value)| (name, value)))

@@ -18,7 +18,9 @@ async fn a_cluster_for_one_user_serves_and_leaves_nothing_behind() -> Result<()>
     let folder = tempfile::tempdir()?;
     let place = folder.path().to_str().context("a folder with a strange name")?;
     let environment = [("TMPDIR", place)];
-    let mut dev = Running::start_with(&environment, "flmctl", &["dev", "--workers", "1"])?;
+    // What its user's shell says of an earlier cluster is not for the daemons of this one.
+    let of_before = [("TMPDIR", place), ("FLAME_CACHE_ENDPOINT", "grpc://127.0.0.1:1")];
+    let mut dev = Running::start_with(&of_before, "flmctl", &["dev", "--workers", "1"])?;
     dev.says("The cluster runs; Ctrl-C ends it.").await?;
     let said = dev.stdout();
     let endpoints = what_it_says(&environment, &said).await?;
@@ -29,6 +31,15 @@ async fn a_cluster_for_one_user_serves_and_leaves_nothing_behind() -> Result<()>
     assert_eq!(Table::read(&nodes.stdout)?.row("NAME", "w1")?["STATUS"], "Ready");
     let ping = run_with(&environment, "flmping", &["--perf", "-t", "100"]).await?.with_code(0)?;
     assert_eq!(line(&ping.stdout, "Succeeded")?, "100/100", "{}", ping.story());
+
+    let cache = said.split("export FLAME_CACHE_ENDPOINT=").nth(1).and_then(|rest| rest.lines().next());
+    let cache = cache.context("it does not say where the cache is")?;
+    wait_until(LIMIT, "the cache is known by its own address", || async {
+        let list = run_with(&environment, "flmctl", &["cache", "list"]).await?.with_code(0)?;
+        ensure!(list.stdout.contains(cache), "{}", list.story());
+        Ok(())
+    })
+    .await?;
 
     // Ctrl-C in the middle of work: services run as well.
     let busy = Running::start_with(&environment, "flmping", &["-t", "2", "-d", "600000"])?;
