@@ -30,6 +30,23 @@ pub struct Located {
     pub knows_all: bool,
 }
 
+/// A version that the directory knows, and that this cache does not show yet.
+pub struct Recorded {
+    /// The generation of the cluster in which it is recorded.
+    pub generation: u32,
+    /// For as long as this is kept, the directory counts the object as one that is here.
+    pub until_shown: Option<Box<dyn Send + Sync>>,
+}
+
+/// Why a version is not recorded.
+#[derive(Debug)]
+pub enum NotRecorded {
+    /// Another cache has written the object meanwhile: what is here counts no more.
+    Superseded,
+    /// It is not taken.
+    Refused(Refusal),
+}
+
 /// The directory, as a cache uses it.
 #[tonic::async_trait]
 pub trait Directory: Send + Sync + 'static {
@@ -39,12 +56,17 @@ pub trait Directory: Send + Sync + 'static {
     /// Where an object is that this cache does not have, or is not known to be the writer of.
     async fn locate(&self, key: &ObjectKey) -> Result<Located, Refusal>;
 
-    /// This cache has this version now. Once it returns, everybody who asks the directory hears so. Refused when somebody
-    /// else has recorded this version or a later one. Gives the generation of the cluster in which it is recorded.
-    async fn record(&self, info: &Info) -> Result<u32, Refusal>;
+    /// This cache has this version now. Once it returns, everybody who asks the directory hears so. That may take as long
+    /// as nobody leads: whoever calls it must wait for the outcome, since a version that is given up may be recorded yet.
+    async fn record(&self, info: &Info) -> Result<Recorded, NotRecorded>;
 
     /// The same, soon, together with others. The directory keeps trying.
     fn record_soon(&self, info: &Info);
+
+    /// Waits until what was to be told soon of these objects is told.
+    async fn settle(&self, _target: &ObjectTarget) -> Result<(), Refusal> {
+        Ok(())
+    }
 
     /// All that is meant is to be deleted, wherever it is.
     async fn delete(&self, target: &ObjectTarget) -> Result<(), Refusal>;
@@ -90,8 +112,8 @@ impl Directory for Alone {
         Ok(Located::default())
     }
 
-    async fn record(&self, _info: &Info) -> Result<u32, Refusal> {
-        Ok(0)
+    async fn record(&self, _info: &Info) -> Result<Recorded, NotRecorded> {
+        Ok(Recorded { generation: 0, until_shown: None })
     }
 
     fn record_soon(&self, _info: &Info) {}

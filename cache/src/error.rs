@@ -59,6 +59,18 @@ impl Refusal {
         Self::Missing { key: key.to_string(), why: why.into() }
     }
 
+    /// Whether the object is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.code() == Code::NotFound
+    }
+
+    /// The same with another reason, if the object is not there.
+    #[must_use]
+    pub fn or_missing(self, key: &ObjectKey, why: impl Into<String>) -> Self {
+        if self.is_missing() { Self::missing(key, why) } else { self }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Missing { .. } => Code::NotFound,

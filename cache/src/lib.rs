@@ -11,9 +11,11 @@
 //! | [`objects`] | the rules: start there |
 //! | [`arena`] | memory that is shared with clients of the same host |
 //! | [`directory`] | what is known of objects beyond this cache |
+//! | [`cluster`] | the directory of a cluster: being one of several |
 //! | [`flight`] | Arrow Flight, for `flamepy` 0.6.0 |
 //! | [`published`] | `flame.v1.ObjectCacheService`, for `flame-rs` 0.7.0 |
 //! | [`own`] | `flame.ha.v1.Objects`, between caches and for our own clients |
+//! | [`inflow`] | uploads on their way in, and the room for them |
 //! | [`wire`] | what the three share |
 //! | [`server`] | the parts put together |
 //! | [`options`] | what a cache can be told |
@@ -26,9 +28,11 @@
 pub(crate) mod announce;
 pub mod arena;
 pub mod cli;
+pub mod cluster;
 pub mod directory;
 pub mod error;
 pub mod flight;
+pub mod inflow;
 pub mod limits;
 pub mod metrics;
 pub mod model;

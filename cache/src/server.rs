@@ -20,10 +20,12 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic_health::ServingStatus;
+use tower::util::MapRequestLayer;
 
 use crate::arena::{Arena, Local, Segment, Served};
 use crate::directory::{Alone, CacheNode, Directory};
 use crate::flight::FlightCache;
+use crate::inflow::with_room;
 use crate::limits::{CALLS_MAX, CONNECTIONS_MAX};
 use crate::metrics::{self, ArenaMetrics, CacheMetrics, StoreMetrics};
 use crate::objects::{Objects, Peers};
@@ -133,12 +135,13 @@ impl Running {
         let routes = routes(objects, arena.as_ref().map(|arena| arena.local.clone())).await;
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let connections = limited(incoming, CONNECTIONS_MAX, || ());
+        let (held, stopped) = (store.clone(), stop.clone());
         let serving = match options.tls {
             Some(acceptor) => {
                 let connections = shaken(connections, acceptor, "clients of the cache");
-                tokio::spawn(serve(connections, routes, stop.clone()))
+                tokio::spawn(serve(connections, routes, held, stopped))
             }
-            None => tokio::spawn(serve(connections, routes, stop.clone())),
+            None => tokio::spawn(serve(connections, routes, held, stopped)),
         };
         let watched = watchers
             .zip(exporter)
@@ -212,6 +215,7 @@ async fn routes(objects: Objects, local: Option<Local>) -> Routes {
 async fn serve<S>(
     connections: impl Stream<Item = io::Result<S>>,
     routes: Routes,
+    store: Store,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error>
 where
@@ -224,6 +228,7 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
         .concurrency_limit_per_connection(CALLS_MAX)
+        .layer(MapRequestLayer::new(move |call| with_room(&store, call)))
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await

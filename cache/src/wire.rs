@@ -1,29 +1,15 @@
-//! What all protocols share: receiving with a limit, and listing in pages.
+//! What all protocols share: how large a message may be, and listing in pages.
 
 use futures::{Stream, StreamExt, stream};
-use tonic::{Code, Status, Streaming};
 
 use crate::limits::{MESSAGE_SLACK_BYTES, PAGE_MAX};
 use crate::model::Info;
 use crate::objects::Objects;
-use crate::objects::upload::too_large;
 
 /// Most bytes of one message that comes in: a whole object, and what is around it.
 #[must_use]
 pub fn message_max(objects: &Objects) -> usize {
     usize::try_from(objects.part_max()).unwrap_or(usize::MAX).saturating_add(MESSAGE_SLACK_BYTES)
-}
-
-/// The next message of a stream.
-///
-/// # Errors
-/// The client has ended it badly, or the message is larger than any object.
-pub async fn receive<T>(objects: &Objects, incoming: &mut Streaming<T>) -> Result<Option<T>, Status> {
-    incoming.message().await.map_err(|status| match status.code() {
-        // The library has refused to read so much.
-        Code::OutOfRange => too_large(objects.part_max()).into(),
-        _ => status,
-    })
 }
 
 /// Everything that this cache has, in the order of the keys. What comes and goes meanwhile may be in it or not.

@@ -48,7 +48,7 @@ pub(super) async fn schema(objects: &Objects, descriptor: &FlightDescriptor) -> 
 fn found(info: Result<Info, Refusal>) -> Result<Option<Info>, Refusal> {
     match info {
         Ok(info) => Ok(Some(info)),
-        Err(Refusal::Missing { .. }) => Ok(None),
+        Err(refused) if refused.is_missing() => Ok(None),
         Err(refused) => Err(refused),
     }
 }

@@ -19,8 +19,8 @@ use tonic::Status;
 
 use super::messages::{RESPONSE_SCHEMA, row, with_version};
 use crate::error::Refusal;
-use crate::model::{Content, Object, Part, Since};
-use crate::objects::Objects;
+use crate::model::{Content, Part, Since};
+use crate::objects::{Found, Objects};
 
 /// Messages, made when they are wanted.
 pub(super) type DataStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
@@ -33,11 +33,11 @@ pub(super) async fn get(objects: &Objects, ticket: &Ticket) -> Result<DataStream
         Since::Patches(parts) => parts.to_vec(),
         Since::Full => match &object.content {
             Content::Opaque(parts) => parts.clone(),
-            Content::Native(_) => return Ok(native(&object)?),
+            Content::Native(_) => return Ok(native(object)?),
         },
     };
     let base_version = object.base_version;
-    let rows = stream::iter(parts).map(move |part| Ok(of_part(&part, base_version)));
+    let rows = stream::iter(object.while_read(parts.into_iter())).map(move |part| Ok(of_part(&part, base_version)));
     Ok(Box::pin(stream::iter([Ok(data(RESPONSE_SCHEMA.clone(), Bytes::new()))]).chain(rows)))
 }
 
@@ -47,11 +47,11 @@ fn of_part(part: &Arc<Part>, base_version: u64) -> FlightData {
     data(head, body)
 }
 
-fn native(object: &Object) -> Result<DataStream, Refusal> {
+fn native(object: Found) -> Result<DataStream, Refusal> {
     let Content::Native(messages) = object.content.clone() else { return Ok(Box::pin(stream::empty())) };
     let Some(schema) = messages.first() else { return Ok(Box::pin(stream::empty())) };
     let schema = data(with_version(&schema.head, object.version())?, schema.body.clone());
-    let rest = stream::iter(1..messages.len()).map(move |at| {
+    let rest = stream::iter(object.while_read(1..messages.len())).map(move |at| {
         let message = &messages[at];
         Ok(data(message.head.clone(), message.body.clone()))
     });

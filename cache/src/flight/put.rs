@@ -12,14 +12,14 @@
 use arrow_flight::flight_descriptor::DescriptorType;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
 use flame_types::ObjectKey;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::messages::{self, Incoming, Kind};
 use crate::error::Refusal;
+use crate::inflow::Inflow;
 use crate::model::Info;
 use crate::objects::write::RAW;
 use crate::objects::{Draft, DraftContent, IfExists, Objects, Place, Scope, Upload, reference};
-use crate::wire;
 
 /// The type of native Arrow.
 const ARROW: &str = "arrow";
@@ -31,19 +31,19 @@ enum Wish {
     Patch(ObjectKey),
 }
 
-pub(super) async fn put(objects: &Objects, mut incoming: Streaming<FlightData>) -> Result<PutResult, Status> {
+pub(super) async fn put(objects: &Objects, mut incoming: Inflow<FlightData>) -> Result<PutResult, Status> {
     let info = take(objects, &mut incoming).await?;
     let app_metadata = reference::encode(objects.endpoint(), info.key.as_str(), info.version);
     Ok(PutResult { app_metadata })
 }
 
-async fn take(objects: &Objects, incoming: &mut Streaming<FlightData>) -> Result<Info, Status> {
-    let first = wire::receive(objects, incoming).await?;
+async fn take(objects: &Objects, incoming: &mut Inflow<FlightData>) -> Result<Info, Status> {
+    let first = incoming.next(objects).await?;
     let first = first.ok_or_else(|| Refusal::Wrong("an upload begins with a descriptor and a schema".to_owned()))?;
     let wish = wish(first.flight_descriptor.as_ref())?;
     match messages::incoming(&first.data_header)? {
         Incoming::Opaque(column) => {
-            let mut upload = objects.upload();
+            let mut upload = incoming.upload(objects);
             while let Some(data) = next(objects, incoming).await? {
                 if messages::kind(&data.data_header)? == Kind::Dictionary {
                     let why = "opaque bytes have no dictionaries; put them as native Arrow";
@@ -65,7 +65,7 @@ async fn take(objects: &Objects, incoming: &mut Streaming<FlightData>) -> Result
                 Wish::Put(place) => place,
                 Wish::Patch(key) => return Err(Refusal::Native(key).into()),
             };
-            let mut upload = objects.upload();
+            let mut upload = incoming.upload(objects);
             message(&mut upload, first).await?;
             while let Some(data) = next(objects, incoming).await? {
                 messages::kind(&data.data_header)?;
@@ -83,9 +83,9 @@ async fn message(upload: &mut Upload, data: FlightData) -> Result<(), Refusal> {
 }
 
 /// The next message that says anything.
-async fn next(objects: &Objects, incoming: &mut Streaming<FlightData>) -> Result<Option<FlightData>, Status> {
+async fn next(objects: &Objects, incoming: &mut Inflow<FlightData>) -> Result<Option<FlightData>, Status> {
     loop {
-        match wire::receive(objects, incoming).await? {
+        match incoming.next(objects).await? {
             // Metadata of the application alone.
             Some(data) if data.data_header.is_empty() => {}
             other => return Ok(other),

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{describe, get, put};
 use crate::error::Refusal;
+use crate::inflow::Inflow;
 use crate::objects::Objects;
 use crate::wire;
 
@@ -56,7 +57,7 @@ impl FlightService for FlightCache {
     type DoExchangeStream = Items<FlightData>;
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        Ok(Response::new(one(put::put(&self.objects, request.into_inner()).await?)))
+        Ok(Response::new(one(put::put(&self.objects, Inflow::of(request)).await?)))
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {

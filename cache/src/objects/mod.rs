@@ -22,6 +22,7 @@ pub mod upload;
 pub mod write;
 
 pub use peers::Peers;
+pub use read::Found;
 pub use service::Objects;
 pub use upload::Upload;
 pub use write::{Draft, DraftContent, IfExists, Place, Scope};

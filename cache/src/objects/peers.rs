@@ -24,6 +24,7 @@ use crate::error::Refusal;
 use crate::limits::{CHUNK_BYTES, MESSAGES_MAX, PATCHES_MAX};
 use crate::model::{ArrowMessage, Blob, Content, Gathering, Info, Object, Part};
 use crate::objects::write::DraftContent;
+use crate::store::{Reservation, Store};
 
 /// Longest time to connect to another cache.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -79,19 +80,35 @@ impl Peers {
         }
     }
 
-    /// The whole object, if that node has it.
+    /// The whole object, if that node has it, and the room that was made for it as it came.
     ///
     /// # Errors
-    /// It does not, or cannot be asked.
-    pub async fn fetch(&self, node: &CacheNode, key: &ObjectKey, bytes_max: u64) -> Result<Object, Refusal> {
+    /// It does not, or cannot be asked, or there is no room here.
+    pub async fn fetch(
+        &self,
+        node: &CacheNode,
+        key: &ObjectKey,
+        bytes_max: u64,
+        store: &Store,
+    ) -> Result<(Object, Reservation), Refusal> {
         let request = ha::FetchObjectRequest { key: key.to_string(), version: 0, local_only: true };
         let mut client = self.client(node)?;
         let frames = answer(node, client.fetch(request)).await?.into_inner();
-        let object = read(node, frames, bytes_max).await?;
+        let (object, room) = read(node, frames, bytes_max, store).await?;
         if object.key != *key {
             return Err(Refusal::Unavailable(format!("the cache {} gave another object than {key}", node.name)));
         }
-        Ok(object)
+        Ok((object, room))
+    }
+
+    /// What that node knows of an object that it has.
+    ///
+    /// # Errors
+    /// It does not have it, or cannot be asked.
+    pub async fn info(&self, node: &CacheNode, key: &ObjectKey) -> Result<Info, Refusal> {
+        let request = ha::ObjectMetadataRequest { key: key.to_string(), local_only: true };
+        let mut client = self.client(node)?;
+        info(answer(node, client.metadata(request)).await?.into_inner())
     }
 
     /// Has that node put an object.
@@ -168,7 +185,12 @@ fn info(info: ha::ObjectInfo) -> Result<Info, Refusal> {
 }
 
 /// Puts an object together from its frames.
-async fn read(node: &CacheNode, mut frames: Streaming<ha::ObjectFrame>, bytes_max: u64) -> Result<Object, Refusal> {
+async fn read(
+    node: &CacheNode,
+    mut frames: Streaming<ha::ObjectFrame>,
+    bytes_max: u64,
+    store: &Store,
+) -> Result<(Object, Reservation), Refusal> {
     let wrong = |why: &str| Refusal::Unavailable(format!("the cache {} gave an object that {why}", node.name));
     let first = answer(node, frames.message()).await?.and_then(|first| first.frame);
     let Some(Frame::Header(ha::ObjectHeader { info: Some(header), .. })) = first else {
@@ -177,16 +199,19 @@ async fn read(node: &CacheNode, mut frames: Streaming<ha::ObjectFrame>, bytes_ma
     let header = info(header)?;
     let mut pieces = Pieces::default();
     let mut bytes = 0;
+    let mut room = store.nothing();
     while let Some(frame) = answer(node, frames.message()).await? {
         let Some(Frame::Piece(piece)) = frame.frame else { return Err(wrong("has two headers")) };
-        bytes += (piece.head.len() + piece.data.len()) as u64;
+        let length = (piece.head.len() + piece.data.len()) as u64;
+        bytes += length;
         if bytes > bytes_max {
             return Err(wrong("is larger than this one takes (cache.object_max)"));
         }
+        room.join(store.reserve(length).await?);
         pieces.push(piece);
     }
     let object = pieces.into_object(&header).ok_or_else(|| wrong("is not what its header says"))?;
-    if object.info() != header { Err(wrong("is not what its header says")) } else { Ok(object) }
+    if object.info() == header { Ok((object, room)) } else { Err(wrong("is not what its header says")) }
 }
 
 /// Pieces by their numbers, which grow.

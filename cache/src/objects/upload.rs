@@ -1,11 +1,11 @@
 //! Bytes on their way in.
 //!
-//! **Invariant:** room is made for bytes as they come, and what is too large is refused when it is, not at its end: an
-//! upload never takes more memory than was reserved for it and one message.
+//! **Invariant:** room is made for bytes as they come, and what is too large is refused when it is, not at its end.
 
 use bytes::Bytes;
 
 use crate::error::Refusal;
+use crate::inflow::Arrived;
 use crate::limits::{MESSAGES_MAX, PIECE_BYTES_MIN};
 use crate::model::{ArrowMessage, Blob, Gathering};
 use crate::objects::Objects;
@@ -18,13 +18,16 @@ pub struct Upload {
     messages: Vec<ArrowMessage>,
     bytes: u64,
     room: Reservation,
+    /// Where what comes has room already.
+    arrived: Option<Arrived>,
 }
 
 impl Objects {
-    /// Begins to take something in.
+    /// Begins to take something in, of what has arrived.
     #[must_use]
-    pub fn upload(&self) -> Upload {
+    pub fn upload(&self, arrived: Option<Arrived>) -> Upload {
         Upload {
+            arrived,
             objects: self.clone(),
             data: Gathering::default(),
             messages: Vec::new(),
@@ -68,7 +71,10 @@ impl Upload {
         if self.bytes > max {
             return Err(too_large(max));
         }
-        self.room.join(self.objects.store().reserve(bytes).await?);
+        let arrived = self.arrived.as_ref().map(|arrived| arrived.take(bytes));
+        let missing = bytes - arrived.as_ref().map_or(0, Reservation::bytes);
+        arrived.into_iter().for_each(|room| self.room.join(room));
+        self.room.join(self.objects.store().reserve(missing).await?);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::frames;
 use crate::arena::Local;
 use crate::error::Refusal;
 use crate::flight::messages;
+use crate::inflow::Inflow;
 use crate::limits::PAGE_MAX;
 use crate::model::{ArrowMessage, Info};
 use crate::objects::{Draft, DraftContent, IfExists, Objects, Place, Scope, Upload};
@@ -37,8 +38,8 @@ impl OwnCache {
         frames::info(self.objects.endpoint(), info)
     }
 
-    async fn header(&self, incoming: &mut Streaming<ha::PutObjectFrame>) -> Result<ha::PutObjectHeader, Status> {
-        let first = wire::receive(&self.objects, incoming).await?;
+    async fn header(&self, incoming: &mut Inflow<ha::PutObjectFrame>) -> Result<ha::PutObjectHeader, Status> {
+        let first = incoming.next(&self.objects).await?;
         match first.and_then(|first| first.frame) {
             Some(Frame::Header(header)) => Ok(header),
             _ => Err(Refusal::Wrong("the first message is the header".to_owned()).into()),
@@ -46,9 +47,9 @@ impl OwnCache {
     }
 
     /// What follows a header, and nothing of another kind.
-    async fn take(&self, incoming: &mut Streaming<ha::PutObjectFrame>, is_native: bool) -> Result<Upload, Status> {
-        let mut upload = self.objects.upload();
-        while let Some(next) = wire::receive(&self.objects, incoming).await? {
+    async fn take(&self, incoming: &mut Inflow<ha::PutObjectFrame>, is_native: bool) -> Result<Upload, Status> {
+        let mut upload = incoming.upload(&self.objects);
+        while let Some(next) = incoming.next(&self.objects).await? {
             match next.frame {
                 Some(Frame::Data(data)) if !is_native => upload.data(data).await?,
                 Some(Frame::Message(ha::ArrowMessage { head, body })) if is_native => {
@@ -99,11 +100,11 @@ impl Served for OwnCache {
             false => self.objects.get(&key).await?,
         };
         let frames = frames::frames(self.objects.endpoint(), &object, version);
-        Ok(Response::new(Box::pin(stream::iter(frames.map(Ok)))))
+        Ok(Response::new(Box::pin(stream::iter(object.while_read(frames).map(Ok)))))
     }
 
     async fn put(&self, request: Request<Streaming<ha::PutObjectFrame>>) -> Result<Response<ha::ObjectInfo>, Status> {
-        let mut incoming = request.into_inner();
+        let mut incoming = Inflow::of(request);
         let header = self.header(&mut incoming).await?;
         let place = Place::parse(&header.key, if_exists(&header))?;
         let scope = scope(header.local_only);
@@ -121,7 +122,7 @@ impl Served for OwnCache {
     }
 
     async fn patch(&self, request: Request<Streaming<ha::PutObjectFrame>>) -> Result<Response<ha::ObjectInfo>, Status> {
-        let mut incoming = request.into_inner();
+        let mut incoming = Inflow::of(request);
         let header = self.header(&mut incoming).await?;
         let key = ObjectKey::parse(&header.key).map_err(Refusal::from)?;
         let (blob, room) = self.take(&mut incoming, false).await?.into_blob();
@@ -151,8 +152,10 @@ impl Served for OwnCache {
     }
 
     async fn metadata(&self, request: Request<ha::ObjectMetadataRequest>) -> Result<Response<ha::ObjectInfo>, Status> {
-        let key = ObjectKey::parse(&request.get_ref().key).map_err(Refusal::from)?;
-        Ok(Response::new(self.info(&self.objects.info(&key).await?)))
+        let ha::ObjectMetadataRequest { key, local_only } = request.into_inner();
+        let key = ObjectKey::parse(&key).map_err(Refusal::from)?;
+        let info = if local_only { self.objects.info_here(&key)? } else { self.objects.info(&key).await? };
+        Ok(Response::new(self.info(&info)))
     }
 
     async fn nodes(&self, _request: Request<ha::ObjectNodesRequest>) -> Result<Response<ha::ObjectNodesReply>, Status> {

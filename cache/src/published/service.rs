@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::view;
 use crate::error::Refusal;
+use crate::inflow::Inflow;
 use crate::model::Info;
 use crate::objects::{Draft, DraftContent, IfExists, Objects, Place, Scope, Upload};
 use crate::wire;
@@ -38,12 +39,12 @@ impl PublishedCache {
     }
 
     /// The header of a write, and all that follows.
-    async fn take(&self, mut incoming: Streaming<CacheWriteRequest>) -> Result<(CacheWriteHeader, Upload), Status> {
+    async fn take(&self, mut incoming: Inflow<CacheWriteRequest>) -> Result<(CacheWriteHeader, Upload), Status> {
         let wrong = || Refusal::Wrong("a write begins with one header; data follows, and no other header".to_owned());
-        let first = wire::receive(&self.objects, &mut incoming).await?;
+        let first = incoming.next(&self.objects).await?;
         let Some(Payload::Header(header)) = first.and_then(|first| first.payload) else { return Err(wrong().into()) };
-        let mut upload = self.objects.upload();
-        while let Some(request) = wire::receive(&self.objects, &mut incoming).await? {
+        let mut upload = incoming.upload(&self.objects);
+        while let Some(request) = incoming.next(&self.objects).await? {
             match request.payload {
                 Some(Payload::Data(data)) => upload.data(data).await?,
                 Some(Payload::Header(_)) => return Err(wrong().into()),
@@ -63,7 +64,7 @@ impl ObjectCacheService for PublishedCache {
         &self,
         request: Request<Streaming<CacheWriteRequest>>,
     ) -> Result<Response<CacheObjectMetadata>, Status> {
-        let (header, upload) = self.take(request.into_inner()).await?;
+        let (header, upload) = self.take(Inflow::of(request)).await?;
         let place = Place::parse(&header.key, IfExists::Refuse)?;
         let (blob, room) = upload.into_blob();
         let draft = Draft { data_type: header.data_type, content: DraftContent::Opaque(blob) };
@@ -74,7 +75,7 @@ impl ObjectCacheService for PublishedCache {
         &self,
         request: Request<Streaming<CacheWriteRequest>>,
     ) -> Result<Response<CacheObjectMetadata>, Status> {
-        let (header, upload) = self.take(request.into_inner()).await?;
+        let (header, upload) = self.take(Inflow::of(request)).await?;
         let key = ObjectKey::parse(&header.key).map_err(Refusal::from)?;
         let (blob, room) = upload.into_blob();
         Ok(self.metadata(&self.objects.patch(&key, None, blob, room, Scope::Any).await?))
@@ -84,7 +85,8 @@ impl ObjectCacheService for PublishedCache {
         let CacheGetRequest { key, version } = request.into_inner();
         let key = ObjectKey::parse(&key).map_err(Refusal::from)?;
         let object = self.objects.get(&key).await?;
-        Ok(Response::new(Box::pin(stream::iter(view::answer(&object, version)?.map(Ok)))))
+        let answer = view::answer(&object, version)?;
+        Ok(Response::new(Box::pin(stream::iter(object.while_read(answer).map(Ok)))))
     }
 
     async fn delete(&self, request: Request<CacheDeleteRequest>) -> Result<Response<CacheDeleteResponse>, Status> {

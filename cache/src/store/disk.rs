@@ -191,12 +191,13 @@ impl Disk {
         read
     }
 
-    /// The directory has heard of the object.
+    /// The directory has heard of this version of the object.
     ///
     /// # Errors
     /// The disk failed.
     pub fn mark_recorded(&self, on_disk: OnDisk, generation: u32) -> io::Result<()> {
-        file::mark_recorded(&OpenOptions::new().write(true).open(self.path(on_disk.name))?, generation)
+        let file = OpenOptions::new().write(true).open(self.path(on_disk.name))?;
+        file::mark_recorded(&file, generation, on_disk.version)
     }
 
     /// Deletes a file; one that is not there is deleted already.

@@ -1,13 +1,13 @@
 //! The file of one object.
 //!
 //! ```text
-//!  0      8        10      12         16         20         …
+//!  0      8        10      12         24         28         …
 //! | magic | format | zeros | recorded | head_len | head … | crc32c |   what it is, as a protobuf message
 //! | record | record | …                                         its parts, or messages, in order
 //! ```
 //!
 //! A record is `kind, version, head_len, body_len, crc32c of both, crc32c of these numbers`, then head and body. Numbers
-//! are little-endian. `recorded` may be changed later and is in no checksum.
+//! are little-endian. `recorded` is a generation and a version; it may be changed later and is in no checksum.
 //!
 //! The first records come with the file, which appears whole or not at all ([`super::disk`]). Patches are written behind
 //! them later, so the last record may be one that was never finished: it was not acknowledged, and is cut off.
@@ -32,11 +32,14 @@ const MAGIC: [u8; 8] = *b"FLMOBJ\r\n";
 /// The layout that is written, and the only one that there has been.
 const FORMAT: u16 = 1;
 
-/// Where it says whether the directory has heard of the object: the generation of the cluster, counted from 1; 0: never.
+/// Where it says which version of the object the directory has heard of: the generation of the cluster, counted from 1 (0:
+/// of none), then the version.
 const RECORDED_AT: usize = 12;
+const RECORDED_BYTES: usize = 12;
 
-/// Magic, format, recorded and the length of the head.
-const FIXED_BYTES: usize = 20;
+/// Where the length of the head is, and the head itself.
+const HEAD_LEN_AT: usize = RECORDED_AT + RECORDED_BYTES;
+const FIXED_BYTES: usize = HEAD_LEN_AT + 4;
 
 /// Most bytes of a head: a key, a type and some numbers.
 const HEAD_BYTES_MAX: usize = OBJECT_KEY_BYTES_MAX + DATA_TYPE_BYTES_MAX + 128;
@@ -151,7 +154,7 @@ pub fn write(file: &mut File, object: &Object) -> io::Result<u64> {
     let mut start = Vec::with_capacity(FIXED_BYTES + head.len() + 4);
     start.extend_from_slice(&MAGIC);
     start.extend_from_slice(&FORMAT.to_le_bytes());
-    start.extend_from_slice(&[0; 6]);
+    start.extend_from_slice(&[0; 2 + RECORDED_BYTES]);
     start.extend_from_slice(&(head.len() as u32).to_le_bytes());
     start.extend_from_slice(&head);
     let checksum = crc32c::crc32c(&start);
@@ -197,8 +200,6 @@ fn write_part(mut to: impl Write, part: &Part) -> io::Result<u64> {
 
 /// Writes parts behind the first `bytes` of a file, over whatever lies there, and gives the bytes that count then.
 pub fn append(file: &File, mut bytes: u64, parts: &[Arc<Part>]) -> io::Result<u64> {
-    // What the directory has heard of is an earlier version.
-    file.write_all_at(&[0; 4], RECORDED_AT as u64)?;
     for part in parts {
         bytes += write_part(At { file, offset: bytes }, part)?;
     }
@@ -224,10 +225,13 @@ impl Write for At<'_> {
     }
 }
 
-/// Says that the directory has heard of the object. Whether this outlives a power cut does not matter: one that is
-/// recorded again is what it was.
-pub fn mark_recorded(file: &File, generation: u32) -> io::Result<()> {
-    file.write_all_at(&generation.saturating_add(1).to_le_bytes(), RECORDED_AT as u64)
+/// Says that the directory has heard of this version of the object. Whether this outlives a power cut does not matter: one
+/// that is recorded again is what it was.
+pub fn mark_recorded(file: &File, generation: u32, version: u64) -> io::Result<()> {
+    let mut mark = [0; RECORDED_BYTES];
+    mark[..4].copy_from_slice(&generation.saturating_add(1).to_le_bytes());
+    mark[4..].copy_from_slice(&version.to_le_bytes());
+    file.write_all_at(&mark, RECORDED_AT as u64)
 }
 
 /// Reads the head, and the numbers of every record.
@@ -271,6 +275,7 @@ pub fn scan(file: &File) -> Result<Scanned, Damage> {
     if records == 0 {
         return damaged("it ends before the object begins");
     }
+    let recorded = recorded.filter(|(_, version)| *version == info.version).map(|(generation, _)| generation);
     Ok(Scanned { info, recorded, bytes: at, is_torn })
 }
 
@@ -310,7 +315,8 @@ pub fn read(file: &File, bytes: u64) -> Result<Object, Damage> {
     })
 }
 
-fn read_head(file: &File, length: u64) -> Result<(Head, Option<u32>, u64), Damage> {
+/// What the file says of itself, what the directory has heard of, and where the first record begins.
+fn read_head(file: &File, length: u64) -> Result<(Head, Option<(u32, u64)>, u64), Damage> {
     let mut fixed = [0; FIXED_BYTES];
     if length < FIXED_BYTES as u64 {
         return damaged("it is too short to be the file of an object");
@@ -323,14 +329,16 @@ fn read_head(file: &File, length: u64) -> Result<(Head, Option<u32>, u64), Damag
     if format != FORMAT {
         return damaged(format!("it has format {format}, and this cache reads format {FORMAT} only"));
     }
-    let recorded = u32::from_le_bytes(array(&fixed, RECORDED_AT)).checked_sub(1);
-    let head_len = u32::from_le_bytes(array(&fixed, 16)) as usize;
+    let generation = u32::from_le_bytes(array(&fixed, RECORDED_AT)).checked_sub(1);
+    let version = u64::from_le_bytes(array(&fixed, RECORDED_AT + 4));
+    let recorded = generation.map(|generation| (generation, version));
+    let head_len = u32::from_le_bytes(array(&fixed, HEAD_LEN_AT)) as usize;
     if head_len > HEAD_BYTES_MAX || ((FIXED_BYTES + head_len + 4) as u64) > length {
         return damaged("its head is not whole");
     }
     let mut start = vec![0; FIXED_BYTES + head_len + 4];
     file.read_exact_at(&mut start, 0)?;
-    start[RECORDED_AT..RECORDED_AT + 4].fill(0);
+    start[RECORDED_AT..HEAD_LEN_AT].fill(0);
     let (covered, checksum) = start.split_at(FIXED_BYTES + head_len);
     if crc32c::crc32c(covered) != u32::from_le_bytes(array(checksum, 0)) {
         return damaged("its head is not what was written (checksum)");

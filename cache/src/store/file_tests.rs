@@ -41,7 +41,7 @@ fn what_is_written_is_read_again() {
         assert_eq!((&scanned.info, scanned.bytes, scanned.is_torn), (&object.info(), bytes, false));
         assert_eq!(scanned.recorded, None);
         for generation in [0, 7] {
-            mark_recorded(&file, generation).unwrap();
+            mark_recorded(&file, generation, object.version()).unwrap();
             assert_eq!(scan(&file).unwrap().recorded, Some(generation));
         }
         assert_eq!(read(&file, bytes).unwrap(), object);
@@ -52,8 +52,11 @@ fn what_is_written_is_read_again() {
 fn patches_are_written_behind_what_is_there() {
     let whole = opaque(&["base", "one", "two"]);
     let Content::Opaque(parts) = &whole.content else { unreachable!() };
-    let (file, bytes) = written(&opaque(&["base"]));
+    let base = opaque(&["base"]);
+    let (file, bytes) = written(&base);
+    mark_recorded(&file, 7, base.version()).unwrap();
     let end = append(&file, bytes, &parts[1..]).unwrap();
+    assert_eq!(scan(&file).unwrap().recorded, None, "it was an earlier version");
     assert_eq!(read(&file, end).unwrap(), whole);
     assert_eq!(read(&file, bytes).unwrap(), opaque(&["base"]), "who knows the old length reads the old version");
     assert_eq!(scan(&file).unwrap().info, whole.info());
@@ -83,7 +86,7 @@ fn a_patch_that_was_never_finished_is_cut_off_wherever_it_ended() {
 fn every_flipped_bit_is_seen() {
     for object in [opaque(&["base", "one"]), native()] {
         let (file, bytes) = written(&object);
-        for at in (0..bytes).filter(|at| !(RECORDED_AT..RECORDED_AT + 4).contains(&(*at as usize))) {
+        for at in (0..bytes).filter(|at| !(RECORDED_AT..HEAD_LEN_AT).contains(&(*at as usize))) {
             let mut byte = [0];
             file.read_exact_at(&mut byte, at).unwrap();
             file.write_all_at(&[byte[0] ^ 4], at).unwrap();

@@ -140,6 +140,14 @@ impl Reservation {
         self.bytes
     }
 
+    /// Some of it, or all where it is less.
+    #[must_use]
+    pub fn split(&mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { index: self.index.clone(), bytes }
+    }
+
     /// Takes another one in.
     pub fn join(&mut self, mut other: Self) {
         self.bytes += std::mem::take(&mut other.bytes);

@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use flame_config::Eviction;
@@ -22,8 +22,9 @@ use crate::store::file::Damage;
 use crate::store::index::{Arrival, Bounds, Entry, Held, Index, Reservation};
 
 /// Locks that objects are spread over. Two objects that share one wait for each other, which costs little and needs no
-/// list of locks that would have to be kept clean.
-const LOCKS: usize = 256;
+/// list of locks that would have to be kept clean. One half is for durable objects: those wait for the directory, and no
+/// others should wait with them.
+const LOCKS: usize = 512;
 
 /// How many of the coldest objects are looked at for one that nobody is at work on.
 const VICTIMS: usize = 16;
@@ -51,8 +52,12 @@ pub struct Store {
     locks: Arc<[Arc<Mutex<()>>]>,
     /// Held by whoever makes room: two would push out more than is needed.
     making_room: Arc<Mutex<()>>,
+    on_loss: Arc<OnceLock<OnLoss>>,
     metrics: StoreMetrics,
 }
+
+/// Hears of objects that are here no more although nobody has deleted them.
+type OnLoss = Box<dyn Fn(&ObjectKey, u64) + Send + std::marker::Sync>;
 
 /// Where an object comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +108,20 @@ impl Store {
             }
         };
         let locks = (0..LOCKS).map(|_| Arc::default()).collect();
-        Ok(Self { index, disk, eviction: options.eviction, locks, making_room: Arc::default(), metrics })
+        let (making_room, on_loss) = (Arc::default(), Arc::default());
+        Ok(Self { index, disk, eviction: options.eviction, locks, making_room, on_loss, metrics })
+    }
+
+    /// Says who is to hear of objects that are lost: by damage, or because they left memory and there is no disk. Only the
+    /// first one that is given does.
+    pub fn tell_losses(&self, on_loss: impl Fn(&ObjectKey, u64) + Send + std::marker::Sync + 'static) {
+        self.on_loss.get_or_init(|| Box::new(on_loss));
+    }
+
+    fn lose(&self, key: &ObjectKey, version: u64) {
+        if let Some(on_loss) = self.on_loss.get() {
+            on_loss(key, version);
+        }
     }
 
     /// How much there is.
@@ -184,7 +202,9 @@ impl Store {
     fn place(key: &ObjectKey) -> usize {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
-        (hasher.finish() % LOCKS as u64) as usize
+        let half = LOCKS / 2;
+        let among = (hasher.finish() % half as u64) as usize;
+        if key.is_durable() { half + among } else { among }
     }
 
     /// What is known of an object, whether or not its bytes are here.
@@ -239,10 +259,12 @@ impl Store {
             Ok(_) => {
                 tracing::error!(key = %lock.key(), "the file of this object has another one");
                 self.index.remove(lock.key());
+                self.lose(lock.key(), file.version);
                 Ok(None)
             }
             Err(Damage::Content(_)) => {
                 self.index.remove(lock.key());
+                self.lose(lock.key(), file.version);
                 self.metrics.damaged();
                 Ok(None)
             }
@@ -309,6 +331,9 @@ impl Store {
             Origin::Here => (None, true),
             Origin::Elsewhere { generation } => (Some(generation), false),
         };
+        if let Some(generation) = recorded {
+            self.mark(lock.key(), file, generation).await;
+        }
         let superseded = self.index.put(Arrival { object, file, recorded, is_written_here });
         drop(room);
         if let Some(superseded) = superseded {
@@ -320,26 +345,41 @@ impl Store {
     pub async fn recorded(&self, info: &Info, generation: u32) {
         let mut file = None;
         self.index.change(&info.key, info.version, |entry| {
-            entry.recorded = Some(generation);
-            file = entry.file;
+            if entry.recorded != Some(generation) {
+                entry.recorded = Some(generation);
+                file = entry.file.filter(|file| file.version == info.version);
+            }
         });
+        self.mark(&info.key, file, generation).await;
+    }
+
+    /// Notes in a file that the directory has heard of what is in it.
+    async fn mark(&self, key: &ObjectKey, file: Option<OnDisk>, generation: u32) {
         if let (Some(disk), Some(file)) = (self.disk.clone(), file)
             && let Err(error) = blocking(move || disk.mark_recorded(file, generation)).await
         {
-            tracing::warn!(%error, key = %info.key, "cannot note that the directory knows the object");
+            tracing::warn!(%error, %key, "cannot note that the directory knows the object");
         }
     }
 
-    /// Forgets an object up to this version, as if it had never been here.
+    /// Forgets an object up to this version, as if it had never been here. Says whether it was here.
     ///
     /// # Errors
     /// The disk failed.
-    pub async fn drop_version(&self, key: &ObjectKey, version: u64) -> Result<(), Refusal> {
+    pub async fn drop_version(&self, key: &ObjectKey, version: u64) -> Result<bool, Refusal> {
         let lock = self.lock(key).await;
         if self.index.peek(lock.key()).is_none_or(|entry| entry.info.version > version) {
-            return Ok(());
+            return Ok(false);
         }
-        self.remove(&lock).await.map(drop)
+        self.remove(&lock).await
+    }
+
+    /// Forgets an object, as if it had never been here.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub async fn forget(&self, lock: &Lock) -> Result<(), Refusal> {
+        self.remove(lock).await.map(drop)
     }
 
     /// Another cache may be the writer of this object now.
@@ -365,20 +405,18 @@ impl Store {
         Ok(entry.is_here())
     }
 
-    /// Deletes all that is meant, and says how many there were.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub async fn delete(&self, target: &ObjectTarget) -> Result<u64, Refusal> {
-        let mut deleted = 0;
+    /// What is known of what is meant, each object looked at while nobody changes it.
+    pub async fn versions(&self, target: &ObjectTarget) -> Vec<(ObjectKey, u64)> {
+        let mut found = Vec::new();
         let mut after = String::new();
         loop {
             let keys = self.index.keys(Some(target), &after, PAGE_MAX);
-            let Some(last) = keys.last() else { return Ok(deleted) };
+            let Some(last) = keys.last() else { return found };
             after = last.to_string();
             for key in keys {
                 let lock = self.lock(&key).await;
-                deleted += u64::from(self.remove(&lock).await?);
+                let known = self.index.peek(lock.key());
+                found.extend(known.map(|entry| (key, entry.info.version)));
             }
         }
     }
@@ -449,6 +487,9 @@ impl Store {
         let Some(version) = self.write_back(lock).await? else { return Ok(()) };
         self.index.change(lock.key(), version, |entry| entry.object = None);
         self.metrics.evicted();
+        if self.disk.is_none() {
+            self.lose(lock.key(), version);
+        }
         Ok(())
     }
 
@@ -464,7 +505,7 @@ impl Store {
         let file = self.write_on(entry.file, &object, sync).await?;
         self.index.change(lock.key(), version, |entry| entry.file = file);
         if let Some(generation) = entry.recorded {
-            self.recorded(&entry.info, generation).await;
+            self.mark(lock.key(), file, generation).await;
         }
         let superseded = entry.file.filter(|before| !file.is_some_and(|file| file.is_same_file(before)));
         if let Some(superseded) = superseded {

@@ -82,9 +82,12 @@ async fn a_patched_object_is_written_behind_its_file() {
 #[tokio::test]
 async fn without_a_disk_the_coldest_is_forgotten_and_its_version_is_not() {
     let store = store(None, 2, Eviction::LeastRecentlyUsed);
+    let (lost, losses) = std::sync::mpsc::channel();
+    store.tell_losses(move |key, version| lost.send((key.clone(), version)).unwrap());
     for at in 0..3 {
         put(&store, object(at, 7)).await.unwrap();
     }
+    assert_eq!(losses.try_iter().collect::<Vec<_>>(), [(key(0), 7)]);
     let gone = store.get(&key(0)).await.unwrap().unwrap().unwrap_err();
     assert_eq!(gone.info.version, 7);
     assert!(got(&store, 1).await.is_some() && got(&store, 2).await.is_some());
@@ -98,7 +101,12 @@ async fn where_nothing_leaves_what_finds_no_room_is_refused() {
     put(&store, object(1, 1)).await.unwrap();
     let refused = put(&store, object(2, 1)).await.unwrap_err();
     assert!(refused.to_string().contains("cache.eviction.max_memory"), "{refused}");
-    assert_eq!(store.delete(&ObjectTarget::parse("a/s").unwrap()).await.unwrap(), 2);
+    let held = store.versions(&ObjectTarget::parse("a/s").unwrap()).await;
+    assert_eq!(held, [(key(0), 1), (key(1), 1)]);
+    for (key, version) in held {
+        assert!(!store.drop_version(&key, version - 1).await.unwrap(), "of a later version");
+        assert!(store.drop_version(&key, version).await.unwrap());
+    }
     put(&store, object(2, 1)).await.unwrap();
     assert_eq!(store.held().reserved, 0);
 }

@@ -34,7 +34,7 @@ async fn what_one_protocol_writes_the_others_read() {
         .collect();
     assert_eq!(parts, [(1, b"base".to_vec()), (2, b"from the other".to_vec()), (3, b"last".to_vec())]);
 
-    let metadata = ha::ObjectMetadataRequest { key: "a/s/o".to_owned() };
+    let metadata = ha::ObjectMetadataRequest { key: "a/s/o".to_owned(), local_only: false };
     let info = cache.own().metadata(metadata).await.unwrap().into_inner();
     assert_eq!((info.version, info.base_version, info.parts), (4, 2, 3));
 }

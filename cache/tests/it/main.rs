@@ -2,6 +2,7 @@
 
 mod across;
 mod arena;
+mod cluster;
 mod flight;
 mod limits;
 mod native;

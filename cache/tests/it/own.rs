@@ -112,7 +112,7 @@ async fn listing_goes_in_pages_and_deleting_says_how_many() {
         after = seen.last().unwrap().clone();
     }
     assert_eq!(seen, (0..7).map(|at| format!("a/s/{at}")).collect::<Vec<_>>());
-    let metadata = ha::ObjectMetadataRequest { key: "a/s/3".to_owned() };
+    let metadata = ha::ObjectMetadataRequest { key: "a/s/3".to_owned(), local_only: false };
     assert_eq!(cache.own().metadata(metadata.clone()).await.unwrap().into_inner().size, 1);
     let target = "a/s".to_owned();
     let deleted = cache.own().delete(ha::DeleteObjectsRequest { target: target.clone() }).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use flame_cache::Refusal;
-use flame_cache::directory::{CacheNode, Directory, Located};
+use flame_cache::directory::{CacheNode, Directory, Located, NotRecorded, Recorded};
 use flame_cache::model::Info;
 use flame_proto::ha;
 use flame_proto::ha::put_object_frame::Frame;
@@ -44,13 +44,16 @@ impl Directory for Shared {
         Ok(Located { version, places, lost, knows_all: true })
     }
 
-    async fn record(&self, info: &Info) -> Result<u32, Refusal> {
+    async fn record(&self, info: &Info) -> Result<Recorded, NotRecorded> {
         let mut known = self.known.lock().unwrap();
         if known.is_away {
-            return Err(Refusal::Unavailable("nobody leads".to_owned()));
+            return Err(NotRecorded::Refused(Refusal::Unavailable("nobody leads".to_owned())));
+        }
+        if known.objects.get(&info.key).is_some_and(|(version, _)| *version >= info.version) {
+            return Err(NotRecorded::Superseded);
         }
         known.objects.insert(info.key.clone(), (info.version, vec![self.here.clone()]));
-        Ok(0)
+        Ok(Recorded { generation: 0, until_shown: None })
     }
 
     fn record_soon(&self, info: &Info) {
@@ -115,6 +118,22 @@ async fn what_the_writer_refuses_is_refused_with_its_words() {
     refused(written(&other, ha::IfExists::Refuse, 0, false).await, Code::AlreadyExists, "exists already");
     assert_eq!(written(&other, ha::IfExists::Expect, 1, false).await.unwrap(), 2);
     refused(written(&other, ha::IfExists::Replace, 0, true).await, Code::Unavailable, "was passed on to other");
+}
+
+#[tokio::test]
+async fn versions_go_on_from_what_others_have_written_and_lost() {
+    let (one, other, known) = two().await;
+    let key = ObjectKey::parse("a/shared/o").unwrap();
+    put(&mut one.flight(), "a/shared/o", b"base").await.unwrap();
+    // Somebody else has written two more, and is gone with them.
+    known.lock().unwrap().objects.insert(key.clone(), (3, Vec::new()));
+    refused(get(&mut other.flight(), "a/shared/o", 0).await, Code::NotFound, "on a node that is gone");
+    refused(patch(&mut other.flight(), "a/shared/o", b"x").await, Code::NotFound, "on a node that is gone");
+    assert_eq!(put(&mut other.flight(), "a/shared/o", b"new").await.unwrap().version, 4);
+    // The first one believes to be the writer still, and is told.
+    refused(put(&mut one.flight(), "a/shared/o", b"late").await, Code::Unavailable, "by way of another cache");
+    assert_eq!(get(&mut one.flight(), "a/shared/o", 0).await.unwrap()[0].2, b"new");
+    assert_eq!(put(&mut one.flight(), "a/shared/o", b"next").await.unwrap().version, 5);
 }
 
 #[tokio::test]

@@ -5,9 +5,9 @@ use clap::Subcommand;
 
 use super::report::Report;
 use super::{
-    backup_restore, clients, crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log, disk_fsync,
-    disk_full, disk_old_copy, disk_trouble, leader_kill, membership, no_quorum, power_cut, recover, rolling_restart,
-    rolling_upgrade, zombie_worker,
+    backup_restore, cache_node, clients, crash_points, cut_worker_with_leader, disk_damage, disk_deleted_log,
+    disk_fsync, disk_full, disk_old_copy, disk_trouble, leader_kill, membership, no_quorum, power_cut, recover,
+    rolling_restart, rolling_upgrade, runner, zombie_worker,
 };
 
 /// A scenario and its flags.
@@ -45,6 +45,10 @@ pub enum Scenario {
     BackupRestore(backup_restore::Options),
     /// Kills the leader, then each coordinator in turn, while programs on both SDKs and a published client run their tasks.
     Clients(clients::Options),
+    /// Kills every object cache in turn, and the leader once, while objects are put.
+    CacheNode(cache_node::Options),
+    /// Kills caches in turn, the leader with each, while a program on Runner makes calls whose inputs they have.
+    Runner(runner::Options),
     /// Loses two of three coordinators with their disks, and lets the third go on.
     Recover(recover::Options),
 }
@@ -72,6 +76,8 @@ impl Scenario {
             Self::DiskOldCopy(options) => disk_old_copy::run(options).await,
             Self::BackupRestore(options) => backup_restore::run(options).await,
             Self::Clients(options) => clients::run(options).await,
+            Self::CacheNode(options) => cache_node::run(options).await,
+            Self::Runner(options) => runner::run(options).await,
             Self::Recover(options) => recover::run(options).await,
         }
     }

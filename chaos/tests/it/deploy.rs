@@ -16,35 +16,52 @@ use tempfile::TempDir;
 
 use crate::programs::{Ended, LIMIT, run_with};
 
-/// A cluster, a cache, and a folder that is deployed.
+/// A cluster, object caches, and a folder that is deployed.
 struct Scene {
     cluster: Cluster,
-    cache: Cache,
-    objects: ObjectCache,
+    caches: Vec<Cache>,
+    /// What `flmctl` is told of the caches. The coordinators know those of the cluster.
+    named: Option<String>,
     client: Connection,
     folder: TempDir,
 }
 
 impl Scene {
+    /// With a cache that is alone.
     async fn start() -> Result<Self> {
         let cluster = Cluster::start(ClusterOptions::default()).await?;
         let cache = Cache::start(&[]).await?;
-        let objects =
-            ObjectCache::discover(Some(cache.endpoint()), None, &Environment::default(), &TlsFiles::default())?;
-        let objects = objects.context("it was named")?;
+        let named = Some(cache.endpoint().to_owned());
+        Self::of(cluster, vec![cache], named)
+    }
+
+    /// With caches of the cluster, which nobody names.
+    async fn with_caches(names: &[&str]) -> Result<Self> {
+        let cluster = Cluster::start(ClusterOptions::default()).await?;
+        let mut caches = Vec::new();
+        for name in names {
+            caches.push(Cache::join(&cluster, name, &[]).await?);
+        }
+        Self::of(cluster, caches, None)
+    }
+
+    fn of(cluster: Cluster, caches: Vec<Cache>, named: Option<String>) -> Result<Self> {
         let client = Connection::open(Endpoints::parse(&cluster.endpoints())?, Options::default())?;
-        Ok(Self { cluster, cache, objects, client, folder: tempfile::tempdir()? })
+        Ok(Self { cluster, caches, named, client, folder: tempfile::tempdir()? })
     }
 
-    /// Everything that the cache has.
+    /// Everything that the first cache has.
     async fn objects(&self) -> Result<Vec<ObjectInfo>> {
-        Ok(self.objects.list(None).try_collect().await?)
+        let (environment, tls) = (Environment::default(), TlsFiles::default());
+        let cache = ObjectCache::discover(Some(self.caches[0].endpoint()), None, &environment, &tls)?;
+        Ok(cache.context("it was named")?.list(None).try_collect().await?)
     }
 
-    /// `flmctl` with these words; it knows cluster and cache.
+    /// `flmctl` with these words; it knows the cluster.
     async fn flmctl(&self, words: &[&str]) -> Result<Ended> {
         let endpoints = self.cluster.endpoints().join(",");
-        let environment = [("FLAME_ENDPOINT", endpoints.as_str()), ("FLAME_CACHE_ENDPOINT", self.cache.endpoint())];
+        let mut environment = vec![("FLAME_ENDPOINT", endpoints.as_str())];
+        environment.extend(self.named.as_deref().map(|named| ("FLAME_CACHE_ENDPOINT", named)));
         run_with(&environment, "flmctl", words).await
     }
 
@@ -61,6 +78,17 @@ impl Scene {
         fs::create_dir_all(path.parent().context("it has a folder")?)?;
         fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).context("make it a program")
+    }
+
+    /// The service: it writes into this file which version it is of.
+    fn service(&self, versions: &Path) -> Result<()> {
+        let echo = Binaries::find()?.path("flame-echo-service")?;
+        let text = format!(
+            "#!/bin/sh\ncat \"$FLAME_APP_DIR/version\" >> '{}'\necho >> '{0}'\nexec '{}'\n",
+            versions.display(),
+            echo.display()
+        );
+        self.program("bin/app", &text)
     }
 
     /// Runs a task in a session of its own; the service writes into the file which version it is of.
@@ -87,13 +115,7 @@ async fn what_is_deployed_runs_until_something_else_is() -> Result<()> {
     let scene = Scene::start().await?;
     let place = tempfile::tempdir()?;
     let versions = place.path().join("versions");
-    let echo = Binaries::find()?.path("flame-echo-service")?;
-    let text = format!(
-        "#!/bin/sh\ncat \"$FLAME_APP_DIR/version\" >> '{}'\necho >> '{0}'\nexec '{}'\n",
-        versions.display(),
-        echo.display()
-    );
-    scene.program("bin/app", &text)?;
+    scene.service(&versions)?;
 
     let plan = scene.deploy("one", &["--dry-run"]).await?.with_code(0)?;
     ensure!(plan.stdout.starts_with("Application <app> deploy plan.\nInput Kind: directory\n"), "{}", plan.story());
@@ -186,5 +208,33 @@ async fn objects_are_put_read_and_deleted_by_hand() -> Result<()> {
     let endpoints = scene.cluster.endpoints().join(",");
     let unnamed = run_with(&[("FLAME_ENDPOINT", &endpoints)], "flmctl", &["object", "get", "app/s/o"]).await?;
     unnamed.refused(2, &["the coordinators know none", "FLAME_CACHE_ENDPOINT"])?;
+    scene.cluster.shutdown().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_outlives_the_cache_that_took_it() -> Result<()> {
+    let mut scene = Scene::with_caches(&["c1", "c2"]).await?;
+    let place = tempfile::tempdir()?;
+    let versions = place.path().join("versions");
+    scene.service(&versions)?;
+    let view = scene.deploy("one", &["-o", "json"]).await?.with_code(0)?.json()?;
+    let url = view["spec"]["url"].as_str().context("a URL")?.to_owned();
+    wait_until(LIMIT, "the package has two copies", || async {
+        let listed = scene.flmctl(&["object", "list", "app/pkg", "-o", "json"]).await?.with_code(0)?.json()?;
+        ensure!(listed["objects"][0]["places"].as_array().is_some_and(|places| places.len() == 2), "{listed:#}");
+        Ok(())
+    })
+    .await?;
+    let took = scene.caches.iter_mut().find(|cache| url.starts_with(&format!("{}/", cache.endpoint())));
+    took.with_context(|| format!("{url} names none of the caches"))?.kill().await?;
+    assert_eq!(scene.runs("s1", &versions).await?, ["one"]);
+
+    // By hand, too: the coordinators know who is left.
+    let file = scene.folder.path().join("version").display().to_string();
+    scene.flmctl(&["object", "put", "app/shared/model", &file]).await?.with_code(0)?;
+    let read = scene.flmctl(&["object", "get", "app/shared/model"]).await?.with_code(0)?;
+    assert_eq!(read.stdout, "one");
+    scene.flmctl(&["object", "delete", "app/shared/model"]).await?.with_code(0)?;
+    scene.flmctl(&["object", "get", "app/shared/model"]).await?.refused(3, &["app/shared/model"])?;
     scene.cluster.shutdown().await
 }

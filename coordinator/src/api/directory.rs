@@ -5,7 +5,7 @@ use flame_machine::command::Command;
 use flame_machine::view::{self, CacheView, ObjectView, PlaceView};
 use flame_proto::ha;
 use flame_proto::ha::object_directory_server::ObjectDirectory;
-use flame_types::{ObjectKey, ObjectTarget};
+use flame_types::{NodeName, ObjectKey, ObjectTarget};
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
@@ -76,6 +76,15 @@ impl ObjectDirectory for DirectoryService {
         self.gateway.barrier(call.deadline).await?;
         let nodes = self.gateway.with_state(view::caches).await?;
         Ok(Response::new(ha::CacheNodesReply { nodes: nodes.into_iter().map(shown_cache).collect() }))
+    }
+
+    async fn remove(&self, request: Request<ha::RemoveCacheRequest>) -> Answer<ha::RemoveCacheReply> {
+        let (call, message) = open(request);
+        let cache = NodeName::parse(&message.cache).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        call.change(&self.gateway, Command::CacheRemove { cache: cache.clone() }).await?;
+        let left = move |state: &State| state.directory().cache(cache.as_str()).map_or(0, |cache| cache.objects.len());
+        let left = self.gateway.with_state(left).await.map_err(|error| call.made_but(error.into()))?;
+        Ok(Response::new(ha::RemoveCacheReply { left: left as u64 }))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::address::{Endpoint, HostPort};
 use crate::cluster::ClusterSection;
 use crate::coordinator::{address_or_off, memory};
 use crate::error::ConfigError;
-use crate::layers::Layers;
+use crate::layers::{Layers, Source};
 use crate::tls::TlsSection;
 use crate::worker::endpoints_of;
 
@@ -68,6 +68,8 @@ impl std::fmt::Display for CacheEndpoint {
 pub struct CacheSection {
     /// The cluster.
     pub cluster: ClusterSection,
+    /// Name of the only cluster it is for; when unset, the one that its coordinators are of.
+    pub only_cluster: Option<String>,
     /// Its name among the caches of the cluster; the host's when unset.
     pub name: Option<NodeName>,
     /// Where it listens.
@@ -107,6 +109,7 @@ impl CacheSection {
         let listen = layers.get("cache.listen").parse(str::parse)?;
         let section = Self {
             cluster: cluster.clone(),
+            only_cluster: (layers.get("cluster.name").source != Source::Default).then(|| cluster.name.clone()),
             name: layers.get("cache.name").parse(|text| NodeName::parse(text).map_err(|why| format!("({why})")))?,
             listen: listen.unwrap_or_else(|| HostPort::new("127.0.0.1", usual)),
             advertise: layers.get("cache.advertise").parse(CacheEndpoint::parse)?.or(endpoint),
@@ -152,13 +155,14 @@ impl CacheSection {
             ));
         }
         let plain = [(!self.tls.serves()).then_some(&self.listen), self.metrics.as_ref()];
-        let beyond = plain.into_iter().flatten().find(|address| !address.is_loopback());
+        let coordinators = self.coordinators.iter().filter(|endpoint| !endpoint.tls).map(|endpoint| &endpoint.address);
+        let beyond = plain.into_iter().flatten().chain(coordinators).find(|address| !address.is_loopback());
         if let Some(address) = beyond
             && !layers.get("cache.insecure").flag()?
         {
             return conflict(format!(
-                "{address} lies beyond this machine and traffic would be plaintext. Set cache.tls.cert_file \
-                 (docs/operate/tls.md), or cache.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
+                "{address} lies beyond this machine and traffic would be plaintext. Set cache.tls.cert_file and write \
+                 https:// in cache.endpoints (docs/operate/tls.md), or cache.insecure: true (or --insecure) on a trusted network, or use 127.0.0.1"
             ));
         }
         Ok(())

@@ -114,7 +114,7 @@ pub const KEYS: &[Key] = &[
     works(
         "cache.endpoints",
         "",
-        "Worker addresses of coordinators, http://host:8081; any of them says who leads. Default: none, then this is the only cache and nobody else knows what it has.",
+        "Worker addresses of coordinators, https://host:8081 or http://host:8081; any of them says who leads. With them this is one of several caches, which find each other's objects. Default: none, then it is alone, and nobody else knows what it has.",
     ),
     works(
         "cache.storage",
@@ -155,7 +155,7 @@ pub const KEYS: &[Key] = &[
     works(
         "cache.insecure",
         "false",
-        "Allows plaintext traffic beyond this machine: with clients and other caches where cache.tls.cert_file is not set, and for metrics. Only on a trusted network.",
+        "Allows plaintext traffic beyond this machine: with clients and other caches where cache.tls.cert_file is not set, with coordinators at http://, and for metrics. Only on a trusted network.",
     ),
     no_effect("cache.network_interface", "Which interface a cache binds. Set cache.listen and cache.advertise."),
     no_effect("cache.pprof.port", "Port of a profiler. There is none."),

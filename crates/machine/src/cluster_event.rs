@@ -62,6 +62,8 @@ pub enum ClusterEvent {
     CacheDetached { cache: NodeName },
     /// A cache node's lease is over.
     CacheExpired { cache: NodeName, end: LeaseEnd },
+    /// A cache node was removed.
+    CacheRemoved { cache: NodeName },
     /// Only in the build that tests of upgrades use.
     #[cfg(feature = "next-level")]
     TestOnly { text: String },
@@ -105,6 +107,7 @@ impl ClusterEvent {
             Self::CacheDetached { .. } => "cache_detached",
             Self::CacheExpired { end: LeaseEnd::RanOut, .. } => "cache_expired",
             Self::CacheExpired { end: LeaseEnd::Goodbye, .. } => "cache_goodbye",
+            Self::CacheRemoved { .. } => "cache_removed",
             #[cfg(feature = "next-level")]
             Self::TestOnly { .. } => "test_only",
         }
@@ -121,9 +124,10 @@ impl ClusterEvent {
             | Self::NodeCordoned { node }
             | Self::NodeUncordoned { node }
             | Self::NodeDraining { node } => node.to_string(),
-            Self::CacheAttached { cache, .. } | Self::CacheDetached { cache } | Self::CacheExpired { cache, .. } => {
-                cache.to_string()
-            }
+            Self::CacheAttached { cache, .. }
+            | Self::CacheDetached { cache }
+            | Self::CacheExpired { cache, .. }
+            | Self::CacheRemoved { cache } => cache.to_string(),
             Self::SessionPaused { session, .. } => session.to_string(),
             Self::AppRegistered { app } | Self::AppUpdated { app, .. } | Self::AppUnregistered { app } => {
                 app.to_string()
@@ -184,6 +188,7 @@ impl fmt::Display for ClusterEvent {
             Self::CacheExpired { cache, end: LeaseEnd::Goodbye } => {
                 write!(f, "cache node {cache} said goodbye; what only it has is lost until it is back")
             }
+            Self::CacheRemoved { cache } => write!(f, "cache node {cache} was removed; what only it had is lost"),
             #[cfg(feature = "next-level")]
             Self::TestOnly { text } => f.write_str(text),
         }

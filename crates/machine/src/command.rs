@@ -161,6 +161,9 @@ pub enum Command {
     ObjectsDelete { target: ObjectTarget },
     /// Proposed by the leader while entries of deleted objects are left: some more of them leave.
     ObjectsSweep,
+    /// A cache node that is gone will not come back: what it had counts as lost, and its name is free. Of many objects some
+    /// at a time, so it is asked for until the node is not known any more.
+    CacheRemove { cache: NodeName },
     /// Only in the build that tests of upgrades use, and always the last one: it leads to an event. Of level 2.
     #[cfg(feature = "next-level")]
     TestOnly { text: String },
@@ -195,6 +198,7 @@ impl Command {
                 | Self::Cordon { .. }
                 | Self::Drain { .. }
                 | Self::ObjectsDelete { .. }
+                | Self::CacheRemove { .. }
         )
     }
 }

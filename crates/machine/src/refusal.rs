@@ -114,6 +114,9 @@ pub enum Refusal {
          look before you ask for it again"
     )]
     RequestForgotten { next: RequestNo },
+    /// Only a cache node that is gone can be removed.
+    #[error("cache node {0} is attached, or its lease still runs; stop it first")]
+    CacheLive(String),
 }
 
 impl Refusal {
@@ -149,6 +152,7 @@ impl Refusal {
             | Self::SessionExpired(_)
             | Self::Stale(_)
             | Self::OutOfOrder { .. }
+            | Self::CacheLive(_)
             | Self::FeatureLevel(_) => ErrorCode::FailedPrecondition,
             Self::Limit { .. } | Self::RetentionLimit { .. } | Self::DiskShort => ErrorCode::ResourceExhausted,
             Self::RequestForgotten { .. } => ErrorCode::Aborted,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use flame_tls::{Client, ClientFiles, File};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
@@ -41,6 +42,16 @@ const BOTH: &[ExtendedKeyUsagePurpose] = &[ExtendedKeyUsagePurpose::ServerAuth, 
 const CLIENT: &[ExtendedKeyUsagePurpose] = &[ExtendedKeyUsagePurpose::ClientAuth];
 
 impl Certificates {
+    /// What a client of the cluster has.
+    ///
+    /// # Errors
+    /// If the files cannot be read.
+    pub fn of_clients(&self) -> Result<Client> {
+        let file = |path: &Path| File::new("the test", path);
+        let identity = Some((file(&self.client.cert), file(&self.client.key)));
+        Ok(ClientFiles { ca: Some(file(&self.ca)), identity }.load()?)
+    }
+
     /// Makes them in this folder, which is made, too. Coordinators are reached at these addresses beside loopback.
     ///
     /// # Errors

@@ -8,10 +8,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::ha::{MembersReply, MembersRequest};
 use flame_tls::client::channel;
-use flame_tls::{ClientFiles, File};
 use flame_types::{CoordinatorId, Term};
 use tempfile::TempDir;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::binaries::Binaries;
 use crate::certificates::Certificates;
@@ -23,6 +22,7 @@ use crate::ports::PortLease;
 use crate::run::RunId;
 use crate::wait::wait_until;
 
+mod caches;
 mod members;
 mod rescue;
 
@@ -496,15 +496,13 @@ fn make_folder(path: &Path) -> Result<PathBuf> {
 
 /// One coordinator's own view of the members and the leader.
 async fn ask_members(address: &str, certificates: Option<&Certificates>) -> Result<MembersReply> {
+    let mut client = ClusterClient::new(question(address, certificates)?);
+    Ok(client.members(MembersRequest {}).await?.into_inner())
+}
+
+/// A connection for one question to one coordinator.
+fn question(address: &str, certificates: Option<&Certificates>) -> Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-    let client = match certificates {
-        Some(Certificates { ca, client, .. }) => {
-            let file = |path: &Path| File::new("the test", path);
-            let identity = Some((file(&client.cert), file(&client.key)));
-            Some(ClientFiles { ca: Some(file(ca)), identity }.load()?)
-        }
-        None => None,
-    };
-    let channel = channel(endpoint.connect_timeout(QUESTION_LIMIT).timeout(QUESTION_LIMIT), client.as_ref());
-    Ok(ClusterClient::new(channel).members(MembersRequest {}).await?.into_inner())
+    let client = certificates.map(Certificates::of_clients).transpose()?;
+    Ok(channel(endpoint.connect_timeout(QUESTION_LIMIT).timeout(QUESTION_LIMIT), client.as_ref()))
 }

@@ -106,6 +106,12 @@ pub(crate) fn worker(
     yaml
 }
 
+/// The file of a cache: its certificates. All else is said by flags.
+pub(crate) fn cache(Certificates { coordinator, ca, .. }: &Certificates) -> String {
+    let (cert, key, ca) = (quoted(&coordinator.cert), quoted(&coordinator.key), quoted(ca));
+    format!("cache:\n  tls:\n    cert_file: {cert}\n    key_file: {key}\n    ca_file: {ca}\n")
+}
+
 /// How listeners are spoken to.
 pub(crate) fn scheme(tls: Option<&Certificates>) -> &'static str {
     if tls.is_some() { "https" } else { "http" }

@@ -2,8 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Context, OutputArgs, watch};
-use crate::exit::Failure;
+use super::{Context, OutputArgs, says, watch};
+use crate::exit::{Exit, Failure};
+use crate::output::print;
 use crate::render::{CacheNodes, Format};
 
 /// Verbs of `flmctl cache`.
@@ -26,13 +27,21 @@ pub enum CacheCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Remove a cache node that will not come back: what only it had is lost for good
+    Remove {
+        /// Which node
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
 }
 
 impl CacheArgs {
     /// How its errors are printed.
     pub(super) fn format(&self) -> Format {
-        let CacheCommand::List { output, .. } = &self.command;
-        output.format
+        match &self.command {
+            CacheCommand::List { output, .. } => output.format,
+            CacheCommand::Remove { .. } => Format::Table,
+        }
     }
 }
 
@@ -40,6 +49,14 @@ pub(super) async fn run(context: &Context, args: &CacheArgs) -> Result<(), Failu
     match &args.command {
         CacheCommand::List { watch: true, output } => watch::run(context, output.format, || list(context)).await,
         CacheCommand::List { watch: false, output } => context.show(&list(context).await?, output.format).map(|_| ()),
+        CacheCommand::Remove { name } => {
+            let removed = context.connection.remove_cache_node(name).await.map_err(Failure::from);
+            removed.map_err(|failure| match failure.exit {
+                Exit::NotFound => failure.or_hint("flmctl cache list shows all cache nodes"),
+                _ => failure,
+            })?;
+            print(&says::cache_removed(name)).map(|_| ())
+        }
     }
 }
 

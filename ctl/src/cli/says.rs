@@ -47,6 +47,12 @@ pub fn cancelled(session: &str, task: u64) -> String {
     format!("Task <{task}> of session <{session}> was cancelled.\n")
 }
 
+/// After `flmctl cache remove`.
+#[must_use]
+pub fn cache_removed(cache: &str) -> String {
+    format!("Cache <{cache}> was removed.\n")
+}
+
 /// After `flmctl node cordon`.
 #[must_use]
 pub fn cordoned(node: &str) -> String {

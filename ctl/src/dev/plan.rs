@@ -153,7 +153,7 @@ impl Plan {
             write_yaml(&coordinator_file(data, coordinator.id), &self.coordinator_config(data, coordinator))?;
         }
         if let Some(cache) = &self.cache {
-            write_yaml(&cache_file(data), &Self::cache_config(data, cache))?;
+            write_yaml(&cache_file(data), &self.cache_config(data, cache))?;
         }
         for worker in &self.workers {
             write_yaml(&worker_file(data, &worker.name), &self.worker_config(data, worker))?;
@@ -175,8 +175,21 @@ impl Plan {
         }
     }
 
-    fn cache_config<'a>(data: &Path, this: &'a CachePlan) -> CacheFile<'a> {
-        CacheFile { cache: CacheDaemon { name: CACHE, listen: &this.address, storage: data.join("objects") } }
+    fn cache_config<'a>(&'a self, data: &Path, this: &'a CachePlan) -> CacheFile<'a> {
+        CacheFile {
+            cluster: Cluster { name: "dev", endpoint: self.endpoints().remove(0) },
+            cache: CacheDaemon {
+                name: CACHE,
+                listen: &this.address,
+                endpoints: self.worker_endpoints(),
+                storage: data.join("objects"),
+            },
+        }
+    }
+
+    /// Where workers and the cache reach the coordinators.
+    fn worker_endpoints(&self) -> Vec<String> {
+        self.coordinators.iter().map(|coordinator| format!("http://{}", coordinator.worker)).collect()
     }
 
     fn worker_config<'a>(&'a self, data: &Path, this: &'a WorkerPlan) -> WorkerFile<'a> {
@@ -186,7 +199,7 @@ impl Plan {
             cache: self.cache_endpoint().map(|endpoint| CacheEndpoint { endpoint }),
             worker: Worker {
                 name: &this.name,
-                coordinators: self.coordinators.iter().map(|c| format!("http://{}", c.worker)).collect(),
+                coordinators: self.worker_endpoints(),
                 resources: this.resources.as_deref(),
                 work_dir: home.join("work"),
                 socket_dir: home.join("s"),
@@ -244,6 +257,7 @@ struct WorkerFile<'a> {
 
 #[derive(Serialize)]
 struct CacheFile<'a> {
+    cluster: Cluster,
     cache: CacheDaemon<'a>,
 }
 
@@ -251,6 +265,7 @@ struct CacheFile<'a> {
 struct CacheDaemon<'a> {
     name: &'static str,
     listen: &'a str,
+    endpoints: Vec<String>,
     storage: PathBuf,
 }
 

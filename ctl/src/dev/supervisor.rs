@@ -332,12 +332,12 @@ impl Supervisor {
             .map_err(|_| Failure::new(Exit::TimedOut, format!("nobody leads; see the logs in {}", self.data.display())))
     }
 
-    /// Ends everything: workers first, so that they can say goodbye.
+    /// Ends everything: workers first, then the cache, so that they can say goodbye.
     async fn shut_down(&mut self) {
         let workers: Vec<String> = self.plan.workers.iter().map(|worker| worker.name.clone()).collect();
         let coordinators: Vec<String> = self.plan.coordinators.iter().map(|c| c.id.to_string()).collect();
-        let others = coordinators.into_iter().chain(self.cache()).collect();
-        for names in [workers, others] {
+        let cache = self.cache().into_iter().collect();
+        for names in [workers, cache, coordinators] {
             self.signal_all(&names, Signal::TERM);
             self.wait_ended(&names, END_LIMIT).await;
             self.signal_all(&names, Signal::KILL);

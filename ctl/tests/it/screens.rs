@@ -219,6 +219,7 @@ fn changing_verbs() {
         ("node uncordon w1", says::uncordoned("w1")),
         ("node drain w1", says::drained("w1")),
         ("node drain w1 --no-wait", says::draining("w1")),
+        ("cache remove cache-3", says::cache_removed("cache-3")),
         ("register -f crawler-app.yaml", String::new()),
         ("update -a crawler-app.yaml", String::new()),
         ("unregister -a crawler-app", String::new()),

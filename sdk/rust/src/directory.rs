@@ -108,6 +108,33 @@ impl Connection {
             .await;
         Ok(reply?.nodes.into_iter().map(CacheNode::from).collect())
     }
+
+    /// Removes a node of the object cache that is gone and will not come back: what only it had is lost for good.
+    ///
+    /// ```
+    /// # flame_sdk::__private::example(async {
+    /// let connection = flame_sdk::connect().await?;
+    /// connection.remove_cache_node("cache-3").await?;
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// [`FlameError::NotFound`] when no such node is known, [`FlameError::FailedPrecondition`] while it is attached or its
+    /// lease runs, and as [`Connection::delete_objects`].
+    pub async fn remove_cache_node(&self, name: &str) -> Result<(), FlameError> {
+        let request = ha::RemoveCacheRequest { cache: name.to_owned() };
+        loop {
+            let reply = self
+                .change(|channel, mark| {
+                    let request = mark.attach(request.clone());
+                    async move { directory(channel).remove(request).await }
+                })
+                .await;
+            if reply?.left == 0 {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Where a listing stands.

@@ -24,7 +24,7 @@
 //! | [`link`] | one attach stream |
 //! | [`news`] | who leads, as a coordinator tells that does not |
 
-mod channels;
+pub(crate) mod channels;
 mod event_loop;
 mod finder;
 mod heartbeats;

@@ -48,4 +48,5 @@ pub(crate) mod url;
 
 pub(crate) use environment::Installed;
 pub(crate) use error::InstallError;
+pub(crate) use fetch::Coordinators;
 pub(crate) use store::Installer;

@@ -11,7 +11,7 @@ use flame_types::AppName;
 use super::archive;
 use super::environment::{Installed, Python, variant};
 use super::error::{InstallError, disk};
-use super::fetch::{Fetched, Fingerprint, Sources};
+use super::fetch::{Coordinators, Fetched, Fingerprint, Sources};
 use super::log::{self, InstallLog, Shown};
 use super::plan::{Kind, Plan};
 use super::python::install::{Job, SRC, library_folders};
@@ -67,9 +67,15 @@ struct Content {
 
 impl Installer {
     /// `environment` is that of the worker.
-    pub(crate) fn new(options: PackageOptions, tools: Tools, environment: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(
+        options: PackageOptions,
+        coordinators: Coordinators,
+        tools: Tools,
+        environment: &BTreeMap<String, String>,
+    ) -> Self {
         let sources = Sources {
             caches: options.caches.iter().filter_map(|text| super::url::cache_node(text)).collect(),
+            coordinators,
             cache_tls: options.cache_tls.clone(),
             web_tls: options.web_tls.clone(),
             bytes_max: options.bytes_max,

@@ -43,7 +43,7 @@ impl Place {
             ..PackageOptions::default()
         };
         let tools = Tools::new(Spawner::start().unwrap(), Path::new("/proc/self/exe"));
-        Installer::new(options, tools, &BTreeMap::new())
+        Installer::new(options, Coordinators::default(), tools, &BTreeMap::new())
     }
 
     /// Writes a package of these files, in place of what was there.

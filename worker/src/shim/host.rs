@@ -17,7 +17,7 @@ use super::logs::Logs;
 use super::spawner::Spawner;
 use super::{leftovers, record::Record};
 use crate::installer::tools::Tools;
-use crate::installer::{InstallError, Installed, Installer};
+use crate::installer::{Coordinators, InstallError, Installed, Installer};
 use crate::instance::Sockets;
 use crate::options::{Folders, Limits, ServiceOptions};
 
@@ -144,11 +144,12 @@ impl Host {
             std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         let spawner = Spawner::start().map_err(HostError::Thread)?;
         let tools = Tools::new(spawner.clone(), &options.program);
+        let coordinators = Coordinators::new(&options.coordinators, options.tls.clone());
         Ok(Self {
             limits: options.limits,
             logs: Logs::open(&folders.logs, options.limits.logs_kept).map_err(io_error(&folders.logs))?,
             spawner,
-            installer: Installer::new(options.packages.clone(), tools, &environment),
+            installer: Installer::new(options.packages.clone(), coordinators, tools, &environment),
             boot_id,
             program: options.program.clone(),
             folders,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flame_proto::ha;
 use flame_proto::ha::leader_news_server::{LeaderNews, LeaderNewsServer};
+use flame_proto::ha::object_directory_server::{ObjectDirectory, ObjectDirectoryServer};
 use flame_proto::ha::worker_down::Frame as Down;
 use flame_proto::ha::worker_hub_server::{WorkerHub, WorkerHubServer};
 use flame_proto::ha::worker_up::Frame as Up;
@@ -29,6 +30,7 @@ pub struct Hub {
     links: mpsc::Receiver<Link>,
     followers: mpsc::Receiver<Follower>,
     answers: Arc<Mutex<VecDeque<Down>>>,
+    caches: Arc<Mutex<Vec<ha::CacheNode>>>,
 }
 
 /// One attach stream.
@@ -57,13 +59,19 @@ impl Hub {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let (attached, links) = mpsc::channel(16);
         let (following, followers) = mpsc::channel(16);
-        let answers = Arc::new(Mutex::new(VecDeque::new()));
+        let (answers, caches) = (Arc::new(Mutex::new(VecDeque::new())), Arc::default());
         let service = Service { attached, answers: Arc::clone(&answers) };
         let server = tonic::transport::Server::builder()
             .add_service(WorkerHubServer::new(service))
-            .add_service(LeaderNewsServer::new(News { following }));
+            .add_service(LeaderNewsServer::new(News { following }))
+            .add_service(ObjectDirectoryServer::new(Directory { caches: Arc::clone(&caches) }));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
-        Self { endpoint, links, followers, answers }
+        Self { endpoint, links, followers, answers, caches }
+    }
+
+    /// It knows this cache node from now on.
+    pub fn knows_cache(&self, endpoint: String, away: bool) {
+        self.caches.lock().unwrap().push(ha::CacheNode { endpoint, away, ..ha::CacheNode::default() });
     }
 
     /// The next Hello gets this answer, which is not Welcome. Several are given in order.
@@ -294,5 +302,32 @@ impl LeaderNews for News {
         let (tell, told) = mpsc::channel(16);
         let _ = self.following.send(Follower { asked: request.into_inner(), tell }).await;
         Ok(Response::new(ReceiverStream::new(told)))
+    }
+}
+
+struct Directory {
+    caches: Arc<Mutex<Vec<ha::CacheNode>>>,
+}
+
+#[tonic::async_trait]
+impl ObjectDirectory for Directory {
+    async fn nodes(&self, _: Request<ha::CacheNodesRequest>) -> Result<Response<ha::CacheNodesReply>, Status> {
+        Ok(Response::new(ha::CacheNodesReply { nodes: self.caches.lock().unwrap().clone() }))
+    }
+
+    async fn locate(&self, _: Request<ha::LocateObjectRequest>) -> Result<Response<ha::DirectoryEntry>, Status> {
+        Err(Status::unimplemented("workers ask caches"))
+    }
+
+    async fn list(&self, _: Request<ha::ListDirectoryRequest>) -> Result<Response<ha::ListDirectoryReply>, Status> {
+        Err(Status::unimplemented("workers list nothing"))
+    }
+
+    async fn delete(&self, _: Request<ha::DeleteEntriesRequest>) -> Result<Response<ha::DeleteEntriesReply>, Status> {
+        Err(Status::unimplemented("workers delete nothing"))
+    }
+
+    async fn remove(&self, _: Request<ha::RemoveCacheRequest>) -> Result<Response<ha::RemoveCacheReply>, Status> {
+        Err(Status::unimplemented("workers remove nobody"))
     }
 }

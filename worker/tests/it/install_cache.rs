@@ -154,3 +154,23 @@ async fn another_node_is_asked_when_the_one_of_the_url_is_gone() {
     link.ready().await;
     assert_eq!(versions(&place), ["v1"]);
 }
+
+#[tokio::test]
+async fn the_coordinators_know_who_else_has_it() {
+    let place = Place::new();
+    let mut hub = Hub::start().await;
+    let cache = Cache::default();
+    cache.put(&place, 1);
+    let (gone, away, address) = (nobody().await, nobody().await, cache.serve().await);
+    let _worker = Worker::start(&place, &[&hub.endpoint]);
+    let mut link = hub.attach().await;
+    let application = packaged(&place, "binary", format!("grpc://{gone}/{KEY}"));
+    hub.knows_cache(format!("grpc://{away}"), true);
+    link.start(application.clone()).await;
+    let (_, message) = link.bind_failure().await;
+    assert!(message.contains(&gone) && !message.contains(&away), "{message}");
+    hub.knows_cache(format!("grpc://{address}"), false);
+    link.start_executor(EXECUTOR + 1, SESSION, application).await;
+    link.ready().await;
+    assert_eq!(versions(&place), ["v1"]);
+}

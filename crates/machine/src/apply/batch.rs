@@ -163,6 +163,7 @@ impl Apply<'_> {
             Command::ObjectsChanged(report) => self.objects_changed(*report),
             Command::ObjectsDelete { target } => self.delete_objects(target),
             Command::ObjectsSweep => self.sweep_objects(),
+            Command::CacheRemove { cache } => self.remove_cache(&cache),
             other => self.execute_upkeep(other),
         }
     }

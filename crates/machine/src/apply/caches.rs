@@ -1,6 +1,6 @@
 //! Nodes of the object cache come and go.
 
-use flame_types::{CacheKey, Epoch, NodeName, limits};
+use flame_types::{CacheKey, Epoch, NodeName, ObjectKey, limits};
 
 use super::batch::{Apply, Outcome};
 use crate::cluster_event::{ClusterEvent, WorkerLife};
@@ -12,6 +12,9 @@ use crate::state::{Cache, CacheRow};
 
 /// Most that one node may claim to keep: the sum over all of them still fits its type.
 const CAPACITY_BYTES_MAX: u64 = 1 << 50;
+
+/// Most places of a removed node that one command takes off.
+const REMOVED_AT_ONCE_MAX: usize = 512;
 
 impl Apply<'_> {
     /// What it has is told afterwards, in reports: until then its places count as they were.
@@ -111,6 +114,27 @@ impl Apply<'_> {
             directory.names.remove(&name);
             self.changes.caches.insert(name);
         }
+    }
+
+    /// Takes places of a node that is gone off their entries, and forgets it with the last of them.
+    pub(super) fn remove_cache(&mut self, name: &NodeName) -> Outcome {
+        let cache = self.state.directory.cache(name.as_str());
+        let cache = cache.ok_or_else(|| Refusal::NodeNotFound(name.to_string()))?;
+        if cache.is_live() {
+            return Err(Refusal::CacheLive(name.to_string()));
+        }
+        let node = cache.row.key;
+        let held: Vec<ObjectKey> = cache.objects.iter().take(REMOVED_AT_ONCE_MAX).cloned().collect();
+        for key in held {
+            let mut row = self.state.directory.entries[&key].clone();
+            row.places.retain(|place| *place != node);
+            self.set_object(&key, Some(row));
+        }
+        self.forget_cache_if_empty(node);
+        if self.state.directory.cache(name.as_str()).is_none() {
+            self.happened(ClusterEvent::CacheRemoved { cache: name.clone() });
+        }
+        Ok(Reply::Done)
     }
 
     /// Tells a cache node something, under its present lease.

@@ -161,6 +161,7 @@ fn cache_command(state: &State, line: &Line<'_>) -> Option<Command> {
             memory_bytes: line.option("memory").unwrap_or(1_000),
             disk_bytes: line.option("disk").unwrap_or(10_000),
         })),
+        "remove-cache" => Command::CacheRemove { cache: line.node(0) },
         "detach-cache" => Command::CacheDetach { cache: line.node(0), epoch: cache_epoch(state, line) },
         "expire-cache" => {
             let end = if line.has("goodbye") { LeaseEnd::Goodbye } else { LeaseEnd::RanOut };

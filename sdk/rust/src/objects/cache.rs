@@ -369,7 +369,7 @@ impl ObjectCache {
     /// # Errors
     /// As [`ObjectCache::get`].
     pub async fn info(&self, key: &ObjectKey) -> Result<ObjectInfo, FlameError> {
-        let request = ha::ObjectMetadataRequest { key: key.to_string() };
+        let request = ha::ObjectMetadataRequest { key: key.to_string(), local_only: false };
         let mut tries = Tries::new(self.order(None), Kind::Read);
         loop {
             let mut client = self.client(tries.node()?)?;

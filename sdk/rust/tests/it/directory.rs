@@ -71,6 +71,16 @@ impl ObjectDirectory for Server {
         let node = ha::CacheNode { name: "c1".into(), objects: 3, away: true, ..ha::CacheNode::default() };
         Ok(Response::new(ha::CacheNodesReply { nodes: vec![node] }))
     }
+
+    async fn remove(&self, request: Request<ha::RemoveCacheRequest>) -> Result<Response<ha::RemoveCacheReply>, Status> {
+        let id = request.metadata().get_bin("flame-request-id-bin").map(|id| id.to_bytes().unwrap());
+        let mut ids = self.asked.ids.lock().unwrap();
+        ids.push(id);
+        let left = 3 - ids.len() as u64;
+        drop(ids);
+        self.asked.targets.lock().unwrap().push(request.into_inner().cache);
+        Ok(Response::new(ha::RemoveCacheReply { left }))
+    }
 }
 
 async fn client(script: Vec<Status>) -> (flame_sdk::Connection, Asked) {
@@ -111,4 +121,13 @@ async fn a_deletion_whose_answer_is_lost_is_sent_again_as_the_same() {
     assert_eq!(*asked.targets.lock().unwrap(), ["app/*"; 3]);
     let ids = asked.ids.lock().unwrap().clone();
     assert!(ids[0].is_some() && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[tokio::test]
+async fn a_cache_node_is_removed_piece_by_piece() {
+    let (connection, asked) = client(Vec::new()).await;
+    connection.remove_cache_node("c1").await.unwrap();
+    assert_eq!(*asked.targets.lock().unwrap(), ["c1"; 3]);
+    let ids = asked.ids.lock().unwrap().clone();
+    assert!(ids[0].is_some() && ids[0] != ids[1] && ids[1] != ids[2], "each piece is a change of its own: {ids:?}");
 }

@@ -1,5 +1,5 @@
 //! Object caches, asked by the published `ObjectCacheService`. Any node of a cache serves any object: when the one that the
-//! URL names does not answer, those that the worker was told of are asked.
+//! URL names does not answer, those that the worker was told of are asked, and then those that the coordinators know.
 
 use flame_proto::v1;
 use flame_proto::v1::object_cache_service_client::ObjectCacheServiceClient;
@@ -46,16 +46,52 @@ pub(super) async fn fetch(
     had: Option<&Fingerprint>,
     sink: &mut Sink<'_>,
 ) -> Result<Fetched, String> {
-    let others = sources.caches.iter().filter(|other| *other != named);
-    let mut silent = Vec::new();
-    for server in std::iter::once(named).chain(others) {
-        match fetch_from(sources, server, key, had, sink).await {
-            Ok(fetched) => return Ok(fetched),
-            Err(Failure::Final(why)) => return Err(format!("{}: {why}", server.authority())),
-            Err(Failure::Silent(why)) => silent.push(format!("{}: {why}", server.authority())),
-        }
+    let mut round = Round::default();
+    let told = [std::slice::from_ref(named), &sources.caches].concat();
+    if let Some(fetched) = round.ask(sources, told, key, had, sink).await? {
+        return Ok(fetched);
     }
-    Err(silent.join("; "))
+    match sources.coordinators.caches().await {
+        Ok(known) => {
+            if let Some(fetched) = round.ask(sources, known, key, had, sink).await? {
+                return Ok(fetched);
+            }
+        }
+        Err(why) => round.silent.push(why),
+    }
+    Err(round.silent.join("; "))
+}
+
+/// One node after the other, each once.
+#[derive(Default)]
+struct Round {
+    asked: Vec<Server>,
+    silent: Vec<String>,
+}
+
+impl Round {
+    /// What one of these gives; none when nobody answers.
+    async fn ask(
+        &mut self,
+        sources: &Sources,
+        servers: Vec<Server>,
+        key: &str,
+        had: Option<&Fingerprint>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<Fetched>, String> {
+        for server in servers {
+            if self.asked.contains(&server) {
+                continue;
+            }
+            match fetch_from(sources, &server, key, had, sink).await {
+                Ok(fetched) => return Ok(Some(fetched)),
+                Err(Failure::Final(why)) => return Err(format!("{}: {why}", server.authority())),
+                Err(Failure::Silent(why)) => self.silent.push(format!("{}: {why}", server.authority())),
+            }
+            self.asked.push(server);
+        }
+        Ok(None)
+    }
 }
 
 async fn fetch_from(

@@ -6,10 +6,12 @@
 //! * [`file`]: files of this host, or of a file system that all hosts share.
 //! * [`http`]: web servers.
 //! * [`cache`]: object caches.
+//! * [`known`]: which object caches there are.
 
 mod cache;
 mod file;
 mod http;
+mod known;
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use flame_tls::ClientFiles;
 use serde::{Deserialize, Serialize};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+
+pub(crate) use known::Coordinators;
 
 use super::error::InstallError;
 use super::url::{PackageUrl, Place, Server};
@@ -55,6 +59,8 @@ pub(crate) enum Fetched {
 pub(crate) struct Sources {
     /// Nodes of the object cache, for a URL whose own does not answer.
     pub(crate) caches: Vec<Server>,
+    /// Who knows others.
+    pub(crate) coordinators: Coordinators,
     /// How object caches are checked.
     pub(crate) cache_tls: ClientFiles,
     /// How web servers are checked.

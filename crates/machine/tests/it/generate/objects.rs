@@ -25,6 +25,7 @@ pub fn command(state: &State, what: u16, which: u64, other: u64) -> Command {
             Command::CacheExpire { cache: cache(which), epoch: epoch(state, which, other), end }
         }
         106..=120 => Command::ObjectsChanged(Box::new(report(state, which, other))),
+        121 if which.is_multiple_of(4) => Command::CacheRemove { cache: cache(which) },
         121..=123 => Command::ObjectsDelete { target: target(which, other) },
         _ => Command::ObjectsSweep,
     }

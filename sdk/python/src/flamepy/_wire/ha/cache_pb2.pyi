@@ -317,3 +317,15 @@ class CacheNode(_message.Message):
     disk_bytes: int
     last_hello: int
     def __init__(self, name: _Optional[str] = ..., endpoint: _Optional[str] = ..., hostname: _Optional[str] = ..., attached: bool = ..., away: bool = ..., objects: _Optional[int] = ..., bytes: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., last_hello: _Optional[int] = ...) -> None: ...
+
+class RemoveCacheRequest(_message.Message):
+    __slots__ = ("cache",)
+    CACHE_FIELD_NUMBER: _ClassVar[int]
+    cache: str
+    def __init__(self, cache: _Optional[str] = ...) -> None: ...
+
+class RemoveCacheReply(_message.Message):
+    __slots__ = ("left",)
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    left: int
+    def __init__(self, left: _Optional[int] = ...) -> None: ...

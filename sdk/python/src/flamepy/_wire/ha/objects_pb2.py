@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66lame/ha/v1/objects.proto\x12\x0b\x66lame.ha.v1\"\xac\x01\n\nObjectInfo\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x14\n\x0c\x62\x61se_version\x18\x04 \x01(\x04\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x11\n\tdata_type\x18\x06 \x01(\t\x12\x18\n\x10\x63reation_time_ms\x18\x07 \x01(\x03\x12\r\n\x05parts\x18\x08 \x01(\r\x12\x0e\n\x06native\x18\t \x01(\x08\"F\n\x12\x46\x65tchObjectRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x12\n\nlocal_only\x18\x03 \x01(\x08\"n\n\x0bObjectFrame\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.flame.ha.v1.ObjectHeaderH\x00\x12)\n\x05piece\x18\x02 \x01(\x0b\x32\x18.flame.ha.v1.ObjectPieceH\x00\x42\x07\n\x05\x66rame\"Z\n\x0cObjectHeader\x12%\n\x04info\x18\x01 \x01(\x0b\x32\x17.flame.ha.v1.ObjectInfo\x12#\n\x06\x65xtent\x18\x02 \x01(\x0e\x32\x13.flame.ha.v1.Extent\"9\n\x0bObjectPiece\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04head\x18\x02 \x01(\x0c\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x87\x01\n\x0ePutObjectFrame\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1c.flame.ha.v1.PutObjectHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12,\n\x07message\x18\x03 \x01(\x0b\x32\x19.flame.ha.v1.ArrowMessageH\x00\x42\x07\n\x05\x66rame\"\x99\x01\n\x0fPutObjectHeader\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\tdata_type\x18\x02 \x01(\t\x12\x0e\n\x06native\x18\x03 \x01(\x08\x12(\n\tif_exists\x18\x04 \x01(\x0e\x32\x15.flame.ha.v1.IfExists\x12\x18\n\x10\x65xpected_version\x18\x05 \x01(\x04\x12\x12\n\nlocal_only\x18\x06 \x01(\x08\"*\n\x0c\x41rrowMessage\x12\x0c\n\x04head\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"&\n\x14\x44\x65leteObjectsRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\"%\n\x12\x44\x65leteObjectsReply\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x04\"B\n\x12ListObjectsRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"J\n\x10ListObjectsReply\x12(\n\x07objects\x18\x01 \x03(\x0b\x32\x17.flame.ha.v1.ObjectInfo\x12\x0c\n\x04more\x18\x02 \x01(\x08\"$\n\x15ObjectMetadataRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"\x14\n\x12ObjectNodesRequest\":\n\x10ObjectNodesReply\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.flame.ha.v1.ObjectNode\",\n\nObjectNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\"\x15\n\x13LocalObjectsRequest\"2\n\x11LocalObjectsReply\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t*^\n\x06\x45xtent\x12\x16\n\x12\x45XTENT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45XTENT_FULL\x10\x01\x12\x12\n\x0e\x45XTENT_PATCHES\x10\x02\x12\x17\n\x13\x45XTENT_NOT_MODIFIED\x10\x03*h\n\x08IfExists\x12\x19\n\x15IF_EXISTS_UNSPECIFIED\x10\x00\x12\x15\n\x11IF_EXISTS_REPLACE\x10\x01\x12\x14\n\x10IF_EXISTS_REFUSE\x10\x02\x12\x14\n\x10IF_EXISTS_EXPECT\x10\x03\x32\xc2\x04\n\x07Objects\x12\x44\n\x05\x46\x65tch\x12\x1f.flame.ha.v1.FetchObjectRequest\x1a\x18.flame.ha.v1.ObjectFrame0\x01\x12=\n\x03Put\x12\x1b.flame.ha.v1.PutObjectFrame\x1a\x17.flame.ha.v1.ObjectInfo(\x01\x12?\n\x05Patch\x12\x1b.flame.ha.v1.PutObjectFrame\x1a\x17.flame.ha.v1.ObjectInfo(\x01\x12L\n\x06\x44\x65lete\x12!.flame.ha.v1.DeleteObjectsRequest\x1a\x1f.flame.ha.v1.DeleteObjectsReply\x12\x46\n\x04List\x12\x1f.flame.ha.v1.ListObjectsRequest\x1a\x1d.flame.ha.v1.ListObjectsReply\x12G\n\x08Metadata\x12\".flame.ha.v1.ObjectMetadataRequest\x1a\x17.flame.ha.v1.ObjectInfo\x12G\n\x05Nodes\x12\x1f.flame.ha.v1.ObjectNodesRequest\x1a\x1d.flame.ha.v1.ObjectNodesReply\x12I\n\x05Local\x12 .flame.ha.v1.LocalObjectsRequest\x1a\x1e.flame.ha.v1.LocalObjectsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66lame/ha/v1/objects.proto\x12\x0b\x66lame.ha.v1\"\xac\x01\n\nObjectInfo\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x14\n\x0c\x62\x61se_version\x18\x04 \x01(\x04\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12\x11\n\tdata_type\x18\x06 \x01(\t\x12\x18\n\x10\x63reation_time_ms\x18\x07 \x01(\x03\x12\r\n\x05parts\x18\x08 \x01(\r\x12\x0e\n\x06native\x18\t \x01(\x08\"F\n\x12\x46\x65tchObjectRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x12\n\nlocal_only\x18\x03 \x01(\x08\"n\n\x0bObjectFrame\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.flame.ha.v1.ObjectHeaderH\x00\x12)\n\x05piece\x18\x02 \x01(\x0b\x32\x18.flame.ha.v1.ObjectPieceH\x00\x42\x07\n\x05\x66rame\"Z\n\x0cObjectHeader\x12%\n\x04info\x18\x01 \x01(\x0b\x32\x17.flame.ha.v1.ObjectInfo\x12#\n\x06\x65xtent\x18\x02 \x01(\x0e\x32\x13.flame.ha.v1.Extent\"9\n\x0bObjectPiece\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04head\x18\x02 \x01(\x0c\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x87\x01\n\x0ePutObjectFrame\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1c.flame.ha.v1.PutObjectHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12,\n\x07message\x18\x03 \x01(\x0b\x32\x19.flame.ha.v1.ArrowMessageH\x00\x42\x07\n\x05\x66rame\"\x99\x01\n\x0fPutObjectHeader\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\tdata_type\x18\x02 \x01(\t\x12\x0e\n\x06native\x18\x03 \x01(\x08\x12(\n\tif_exists\x18\x04 \x01(\x0e\x32\x15.flame.ha.v1.IfExists\x12\x18\n\x10\x65xpected_version\x18\x05 \x01(\x04\x12\x12\n\nlocal_only\x18\x06 \x01(\x08\"*\n\x0c\x41rrowMessage\x12\x0c\n\x04head\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"&\n\x14\x44\x65leteObjectsRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\"%\n\x12\x44\x65leteObjectsReply\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x04\"B\n\x12ListObjectsRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"J\n\x10ListObjectsReply\x12(\n\x07objects\x18\x01 \x03(\x0b\x32\x17.flame.ha.v1.ObjectInfo\x12\x0c\n\x04more\x18\x02 \x01(\x08\"8\n\x15ObjectMetadataRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nlocal_only\x18\x02 \x01(\x08\"\x14\n\x12ObjectNodesRequest\":\n\x10ObjectNodesReply\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.flame.ha.v1.ObjectNode\",\n\nObjectNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\"\x15\n\x13LocalObjectsRequest\"2\n\x11LocalObjectsReply\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t*^\n\x06\x45xtent\x12\x16\n\x12\x45XTENT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45XTENT_FULL\x10\x01\x12\x12\n\x0e\x45XTENT_PATCHES\x10\x02\x12\x17\n\x13\x45XTENT_NOT_MODIFIED\x10\x03*h\n\x08IfExists\x12\x19\n\x15IF_EXISTS_UNSPECIFIED\x10\x00\x12\x15\n\x11IF_EXISTS_REPLACE\x10\x01\x12\x14\n\x10IF_EXISTS_REFUSE\x10\x02\x12\x14\n\x10IF_EXISTS_EXPECT\x10\x03\x32\xc2\x04\n\x07Objects\x12\x44\n\x05\x46\x65tch\x12\x1f.flame.ha.v1.FetchObjectRequest\x1a\x18.flame.ha.v1.ObjectFrame0\x01\x12=\n\x03Put\x12\x1b.flame.ha.v1.PutObjectFrame\x1a\x17.flame.ha.v1.ObjectInfo(\x01\x12?\n\x05Patch\x12\x1b.flame.ha.v1.PutObjectFrame\x1a\x17.flame.ha.v1.ObjectInfo(\x01\x12L\n\x06\x44\x65lete\x12!.flame.ha.v1.DeleteObjectsRequest\x1a\x1f.flame.ha.v1.DeleteObjectsReply\x12\x46\n\x04List\x12\x1f.flame.ha.v1.ListObjectsRequest\x1a\x1d.flame.ha.v1.ListObjectsReply\x12G\n\x08Metadata\x12\".flame.ha.v1.ObjectMetadataRequest\x1a\x17.flame.ha.v1.ObjectInfo\x12G\n\x05Nodes\x12\x1f.flame.ha.v1.ObjectNodesRequest\x1a\x1d.flame.ha.v1.ObjectNodesReply\x12I\n\x05Local\x12 .flame.ha.v1.LocalObjectsRequest\x1a\x1e.flame.ha.v1.LocalObjectsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flame.ha.v1.objects_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXTENT']._serialized_start=1354
-  _globals['_EXTENT']._serialized_end=1448
-  _globals['_IFEXISTS']._serialized_start=1450
-  _globals['_IFEXISTS']._serialized_end=1554
+  _globals['_EXTENT']._serialized_start=1374
+  _globals['_EXTENT']._serialized_end=1468
+  _globals['_IFEXISTS']._serialized_start=1470
+  _globals['_IFEXISTS']._serialized_end=1574
   _globals['_OBJECTINFO']._serialized_start=43
   _globals['_OBJECTINFO']._serialized_end=215
   _globals['_FETCHOBJECTREQUEST']._serialized_start=217
@@ -60,17 +60,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTOBJECTSREPLY']._serialized_start=1037
   _globals['_LISTOBJECTSREPLY']._serialized_end=1111
   _globals['_OBJECTMETADATAREQUEST']._serialized_start=1113
-  _globals['_OBJECTMETADATAREQUEST']._serialized_end=1149
-  _globals['_OBJECTNODESREQUEST']._serialized_start=1151
-  _globals['_OBJECTNODESREQUEST']._serialized_end=1171
-  _globals['_OBJECTNODESREPLY']._serialized_start=1173
-  _globals['_OBJECTNODESREPLY']._serialized_end=1231
-  _globals['_OBJECTNODE']._serialized_start=1233
-  _globals['_OBJECTNODE']._serialized_end=1277
-  _globals['_LOCALOBJECTSREQUEST']._serialized_start=1279
-  _globals['_LOCALOBJECTSREQUEST']._serialized_end=1300
-  _globals['_LOCALOBJECTSREPLY']._serialized_start=1302
-  _globals['_LOCALOBJECTSREPLY']._serialized_end=1352
-  _globals['_OBJECTS']._serialized_start=1557
-  _globals['_OBJECTS']._serialized_end=2135
+  _globals['_OBJECTMETADATAREQUEST']._serialized_end=1169
+  _globals['_OBJECTNODESREQUEST']._serialized_start=1171
+  _globals['_OBJECTNODESREQUEST']._serialized_end=1191
+  _globals['_OBJECTNODESREPLY']._serialized_start=1193
+  _globals['_OBJECTNODESREPLY']._serialized_end=1251
+  _globals['_OBJECTNODE']._serialized_start=1253
+  _globals['_OBJECTNODE']._serialized_end=1297
+  _globals['_LOCALOBJECTSREQUEST']._serialized_start=1299
+  _globals['_LOCALOBJECTSREQUEST']._serialized_end=1320
+  _globals['_LOCALOBJECTSREPLY']._serialized_start=1322
+  _globals['_LOCALOBJECTSREPLY']._serialized_end=1372
+  _globals['_OBJECTS']._serialized_start=1577
+  _globals['_OBJECTS']._serialized_end=2155
 # @@protoc_insertion_point(module_scope)

@@ -151,10 +151,12 @@ class ListObjectsReply(_message.Message):
     def __init__(self, objects: _Optional[_Iterable[_Union[ObjectInfo, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class ObjectMetadataRequest(_message.Message):
-    __slots__ = ("key",)
+    __slots__ = ("key", "local_only")
     KEY_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ONLY_FIELD_NUMBER: _ClassVar[int]
     key: str
-    def __init__(self, key: _Optional[str] = ...) -> None: ...
+    local_only: bool
+    def __init__(self, key: _Optional[str] = ..., local_only: bool = ...) -> None: ...
 
 class ObjectNodesRequest(_message.Message):
     __slots__ = ()
