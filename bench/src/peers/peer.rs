@@ -171,6 +171,7 @@ impl Peer {
             Program::Objects(_) => mode == Mode::Objects,
             Program::Script(_) => mode != Mode::Objects,
             Program::Etcd(clients) => mode == Mode::Throughput || (mode != Mode::Objects && clients == 1),
+            Program::Sum => false,
         }
     }
 

@@ -210,7 +210,7 @@ impl Connection<'_> {
             let header = self.header(&object, ha::Extent::NotModified);
             return Ok(Reply::Object(ha::ArenaObject { header: Some(header), parts: Vec::new(), pin: 0 }));
         }
-        let Some(object) = arena.share(&object, ARENA_INLINE_MAX as u64).await? else {
+        let Some(object) = arena.share(object.object(), ARENA_INLINE_MAX as u64).await? else {
             return refused("the memory that is shared is full (cache.arena)");
         };
         let (extent, parts) = match object.since(get.version) {

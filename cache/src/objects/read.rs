@@ -46,6 +46,12 @@ pub struct Found {
 }
 
 impl Found {
+    /// Itself.
+    #[must_use]
+    pub fn object(&self) -> &Arc<Object> {
+        &self.object
+    }
+
     /// These, made of the object: it is kept until they are.
     pub fn while_read<I: Iterator>(self, made: I) -> impl Iterator<Item = I::Item> + use<I> {
         made.inspect(move |_| {
