@@ -175,6 +175,10 @@ impl Objects for Node {
         let nodes = others.into_iter().map(|endpoint| ha::ObjectNode { name: "other".into(), endpoint }).collect();
         Ok(Response::new(ha::ObjectNodesReply { nodes }))
     }
+
+    async fn local(&self, _: Request<ha::LocalObjectsRequest>) -> Result<Response<ha::LocalObjectsReply>, Status> {
+        Ok(Response::new(ha::LocalObjectsReply::default()))
+    }
 }
 
 fn cache(endpoints: &[&str]) -> ObjectCache {
