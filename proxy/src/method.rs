@@ -74,6 +74,7 @@ pub const METHODS: &[(&str, Way)] = &[
     ("/flame.ha.v1.ObjectDirectory/List", READ),
     ("/flame.ha.v1.ObjectDirectory/Delete", CHANGE),
     ("/flame.ha.v1.ObjectDirectory/Nodes", READ),
+    ("/flame.ha.v1.ObjectDirectory/Remove", CHANGE),
     ("/flame.ha.v1.Backup/Take", Way::Pipe),
     ("/grpc.health.v1.Health/Check", READ),
     ("/grpc.health.v1.Health/Watch", Way::Pipe),

@@ -266,7 +266,7 @@ mod tests {
         let mut queue = Queue::default();
         for at in 0..UNANSWERED_MAX + 5 {
             queue.push(held(at, 1, None));
-            assert!(queue.next(|_| true).is_some());
+            assert_eq!(queue.next(|_| true).is_some(), at < UNANSWERED_MAX);
         }
         assert_eq!(queue.unanswered.len(), UNANSWERED_MAX);
         assert!(!queue.is_due());

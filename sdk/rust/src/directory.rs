@@ -111,7 +111,7 @@ impl Connection {
 
     /// Removes a node of the object cache that is gone and will not come back: what only it had is lost for good.
     ///
-    /// ```
+    /// ```no_run
     /// # flame_sdk::__private::example(async {
     /// let connection = flame_sdk::connect().await?;
     /// connection.remove_cache_node("cache-3").await?;

@@ -24,6 +24,8 @@ async fn published_clients_read_and_write_what_another_cache_has() -> Result<()>
     let mut service = ObjectCacheServiceClient::new(scene.caches[1].connect()?);
     for key in ["a/s/o", "a/shared/o"] {
         ensure!(put(&mut here, key, b"base").await?.version == 1);
+        // What is not shared is recorded a moment after the answer.
+        scene.known(key).await?;
         scene.client(1)?.get(key).await?;
         ensure!(patch(&mut there, key, b"more").await?.version == 2);
         let patched = service.patch(write(key, &[b"and", b" more"])).await?.into_inner();
@@ -67,6 +69,7 @@ async fn a_table_is_the_same_by_way_of_any_cache() -> Result<()> {
     for (client, numbers) in [(&mut here, vec![1, 2, 3]), (&mut there, vec![4, 5])] {
         let path = FlightDescriptor::new_path(vec!["a/s/table".to_owned()]);
         do_put(client, encode(path, schema.clone(), vec![table(numbers)?]).await).await?;
+        scene.known("a/s/table").await?;
     }
     for client in [&mut here, &mut there] {
         let found = do_get(client, "a/s/table", 0).await?;

@@ -54,6 +54,12 @@ impl Scene {
         .with_context(|| self.tails())
     }
 
+    /// Waits until the directory knows an object.
+    pub async fn known(&self, key: &str) -> Result<()> {
+        let known = || async { self.cluster.object(key).await?.context("it is not known").map(|_| ()) };
+        wait_until(LIMIT, &format!("{key} is known"), known).await.with_context(|| self.tails())
+    }
+
     /// Waits until so many caches have an object.
     pub async fn copies(&self, key: &str, wanted: usize) -> Result<Vec<String>> {
         wait_until(LIMIT, &format!("{wanted} copies of {key}"), || async {
