@@ -264,6 +264,13 @@ pub static DROPPED: Metric = Metric::counter(
     "Log entries that did not make it, or whose fate is unknown: their commands are sent again.",
 );
 
+/// Tasks that were alone and short.
+pub static GIVEN_OUT: Metric = Metric::counter(
+    "flame_tasks_given_out_total",
+    Unit::Count,
+    "Tasks that this leader gave to their worker before their log entry, which then waited a moment for the result.",
+);
+
 /// Apply latency.
 pub static APPLY: Metric = Metric::histogram(
     "flame_apply_seconds",
@@ -369,6 +376,7 @@ pub static METRICS: &[&Metric] = &[
     &COMMIT,
     &SETTLE,
     &DROPPED,
+    &GIVEN_OUT,
     &APPLY,
     &APPLY_GROUP,
     &READ_ROUND,

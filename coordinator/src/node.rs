@@ -253,6 +253,7 @@ impl Parts {
         let gateway = Gateway::new(at, consensus.clone(), events.clone(), reads, room);
         let scheme = if options.tls.is_some() { "https" } else { "http" };
         let hub = Hub::new(cluster_id, scheme, consensus.clone(), batcher.clone(), replies.clone(), options.memory);
+        batcher.set_way_ahead(hub.way_ahead());
         // This is the only place that sets it.
         let _ = targets.set(Targets { gateway: gateway.clone(), hub: hub.clone() });
         let clients = ClientLeases::default();

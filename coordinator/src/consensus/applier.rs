@@ -151,6 +151,12 @@ impl Applier {
         answer.await.map_err(|_| Stopped)
     }
 
+    /// Looks at the state if nobody else has it: for the thread of Raft, which does not wait.
+    pub(super) fn peek<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
+        let replica = self.replica.try_lock().ok()?;
+        replica.as_ref().and_then(Replica::state).map(look)
+    }
+
     /// Ends the thread after what was sent before, and flushes the rows.
     pub(super) async fn stop(&self) {
         let (done, ended) = oneshot::channel();

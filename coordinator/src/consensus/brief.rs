@@ -17,7 +17,7 @@ pub(super) fn is_brief(state: &State, batch: &Batch) -> bool {
 
 fn tasks_added(command: &Command) -> u64 {
     match command {
-        Command::Submit(submit) => submit.inputs.count(),
+        Command::Submit(submit) | Command::Lone { submit, .. } => submit.inputs.count(),
         _ => 0,
     }
 }
@@ -28,6 +28,7 @@ fn is_small(command: &Command) -> bool {
         Command::Create { .. }
             | Command::Open { .. }
             | Command::Submit(_)
+            | Command::Lone { .. }
             | Command::Cancel { .. }
             | Command::Complete { .. }
             | Command::Return { .. }

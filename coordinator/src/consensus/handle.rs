@@ -227,6 +227,11 @@ impl Consensus {
         self.inner.applier.read(read).await
     }
 
+    /// Looks at the state where Raft runs, if nobody else has it and everything that is committed is applied.
+    pub fn peek<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
+        if self.lag() == 0 { self.inner.applier.peek(look) } else { None }
+    }
+
     /// Reads rows from disk.
     #[must_use]
     pub fn rows(&self) -> RowReader {

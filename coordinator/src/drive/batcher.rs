@@ -2,7 +2,8 @@
 //!
 //! There is no timer. While entries are under way, what comes in gathers; when they are settled, all that has gathered
 //! (up to the limits of an entry) is the next one. An idle cluster therefore commits a lone command at once, and a busy
-//! one commits large entries. What is worth an entry of its own does not wait for the ones before: [`intake`] says when.
+//! one commits large entries. What is worth an entry of its own does not wait for the ones before: [`intake`] says when. A
+//! task that is alone goes to its worker before its entry does, which waits a moment for the result: [`ahead`].
 //!
 //! The batcher is *open* only for a term whose `LeaderStart` has been applied here; otherwise, and whenever an entry
 //! does not make it, the senders are told that their parcel was *dropped*. They keep their commands and send them
@@ -11,19 +12,22 @@
 //! **Invariant:** what waits here is bounded in parcels and in bytes. Senders wait for room, in the order in which they
 //! came; nothing is refused, since what arrives here was admitted by a gateway or comes from a worker, which keeps it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use flame_types::{Seq, Term};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use self::ahead::Ahead;
 use self::intake::Intake;
 use self::stamp::Stamper;
+use super::hub::WayAhead;
 use super::replies::Replies;
 use crate::consensus::{Consensus, Proposal};
 use crate::memory::{Memory, Share};
 use crate::metrics::handles::{BatcherMetrics, EntryWatch};
 
+mod ahead;
 mod intake;
 pub mod stamp;
 
@@ -80,6 +84,7 @@ pub struct BatcherHandle {
     stamper: Stamper,
     consensus: Consensus,
     replies: Arc<Replies>,
+    way_ahead: Arc<OnceLock<WayAhead>>,
     metrics: BatcherMetrics,
 }
 
@@ -102,7 +107,9 @@ impl BatcherHandle {
         let (parcels, incoming) = mpsc::channel(PARCELS_WAITING_MAX);
         let (open, is_open) = watch::channel(None);
         let stamper = Stamper::default();
+        let way_ahead = Arc::default();
         let batcher = Batcher {
+            ahead: Ahead::new(consensus.clone(), Arc::clone(&way_ahead), metrics.clone()),
             intake: Intake::new(incoming),
             is_open,
             stamper: stamper.clone(),
@@ -113,7 +120,12 @@ impl BatcherHandle {
         // Where Raft runs: there commands of other nodes arrive, and there entries go.
         consensus.runtime().spawn(batcher.run());
         let room = Arc::new(Semaphore::new(room_bytes as usize));
-        Self { parcels, room, room_bytes, open, stamper, consensus, replies, metrics }
+        Self { parcels, room, room_bytes, open, stamper, consensus, replies, way_ahead, metrics }
+    }
+
+    /// From now on tasks may go to workers before their entries. Only the first way counts.
+    pub fn set_way_ahead(&self, way: WayAhead) {
+        let _ = self.way_ahead.set(way);
     }
 
     /// Hands over a parcel; waits while too much waits already. One that is larger than all the room goes alone.
@@ -173,6 +185,7 @@ impl BatcherHandle {
 
 struct Batcher {
     intake: Intake,
+    ahead: Ahead,
     is_open: watch::Receiver<Option<Term>>,
     stamper: Stamper,
     consensus: Consensus,
@@ -182,7 +195,11 @@ struct Batcher {
 
 impl Batcher {
     async fn run(mut self) {
-        while let Some((gathered, permit)) = self.intake.next().await {
+        while let Some((mut gathered, permit)) = self.intake.next().await {
+            let alone = self.intake.alone(&mut gathered).filter(|_| self.is_open.borrow().is_some());
+            if alone.is_some_and(|waiting| self.ahead.give_out(&mut waiting.parcel)) {
+                gathered = self.intake.with_company(gathered).await;
+            }
             self.propose(gathered, permit).await;
         }
     }

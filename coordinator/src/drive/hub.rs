@@ -5,6 +5,7 @@
 //! * [`news`]: who leads, for workers of other leaders: the only part that is open on every node.
 //! * [`uplink`]: what a worker reports, turned into commands.
 //! * [`downlink`]: what the machine tells a worker, turned into frames.
+//! * `given_out`: a task that goes to its worker before its entry.
 //! * [`inputs`]: inputs on their way to workers.
 //! * [`questions`]: what users want to know of a worker itself.
 //! * `told`: when they go there.
@@ -37,6 +38,7 @@ use crate::memory::{Memory, Share};
 pub mod attach;
 mod caches;
 mod downlink;
+mod given_out;
 mod inputs;
 pub mod leases;
 pub mod news;
@@ -44,6 +46,8 @@ pub mod questions;
 mod told;
 mod uplink;
 
+pub use given_out::WayAhead;
+use given_out::{GivenOut, KnownInput};
 use inputs::InputRows;
 use leases::{Leases, MAJORITY_MAX};
 use questions::Questions;
@@ -77,6 +81,8 @@ struct Table {
     leases: Leases<Line>,
     caches: caches::Table,
     open: Option<Open>,
+    /// The task whose entry is still to come.
+    given_out: Option<GivenOut>,
     /// Workers will be told soon of what is recorded.
     tells_recorded: bool,
     questions: Questions,
@@ -117,6 +123,14 @@ struct WorkerStream {
 struct Batch {
     epoch: Epoch,
     orders: Vec<Order>,
+    /// The input of a task that no row has yet.
+    input: Option<KnownInput>,
+}
+
+impl Batch {
+    fn of(epoch: Epoch, orders: Vec<Order>) -> Self {
+        Self { epoch, orders, input: None }
+    }
 }
 
 impl Hub {
@@ -140,6 +154,7 @@ impl Hub {
         let mut table = self.table();
         table.leases = Leases::begin(known.workers);
         table.caches.begin(known.caches);
+        table.given_out = None;
         table.open = Some(Open { term, end: CancellationToken::new() });
     }
 
@@ -150,6 +165,7 @@ impl Hub {
             open.end.cancel();
         }
         table.greeting.clear();
+        table.given_out = None;
         table.leases = Leases::default();
         table.questions = Questions::default();
         table.caches = caches::Table::default();
@@ -245,6 +261,7 @@ impl Hub {
             table.caches.on_reply(*ticket, reply);
         }
         self.on_effects(&mut table, &entry.effects);
+        table.take_back(&entry.replies);
         self.on_cache_effects(&mut table, &entry.cache_effects);
     }
 
@@ -254,11 +271,11 @@ impl Hub {
             if matches!(effect.order, Order::Welcome { .. }) && table.leases.unclaimed(&effect.node, effect.epoch) {
                 self.propose_later(Command::Detach { node: effect.node.clone(), epoch: effect.epoch });
             }
-            if !table.leases.is_attached(&effect.node, effect.epoch) {
+            let is_told = table.given_out.take_if(|given_out| given_out.is_made_by(effect)).is_some();
+            if is_told || !table.leases.is_attached(&effect.node, effect.epoch) {
                 continue;
             }
-            let batch =
-                batches.entry(&effect.node).or_insert_with(|| Batch { epoch: effect.epoch, orders: Vec::new() });
+            let batch = batches.entry(&effect.node).or_insert_with(|| Batch::of(effect.epoch, Vec::new()));
             batch.orders.push(effect.order.clone());
         }
         let mut is_held = false;

@@ -9,7 +9,7 @@ use flame_storage::LogMetrics;
 use flame_types::TaskState;
 
 use super::{
-    APPLY, APPLY_GROUP, COMMANDS, COMMIT, DROPPED, ENTRY_BYTES, ENTRY_COMMANDS, LEADER_CHANGES, Outcome,
+    APPLY, APPLY_GROUP, COMMANDS, COMMIT, DROPPED, ENTRY_BYTES, ENTRY_COMMANDS, GIVEN_OUT, LEADER_CHANGES, Outcome,
     QUEUED_COMMANDS, READ_ROUND, READS, SETTLE, TASK_EVENTS, TaskEvent,
 };
 use crate::consensus::AppliedEntry;
@@ -103,6 +103,7 @@ pub struct BatcherMetrics {
     commit: Histogram,
     settle: Histogram,
     dropped: Counter,
+    given_out: Counter,
 }
 
 impl BatcherMetrics {
@@ -114,7 +115,13 @@ impl BatcherMetrics {
             commit: registrar.histogram(&COMMIT),
             settle: registrar.histogram(&SETTLE),
             dropped: registrar.counter(&DROPPED),
+            given_out: registrar.counter(&GIVEN_OUT),
         }
+    }
+
+    /// A task went to its worker before its entry.
+    pub fn given_out(&self) {
+        self.given_out.increment(1);
     }
 
     /// A parcel waits from now on.

@@ -164,6 +164,9 @@ pub enum Command {
     /// A cache node that is gone will not come back: what it had counts as lost, and its name is free. Of many objects some
     /// at a time, so it is asked for until the node is not known any more.
     CacheRemove { cache: NodeName },
+    /// Adds one task whose caller waits for its end and for nothing before: the leader may give it out while this is still to
+    /// be written, and says here to whom.
+    Lone { submit: Box<Submit>, ahead: Option<Ahead> },
     /// Only in the build that tests of upgrades use, and always the last one: it leads to an event. Of level 2.
     #[cfg(feature = "next-level")]
     TestOnly { text: String },
@@ -201,6 +204,15 @@ impl Command {
                 | Self::CacheRemove { .. }
         )
     }
+}
+
+/// An assignment that the leader made before the entry that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// The token that the task got: the next one of the state that the leader saw.
+    pub token: Token,
+    /// Who got the task.
+    pub executor: ExecutorKey,
 }
 
 /// Finished tasks that leave a session. The leader found them in its rows; the rows of what has ended never change, so
@@ -426,7 +438,7 @@ impl Payloads for Command {
         match self {
             Self::Create { spec, .. } => spec.visit_payloads(visit),
             Self::Open { spec: Some(spec), .. } => spec.visit_payloads(visit),
-            Self::Submit(submit) => submit.inputs.visit_payloads(visit),
+            Self::Submit(submit) | Self::Lone { submit, .. } => submit.inputs.visit_payloads(visit),
             Self::Complete { done, .. } => done.visit_payloads(visit),
             Self::Once { command, .. } => command.visit_payloads(visit),
             _ => {}

@@ -51,7 +51,7 @@ pub mod schedule;
 pub mod state;
 pub mod view;
 
-pub use apply::{Applied, Ctx};
+pub use apply::{Applied, Ctx, Foreseen};
 pub use cluster_event::{ClusterEvent, ClusterEventRow};
 pub use command::{Batch, Command, Item};
 pub use config::{ClusterConfig, ObjectsConfig};

@@ -30,8 +30,8 @@ pub(super) async fn run(
     let id = known_id(&session_id)?;
     match which {
         Some(Which::Submit(input)) => {
-            let submit = Submit { idempotency_key, ..command::submit_one(id, input, options) };
-            let submitted = call.change(gateway, Command::Submit(Box::new(submit))).await?;
+            let submit = Box::new(Submit { idempotency_key, ..command::submit_one(id, input, options) });
+            let submitted = call.change(gateway, Command::Lone { submit, ahead: None }).await?;
             let Reply::Submitted { session, first, .. } = submitted else {
                 return Err(Status::internal("a submit was answered with something else"));
             };

@@ -8,8 +8,10 @@
 //! **Invariant:** parcels leave in the order in which they came, whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
 
 use super::{ENTRIES_IN_FLIGHT_MAX, ENTRY_BYTES_MAX, ENTRY_COMMANDS_MAX, Waiting};
 
@@ -18,6 +20,9 @@ const WORTH_AN_ENTRY_COMMANDS: usize = 256;
 
 /// … and so are so many bytes.
 const WORTH_AN_ENTRY_BYTES: usize = 64 << 10;
+
+/// How long an entry waits for the result of the task that it adds, or for whatever else comes first.
+const COMPANY_MAX: Duration = Duration::from_millis(2);
 
 /// Takes parcels in.
 pub(super) struct Intake {
@@ -72,6 +77,28 @@ impl Intake {
         // Waiting for its turn has taken time.
         self.gather(&mut gathered);
         Some((gathered.parcels, permit))
+    }
+
+    /// The only parcel of the next entry, if nothing waits behind it and nothing is under way before it.
+    pub(super) fn alone<'g>(&self, gathered: &'g mut [Waiting]) -> Option<&'g mut Waiting> {
+        let is_first = self.in_flight.available_permits() == ENTRIES_IN_FLIGHT_MAX - 1;
+        match gathered {
+            [waiting] if is_first && self.carried.is_none() => Some(waiting),
+            _ => None,
+        }
+    }
+
+    /// Waits a moment for what comes next; it goes with these.
+    pub(super) async fn with_company(&mut self, gathered: Vec<Waiting>) -> Vec<Waiting> {
+        let mut all = Gathered::default();
+        for waiting in gathered {
+            self.carried = all.add(waiting);
+        }
+        if let Ok(Some(next)) = timeout(COMPANY_MAX, self.incoming.recv()).await {
+            self.carried = all.add(next);
+            self.gather(&mut all);
+        }
+        all.parcels
     }
 
     /// Waits until an entry of these may go. What comes meanwhile joins them.
@@ -178,6 +205,30 @@ mod tests {
         }
         let sizes: Vec<usize> = std::iter::from_fn(|| next(&mut intake)).map(|(commands, _settled)| commands).collect();
         assert_eq!(sizes, [ENTRY_COMMANDS_MAX, 1, 2, WORTH_AN_ENTRY_COMMANDS]);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_alone_may_wait_for_company() {
+        let (parcels, mut intake) = intake();
+        send(&parcels, parcel(1, 1));
+        let (mut lone, settled) = intake.next().await.unwrap();
+        assert!(intake.alone(&mut lone).is_some());
+        // Nobody comes.
+        lone = intake.with_company(lone).await;
+        assert_eq!(lone.len(), 1);
+        // Somebody comes, with everybody behind them.
+        let waits = intake.with_company(lone);
+        let comes = async {
+            for _ in 0..3 {
+                send(&parcels, parcel(1, 1));
+            }
+        };
+        assert_eq!(tokio::join!(waits, comes).0.len(), 4);
+        // While an entry is under way nothing is alone.
+        send(&parcels, parcel(WORTH_AN_ENTRY_COMMANDS, 1));
+        let (mut second, _under_way) = intake.next().await.unwrap();
+        assert!(intake.alone(&mut second).is_none());
+        drop(settled);
     }
 
     #[tokio::test]

@@ -59,8 +59,21 @@ impl Frames<'_> {
         let mut assign_bytes = 0;
         for order in batch.orders {
             if let Order::Assign { executor, session, task, attempt, token, timeout_ms } = order {
-                let task = self.task(executor, session, task, attempt, token, timeout_ms)?;
-                let Some(task) = task else { continue };
+                let input = match &batch.input {
+                    Some(known) if known.token == token => Some(known.input.clone()),
+                    _ => self.row_of(session, task)?.map(|row| row.input(task)),
+                };
+                // Its session was deleted meanwhile: a Cancel or Stop follows.
+                let Some(input) = input else { continue };
+                let task = ha::Task {
+                    token: token.0,
+                    executor: executor.0,
+                    session: session.0,
+                    task: task.0,
+                    attempt,
+                    input: input.map(|payload| payload.0),
+                    timeout_ms: timeout_ms.unwrap_or(0),
+                };
                 assign_bytes += task.input.as_ref().map_or(0, Bytes::len);
                 assign.tasks.push(task);
                 if assign_bytes < ASSIGN_BYTES_MAX {
@@ -148,28 +161,6 @@ impl Frames<'_> {
             tokens: row.spec.tokens,
             batch_size: row.spec.batch_size,
         })))
-    }
-
-    /// A task with its input. `None` when its session was deleted meanwhile: then a Cancel or Stop follows.
-    fn task(
-        &mut self,
-        executor: ExecutorKey,
-        session: SessionKey,
-        task: TaskNo,
-        attempt: u32,
-        token: Token,
-        timeout_ms: Option<u64>,
-    ) -> Result<Option<ha::Task>, Failure> {
-        let Some(row) = self.row_of(session, task)? else { return Ok(None) };
-        Ok(Some(ha::Task {
-            token: token.0,
-            executor: executor.0,
-            session: session.0,
-            task: task.0,
-            attempt,
-            input: row.input(task).map(|payload| payload.0),
-            timeout_ms: timeout_ms.unwrap_or(0),
-        }))
     }
 
     fn row_of(&mut self, session: SessionKey, task: TaskNo) -> Result<Option<Arc<InputRow>>, Failure> {

@@ -49,12 +49,12 @@ impl Line {
         &self.stream.frames
     }
 
-    fn send(&mut self, node: &NodeName, epoch: Epoch, mut orders: Vec<Order>) {
+    fn send(&mut self, node: &NodeName, mut batch: Batch) {
         let tokens = std::mem::take(&mut self.recorded);
         if !tokens.is_empty() {
-            orders.push(Order::Recorded { tokens });
+            batch.orders.push(Order::Recorded { tokens });
         }
-        if self.stream.orders.try_send(Batch { epoch, orders }).is_err() {
+        if self.stream.orders.try_send(batch).is_err() {
             tracing::warn!(node = %node, "the worker does not take its orders; its stream is ended");
             self.stream.end.cancel();
         }
@@ -77,7 +77,7 @@ impl Leases<Line> {
         if !is_more && line.recorded.len() < RECORDED_HELD_MAX {
             return !line.recorded.is_empty();
         }
-        line.send(node, batch.epoch, batch.orders);
+        line.send(node, batch);
         false
     }
 
@@ -85,7 +85,7 @@ impl Leases<Line> {
     pub(super) fn tell_recorded(&mut self) {
         for (node, epoch, line) in self.ways() {
             if !line.recorded.is_empty() {
-                line.send(node, epoch, Vec::new());
+                line.send(node, Batch::of(epoch, Vec::new()));
             }
         }
     }
@@ -121,7 +121,7 @@ mod tests {
         let mut leases = Leases::<Line>::default();
         let (sender, mut orders) = mpsc::channel(8);
         leases.attach(name("w1"), Epoch(1), line(sender));
-        let send = |leases: &mut Leases<Line>, orders| leases.send(&name("w1"), Batch { epoch: Epoch(1), orders });
+        let send = |leases: &mut Leases<Line>, orders| leases.send(&name("w1"), Batch::of(Epoch(1), orders));
         let stop = Order::Stop { executor: ExecutorKey(3) };
 
         assert!(send(&mut leases, vec![recorded([1])]), "held back");
@@ -145,7 +145,7 @@ mod tests {
     fn the_next_lease_tells_nothing_of_the_one_before() {
         let mut leases = Leases::<Line>::default();
         leases.attach(name("w1"), Epoch(1), line(mpsc::channel(1).0));
-        assert!(leases.send(&name("w1"), Batch { epoch: Epoch(1), orders: vec![recorded([1])] }));
+        assert!(leases.send(&name("w1"), Batch::of(Epoch(1), vec![recorded([1])])));
         let (sender, mut orders) = mpsc::channel(8);
         leases.attach(name("w1"), Epoch(2), line(sender));
         leases.tell_recorded();

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use flame_types::{ClientId, ExecutorKey, LogIndex, NodeName, Seq, SessionKey, TaskNo, TaskState, Term, Token, WallMs};
 
+use super::ahead::GivenOut;
 use super::changes::Changes;
 use super::hand_over::Chance;
 use crate::command::{Batch, Command};
@@ -63,6 +64,10 @@ pub(crate) struct Apply<'s> {
     pub capacity_changed: bool,
     /// Whether the entry holds exactly one command.
     pub alone: bool,
+    /// The token that the leader has given out before this entry, and that nothing else in it gets.
+    pub reserved: Option<Token>,
+    /// The task of the present command that is given out already.
+    pub given_out: Option<GivenOut>,
 }
 
 /// What a command comes to.
@@ -100,13 +105,17 @@ impl State {
             chances: VecDeque::new(),
             capacity_changed: false,
             alone: batch.items.len() == 1,
+            reserved: None,
+            given_out: None,
         };
+        apply.reserve(batch.items.first());
         apply.advance_time(batch.cluster_delta_ms);
         let mut replies = Vec::with_capacity(batch.items.len());
         for item in batch.items {
             let (client, seq) = (item.client, item.seq);
             let reply = apply.item(item);
             apply.settle();
+            apply.given_out = None;
             replies.push((client, seq, reply));
         }
         let Apply { state, changes, events, effects, cache_effects, placement_dirty, directory_dirty, .. } = apply;
@@ -136,6 +145,7 @@ impl Apply<'_> {
             Command::Delete { id } => self.delete(&id),
             Command::Expire { sessions } => self.expire(&sessions),
             Command::Submit(submit) => self.submit(*submit),
+            Command::Lone { submit, ahead } => self.lone(*submit, ahead),
             Command::Cancel { session, task } => self.cancel(&session, task),
             Command::Hello(hello) => self.hello(*hello),
             Command::Complete { node, done } => self.complete(&node, done),

@@ -17,16 +17,21 @@ impl Apply<'_> {
         while self.state.may_dispatch(key) {
             let session = &self.state.sessions[&key];
             let Some((task, story)) = session.pending.next(session.row.head) else { break };
-            let executor = choose(self.state, session, story);
+            let chosen = choose(self.state, session, story);
+            let (executor, token) = match self.take_given_out(key, task) {
+                Some(given_out) => (given_out.executor, given_out.token),
+                None => (chosen, self.draw_token()),
+            };
             let rest = self.state.executors[&executor].rest_of_portion(self.state.cluster.config.prefetch_max);
-            self.put_into_queue(key, task, executor);
+            self.put_into_queue(key, task, executor, token);
             for _ in 1..rest {
                 let session = &self.state.sessions[&key];
                 let Some((task, story)) = session.pending.next(session.row.head) else { break };
                 if !story.is_none_or(|story| story.options.affinity.is_empty()) {
                     break;
                 }
-                self.put_into_queue(key, task, executor);
+                let token = self.draw_token();
+                self.put_into_queue(key, task, executor, token);
             }
             self.promote(executor);
             self.executor_changed(executor);
@@ -35,12 +40,20 @@ impl Apply<'_> {
     }
 
     pub(super) fn assign(&mut self, key: SessionKey, task: TaskNo, executor: ExecutorKey) {
-        self.put_into_queue(key, task, executor);
+        let token = self.draw_token();
+        self.put_into_queue(key, task, executor, token);
         self.promote(executor);
         self.executor_changed(executor);
     }
 
-    fn put_into_queue(&mut self, key: SessionKey, task: TaskNo, executor: ExecutorKey) {
+    fn draw_token(&mut self) -> Token {
+        let token = self.state.cluster.next_token;
+        self.state.cluster.next_token = token.next();
+        self.changes.cluster = true;
+        token
+    }
+
+    fn put_into_queue(&mut self, key: SessionKey, task: TaskNo, executor: ExecutorKey, token: Token) {
         let session = self.state.sessions.get_mut(&key).expect("dispatch has found it");
         let story = match session.pending.remove(task) {
             Some(pending) => {
@@ -54,9 +67,6 @@ impl Apply<'_> {
                 None
             }
         };
-        let token = self.state.cluster.next_token;
-        self.state.cluster.next_token = token.next();
-        self.changes.cluster = true;
         session.assigned.insert(task, token);
         self.changes.sessions.insert(key);
         let attempt = story.as_ref().map_or(1, |story| story.next_attempt());

@@ -35,6 +35,8 @@ impl Apply<'_> {
             return Ok(Reply::Done);
         }
         self.state.cluster.term = self.ctx.term;
+        // The leader before may have given this one out for a task whose entry it never wrote.
+        self.state.cluster.next_token = self.state.cluster.next_token.next();
         self.happened(ClusterEvent::LeaderStarted { leader, term: self.ctx.term });
         self.changes.cluster = true;
         let attached = self.state.nodes.values().filter(|node| node.row.attached);

@@ -12,6 +12,7 @@
 //! | `requests.rs` | changes that carry a request id |
 //! | `changes.rs` | what was touched, and the rows of it |
 //! | `applications.rs`, `sessions.rs`, `close.rs`, `tasks.rs` | commands of users |
+//! | `ahead.rs` | a task that was given out before its entry |
 //! | `hello.rs`, `workers.rs`, `results.rs` | commands of workers |
 //! | `leader.rs`, `upkeep.rs` | commands of the leader |
 //! | `happened.rs` | what operators are told of the cluster |
@@ -24,6 +25,7 @@
 //! | `ending.rs` | **the** place where a task reaches its end; lost attempts |
 //! | `deadlines.rs` | what happens when a deadline passes |
 
+mod ahead;
 mod applications;
 mod batch;
 mod caches;
@@ -48,4 +50,5 @@ mod tasks;
 mod upkeep;
 mod workers;
 
+pub use ahead::Foreseen;
 pub use batch::{Applied, Ctx};

@@ -56,12 +56,16 @@ impl RowsDigest {
 #[must_use]
 pub fn fingerprint(command: &Command) -> u32 {
     let mut hash = Hash128::new();
-    feed(&mut hash, command);
+    match command {
+        // The client knows nothing of what the leader has added, and sends it again without that.
+        Command::Lone { submit, .. } => feed(&mut hash, &Command::Lone { submit: submit.clone(), ahead: None }),
+        command => feed(&mut hash, command),
+    }
     match command.what() {
         Command::Create { spec, .. } | Command::Open { spec: Some(spec), .. } => {
             payload(&mut hash, spec.common_data.as_ref());
         }
-        Command::Submit(submit) => inputs(&mut hash, &submit.inputs),
+        Command::Submit(submit) | Command::Lone { submit, .. } => inputs(&mut hash, &submit.inputs),
         Command::Complete { done, .. } => {
             for completion in done {
                 match &completion.outcome {

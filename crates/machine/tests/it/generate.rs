@@ -4,7 +4,8 @@
 //! most commands speak of things that exist, in states where something happens, and a failing list shrinks well.
 
 use flame_machine::command::{
-    Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, LeaseEnd, Outcome, Submit, WaitReason,
+    Ahead, Attributes, Completion, FailureCause, HeldExecutor, Hello, Host, Inputs, LeaseEnd, Outcome, Submit,
+    WaitReason,
 };
 use flame_machine::config::NodeAvoidance;
 use flame_machine::{Batch, ClusterConfig, Command, Item, State};
@@ -182,7 +183,8 @@ fn command(state: &State, step: Step) -> Command {
         8 => Command::Suspend { id: session_id(which) },
         9..=10 => Command::Resume { id: session_id(which) },
         11 => Command::Delete { id: session_id(which) },
-        12..=24 => submit(which, other),
+        12..=22 => submit(which, other),
+        23..=24 => lone(state, which, other),
         25..=29 => Command::Cancel { session: session_id(which), task: TaskNo(other % 12) },
         30..=34 => Command::Hello(Box::new(hello(state, which, other))),
         35..=50 => complete(state, which, other),
@@ -394,6 +396,19 @@ fn submit(which: u64, other: u64) -> Command {
     };
     let idempotency_key = (other % 10 == 7).then_some([(other % 3) as u8; 16]);
     Command::Submit(Box::new(Submit { session: session_id(which), inputs, options, idempotency_key }))
+}
+
+/// A task that was given out as the leader would, or as one that has seen another state.
+fn lone(state: &State, which: u64, other: u64) -> Command {
+    let Command::Submit(submit) = submit(which, other - other % 5 + 1) else { unreachable!("it is a submit") };
+    let next = state.cluster().next_token;
+    let executor = pick(state.executors(), other).map(|(key, _)| *key);
+    let ahead = match other % 4 {
+        0 => None,
+        1 => executor.map(|executor| Ahead { token: Token(next.0.saturating_sub(other % 2)), executor }),
+        _ => state.foresee(&submit).map(|foreseen| foreseen.ahead),
+    };
+    Command::Lone { submit, ahead }
 }
 
 /// Mostly a worker that tells the truth; sometimes one that has lost or learned something.

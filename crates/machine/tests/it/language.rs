@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flame_machine::command::{
-    Attributes, CacheHello, Completion, FailureCause, HeldExecutor, HeldObject, Hello, Host, Inputs, LeaseEnd,
+    Ahead, Attributes, CacheHello, Completion, FailureCause, HeldExecutor, HeldObject, Hello, Host, Inputs, LeaseEnd,
     ObjectsChanged, Outcome, Submit, Trim, WaitReason,
 };
 use flame_machine::config::NodeAvoidance;
@@ -108,6 +108,17 @@ fn user_command(state: &State, line: &Line<'_>) -> Option<Command> {
             Command::Expire { sessions: keys.collect() }
         }
         "submit" => Command::Submit(Box::new(submit(line))),
+        "lone" => {
+            let submit = Box::new(submit(line));
+            let ahead = line.option::<String>("ahead").and_then(|text| match text.split_once(':') {
+                Some((token, executor)) => {
+                    let number = |text: &str| text.parse().expect("ahead=TOKEN:EXECUTOR");
+                    Some(Ahead { token: Token(number(token)), executor: ExecutorKey(number(executor)) })
+                }
+                None => state.foresee(&submit).map(|foreseen| foreseen.ahead),
+            });
+            Command::Lone { submit, ahead }
+        }
         "cancel" => Command::Cancel { session: line.session_id(0), task: TaskNo(line.number(1)) },
         "cordon" => Command::Cordon { node: line.node(0), on: line.word(1) == "on" },
         "drain" => Command::Drain { node: line.node(0) },
