@@ -1,0 +1,95 @@
+//! C2: recording is exactly once: one end for each task, one result for each end, one task for each mark of a submit,
+//! however often it was sent; and nothing that nobody asked for.
+//!
+//! Reads every sighting of every client, and the completions that the log recorded.
+//!
+//! *Source:* exactly-once recording (`docs/ARCHITECTURE.md`); non-idempotent retries, also inside proxies and libraries, and
+//! dedup entries that were evicted or missed a snapshot: `reliability.md` 1.3.
+
+use std::collections::{BTreeMap, HashMap};
+
+use flame_types::{LogIndex, TaskNo, TaskState};
+
+use super::{Checker, CheckerId, Found};
+use crate::facts::{EventAt, Facts, TaskFacts, ToldBy};
+use crate::record::{NodeStep, What, Witness};
+
+/// The checker.
+pub const CHECKER: Checker = Checker {
+    id: CheckerId::C2,
+    promise: "every task has one end, and every change was made once",
+    source: "recording is exactly once; non-idempotent retries and lost dedup entries",
+    needs: &[Witness::Clients],
+    check,
+};
+
+fn check(facts: &Facts<'_>, found: &mut Found) {
+    for task in &facts.tasks {
+        one_number(facts, task, found);
+        one_end(facts, task, found);
+    }
+    for event in &facts.unknown_tasks {
+        found.broken(*event, "a worker has a task that nobody submitted");
+    }
+    recorded_once(facts, found);
+}
+
+fn one_number(facts: &Facts<'_>, task: &TaskFacts<'_>, found: &mut Found) {
+    let event = task.first_event(&facts.ops);
+    if let [first, second, ..] = task.numbers.as_slice() {
+        found.broken(event, format!("{} was submitted once, and is task {first} and task {second}", task.nonce));
+    }
+    if task.submits.is_empty() {
+        found.broken(event, format!("nobody submitted {}, and it is there", task.nonce));
+    }
+}
+
+fn one_end(facts: &Facts<'_>, task: &TaskFacts<'_>, found: &mut Found) {
+    let ends = task.seen.iter().filter(|seen| seen.task.state.is_terminal());
+    let mut first: Option<(TaskState, Option<&str>)> = None;
+    for seen in ends {
+        let event = event_of(facts, seen.by);
+        if let Some(completions) = seen.task.completions.filter(|completions| *completions > 1) {
+            found.broken(event, format!("{} ended {completions} times", task.nonce));
+        }
+        let end = (seen.task.state, seen.task.output.as_deref());
+        let (state, output) = first.get_or_insert(end);
+        let same_output = output.is_none() || end.1.is_none() || *output == end.1;
+        if *state != end.0 || !same_output {
+            let (state, output) = (*state, output.unwrap_or("nothing"));
+            let (other, other_output) = (end.0, end.1.unwrap_or("nothing"));
+            let text = format!("{} ended {state} with {output}, and {other} with {other_output}", task.nonce);
+            return found.broken(event, text);
+        }
+        *output = output.or(end.1);
+    }
+}
+
+fn event_of(facts: &Facts<'_>, by: ToldBy) -> Option<EventAt> {
+    match by {
+        ToldBy::Read(op) => facts.ops[op].ret.map(|ret| ret.event),
+        ToldBy::Watch(at) => Some(at.event),
+    }
+}
+
+/// All nodes record the same entries, so what counts is the log position.
+fn recorded_once(facts: &Facts<'_>, found: &mut Found) {
+    type Ends = BTreeMap<LogIndex, EventAt>;
+    let mut ends: HashMap<(&str, TaskNo), Ends> = HashMap::new();
+    for (event, recorded) in facts.events.iter().enumerate() {
+        if let What::Node(node) = &recorded.what
+            && let NodeStep::Recorded { index, session, task, state, .. } = &node.step
+            && state.is_terminal()
+        {
+            ends.entry((session, *task)).or_default().entry(*index).or_insert(event);
+        }
+    }
+    found.figure("recorded_completions", ends.len() as u64);
+    let mut twice: Vec<_> = ends.into_iter().filter(|(_, ends)| ends.len() > 1).collect();
+    twice.sort_unstable_by_key(|(task, _)| *task);
+    for ((session, task), ends) in twice {
+        let positions: Vec<String> = ends.keys().map(LogIndex::to_string).collect();
+        let event = ends.values().max().copied();
+        found.broken(event, format!("task {task} of {session} ended at log positions {}", positions.join(", ")));
+    }
+}
