@@ -88,7 +88,8 @@ pub fn judge_facts(facts: &Facts<'_>) -> Report {
 /// Without a list in the plan, all who can judge are asked for. Whether anything happened is always asked.
 fn is_asked_for(facts: &Facts<'_>, id: CheckerId) -> bool {
     let asked_for = &facts.header.plan.checkers;
-    let can_judge = checkers::ALL.iter().find(|checker| checker.id == id).is_some_and(|checker| deaf(facts, checker).is_empty());
+    let can_judge =
+        checkers::ALL.iter().find(|checker| checker.id == id).is_some_and(|checker| deaf(facts, checker).is_empty());
     id == CheckerId::C15 || if asked_for.is_empty() { can_judge } else { asked_for.contains(&id) }
 }
 

@@ -260,8 +260,15 @@ impl TaskModel {
             (Phase::Live(live), Reply::Done(_) | Reply::Lost) => {
                 to(Phase::Ended(ended(live, TaskState::Cancelled)), Reply::Done(None))
             }
-            // A failure that nobody reported: a timeout, a worker lost once too often.
-            (Phase::Live(live), Reply::HasEnded) => to(Phase::Ended(ended(live, TaskState::Failed)), Reply::HasEnded),
+            // It has ended without a report: by a timeout, or because nobody listened to the workers.
+            (Phase::Live(live), Reply::HasEnded) => {
+                let ends: &[TaskState] = if self.reports_are_known {
+                    &[TaskState::Failed]
+                } else {
+                    &[TaskState::Failed, TaskState::Succeed]
+                };
+                ends.iter().flat_map(|end| to(Phase::Ended(ended(live, *end)), Reply::HasEnded)).collect()
+            }
             (Phase::Ended(_), Reply::HasEnded | Reply::Lost) => as_it_is(Reply::HasEnded),
             (Phase::Ended(_), Reply::NotFound) if self.retention && state.closed => to(Phase::Gone, Reply::NotFound),
             (Phase::Absent | Phase::Gone, Reply::NotFound | Reply::Lost) => as_it_is(Reply::NotFound),

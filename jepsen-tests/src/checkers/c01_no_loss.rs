@@ -93,9 +93,8 @@ fn has_stored_success(facts: &Facts<'_>, task: &TaskFacts<'_>) -> bool {
     let was_ended = !task.cancels.is_empty() || !facts.sessions[task.session].closes.is_empty();
     let last = task.grants.iter().max_by_key(|grant| grant.token);
     let report = last.filter(|grant| grant.stopped.is_none()).and_then(|grant| grant.report);
-    let stored = report.is_some_and(|report| {
-        report.stored.is_some() && matches!(report.outcome, Outcome::Succeed { .. })
-    });
+    let stored =
+        report.is_some_and(|report| report.stored.is_some() && matches!(report.outcome, Outcome::Succeed { .. }));
     stored && !was_ended
 }
 

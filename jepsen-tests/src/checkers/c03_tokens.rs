@@ -15,7 +15,7 @@ use flame_types::{LogIndex, TaskNo, Token};
 
 use super::{Checker, CheckerId, Found};
 use crate::facts::{EventAt, Facts};
-use crate::record::{NodeStep, What, WorkerStep, Witness};
+use crate::record::{NodeStep, What, Witness, WorkerStep};
 
 /// The checker.
 pub const CHECKER: Checker = Checker {
@@ -64,7 +64,10 @@ fn grants(facts: &Facts<'_>, found: &mut Found) {
             let granted = facts.grant(start.token).is_some_and(|(_, grant)| grant.at <= start.at);
             if !(given && granted) {
                 let (worker, token, nonce) = (start.worker, start.token, task.nonce);
-                found.broken(start.at.event, format!("{worker} began {nonce} under token {token}, which it was not given"));
+                found.broken(
+                    start.at.event,
+                    format!("{worker} began {nonce} under token {token}, which it was not given"),
+                );
             }
         }
     }
@@ -139,7 +142,10 @@ fn growing(assigned: &BTreeMap<Token, (LogIndex, TaskKey<'_>)>, found: &mut Foun
     let mut before = LogIndex(0);
     for (token, (index, _)) in assigned {
         if *index < before {
-            found.broken(None, format!("token {token} was made at log position {index}, after a higher one at {before}"));
+            found.broken(
+                None,
+                format!("token {token} was made at log position {index}, after a higher one at {before}"),
+            );
         }
         before = before.max(*index);
     }
@@ -172,7 +178,8 @@ fn recorded(facts: &Facts<'_>, (session, task): TaskKey<'_>, token: Token, event
     let Some(known) = facts.task(session, task) else { return };
     let nonce = known.nonce;
     if !known.grants.iter().any(|grant| grant.token == token) {
-        return found.broken(event, format!("{nonce} was recorded under token {token}, which no worker was given for it"));
+        return found
+            .broken(event, format!("{nonce} was recorded under token {token}, which no worker was given for it"));
     }
     let ended = known.grants.iter().find(|grant| grant.token == token).and_then(|grant| grant.report);
     if ended.is_none_or(|report| report.at.event > event) {

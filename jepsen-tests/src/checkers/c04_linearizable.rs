@@ -201,7 +201,8 @@ fn repeated<'r>(facts: &Facts<'r>, task: &TaskFacts<'r>) -> HashMap<&'r str, u32
     for request in ops.filter_map(|op| facts.ops[*op].operation.request()) {
         *times.entry(&request.0).or_default() += 1;
     }
-    let mut repeated: Vec<&str> = times.into_iter().filter(|(_, times)| *times > 1).map(|(request, _)| request).collect();
+    let mut repeated: Vec<&str> =
+        times.into_iter().filter(|(_, times)| *times > 1).map(|(request, _)| request).collect();
     repeated.sort_unstable();
     (0..).zip(repeated).map(|(place, request)| (request, place)).collect()
 }

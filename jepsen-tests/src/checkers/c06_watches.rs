@@ -135,7 +135,9 @@ fn truth<'r>(facts: &Facts<'r>, watches: &BTreeMap<u64, Watch<'r>>) -> Truth<'r>
 }
 
 fn gaps(number: u64, watch: &Watch<'_>, truth: &Truth<'_>, rest: Option<EventAt>, found: &mut Found) {
-    let must = if watch.every { [truth.ends.get(watch.session), truth.every.get(watch.session)] } else {
+    let must = if watch.every {
+        [truth.ends.get(watch.session), truth.every.get(watch.session)]
+    } else {
         [truth.ends.get(watch.session), None]
     };
     // A watch that broke off owes only what lies before where it was; one that goes on owes everything once nothing moves.

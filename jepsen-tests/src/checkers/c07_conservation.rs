@@ -12,7 +12,7 @@ use flame_types::{CoordinatorId, ExecutorKey, Token};
 
 use super::{Checker, CheckerId, Found};
 use crate::facts::{EventAt, Facts};
-use crate::record::{NodeStep, What, WorkerStep, WorkerUse, Witness};
+use crate::record::{NodeStep, What, Witness, WorkerStep, WorkerUse};
 
 /// The checker.
 pub const CHECKER: Checker = Checker {

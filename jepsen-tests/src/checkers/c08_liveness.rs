@@ -56,7 +56,10 @@ fn unserved(facts: &Facts<'_>, found: &mut Found) {
             served += 1;
         } else if op.ret.is_none() {
             let (process, name) = (op.process, op.operation.name());
-            found.broken(op.call.event, format!("client {process} asked for {name} after the heal and was never answered"));
+            found.broken(
+                op.call.event,
+                format!("client {process} asked for {name} after the heal and was never answered"),
+            );
         } else if op.call.time > well {
             let name = op.operation.name();
             found.broken(op.call.event, format!("a {name} well after the heal has an unknown outcome"));

@@ -13,7 +13,7 @@ use flame_types::ExecutorKey;
 
 use super::{Checker, CheckerId, Found};
 use crate::facts::{At, Facts, Start, TaskFacts};
-use crate::record::{Nanos, NodeStep, Outcome, Target, Text, What, WorkerStep, Witness};
+use crate::record::{Nanos, NodeStep, Outcome, Target, Text, What, Witness, WorkerStep};
 
 /// The checker.
 pub const CHECKER: Checker = Checker {
@@ -79,7 +79,8 @@ fn check_rerun(
         found.count("permitted_reruns");
     } else {
         let (first, token) = (before.worker, before.token);
-        let text = format!("{nonce} ran on {first} under token {token} and again on {worker}, and nothing had happened");
+        let text =
+            format!("{nonce} ran on {first} under token {token} and again on {worker}, and nothing had happened");
         found.broken(start.at.event, text);
     }
 }

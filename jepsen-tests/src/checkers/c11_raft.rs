@@ -76,14 +76,7 @@ fn check(facts: &Facts<'_>, found: &mut Found) {
 }
 
 impl Raft {
-    fn step(
-        &mut self,
-        facts: &Facts<'_>,
-        id: CoordinatorId,
-        step: &NodeStep,
-        event: EventAt,
-        found: &mut Found,
-    ) {
+    fn step(&mut self, facts: &Facts<'_>, id: CoordinatorId, step: &NodeStep, event: EventAt, found: &mut Found) {
         match step {
             NodeStep::Opened { last, term } => self.opened(facts, id, *last, *term, event, found),
             NodeStep::Voted { term, candidate } => {
@@ -118,7 +111,10 @@ impl Raft {
             }
             NodeStep::Applied { index, term, .. } => self.applied(id, *index, *term, event, found),
             NodeStep::Members { index, voters, learners } => {
-                let members = (voters.iter().map(|set| set.iter().copied().collect()).collect(), learners.iter().copied().collect());
+                let members = (
+                    voters.iter().map(|set| set.iter().copied().collect()).collect(),
+                    learners.iter().copied().collect(),
+                );
                 self.members(*index, members, event, found);
             }
             _ => {}
@@ -144,7 +140,9 @@ impl Raft {
         }
         // Whose disk was taken from it must not come back as if nothing had been.
         let damaged = facts.faults.iter().any(|fault| {
-            fault.kind.takes_from_disk() && fault.hits(&Target::Node(id)) && fault.from.is_some_and(|at| at.event < event)
+            fault.kind.takes_from_disk()
+                && fault.hits(&Target::Node(id))
+                && fault.from.is_some_and(|at| at.event < event)
         });
         let why = if damaged { "its disk was damaged, and it takes part all the same" } else { "it has forgotten" };
         let text = format!(
@@ -243,7 +241,10 @@ impl Raft {
             let is_there = members.0.iter().all(|voters| voters.contains(&node));
             if !later && is_there != should_be_there {
                 let wanted = if should_be_there { "added" } else { "removed" };
-                found.broken(event, format!("node {node} was {wanted}, and the members since entry {index} do not say so"));
+                found.broken(
+                    event,
+                    format!("node {node} was {wanted}, and the members since entry {index} do not say so"),
+                );
             }
         }
     }

@@ -51,7 +51,10 @@ fn check(facts: &Facts<'_>, found: &mut Found) {
             found.unclear(last.event, format!("node {node}: {name} was not sampled after everything was drained"));
         } else if last.value > allowed {
             let value = last.value;
-            found.broken(last.event, format!("node {node}: {name} is {value} after everything was drained, not {allowed}"));
+            found.broken(
+                last.event,
+                format!("node {node}: {name} is {value} after everything was drained, not {allowed}"),
+            );
         }
     }
 }

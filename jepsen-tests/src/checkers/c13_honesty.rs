@@ -29,7 +29,10 @@ fn check(facts: &Facts<'_>, found: &mut Found) {
         let event = op.ret.map(|ret| ret.event);
         if op.operation.is_write() && !error.class.is_certain() {
             let (name, class) = (op.operation.name(), error.class);
-            found.broken(event, format!("a {name} that ended with {class:?} was called a failure: it may have been done"));
+            found.broken(
+                event,
+                format!("a {name} that ended with {class:?} was called a failure: it may have been done"),
+            );
         }
     }
     for task in &facts.tasks {
@@ -83,12 +86,7 @@ fn shown_sessions<'r>(facts: &Facts<'r>) -> HashSet<&'r str> {
     shown
 }
 
-fn create(
-    facts: &Facts<'_>,
-    session: &SessionFacts<'_>,
-    shown: &HashSet<&str>,
-    found: &mut Found,
-) {
+fn create(facts: &Facts<'_>, session: &SessionFacts<'_>, shown: &HashSet<&str>, found: &mut Found) {
     let Some(first) = session.creates.first() else { return };
     if shown.contains(session.name) && all_refused(facts, session.creates.iter().copied()) {
         let event = facts.ops[*first].ret.map(|ret| ret.event);

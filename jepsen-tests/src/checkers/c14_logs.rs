@@ -30,9 +30,7 @@ fn check(facts: &Facts<'_>, found: &mut Found) {
         let id = node.node;
         let broken = |test: fn(FaultKind) -> bool| {
             facts.faults.iter().any(|fault| {
-                test(fault.kind)
-                    && fault.hits(&Target::Node(id))
-                    && fault.from.is_some_and(|from| from.event < event)
+                test(fault.kind) && fault.hits(&Target::Node(id)) && fault.from.is_some_and(|from| from.event < event)
             })
         };
         match &node.step {

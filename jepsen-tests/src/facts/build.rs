@@ -175,6 +175,13 @@ impl<'r> Builder<'r> {
         for op in 0..self.facts.ops.len() {
             self.attribute_numbers(op);
         }
+        let ops = &self.facts.ops;
+        for task in &mut self.facts.tasks {
+            task.seen.sort_by_key(|seen| match seen.by {
+                ToldBy::Read(op) => ops[op].ret,
+                ToldBy::Watch(at) => Some(at),
+            });
+        }
         Ok(())
     }
 
@@ -191,7 +198,8 @@ impl<'r> Builder<'r> {
             if let Some((other, _)) = self.facts.tasks[task].submits.first()
                 && !self.is_same_change(*other, request.as_ref())
             {
-                let why = format!("{nonce} is the mark of two changes; draw a mark for each, or send the request id again");
+                let why =
+                    format!("{nonce} is the mark of two changes; draw a mark for each, or send the request id again");
                 return Err(Malformed { event: call.event, why });
             }
             self.facts.tasks[task].submits.push((at, place));
@@ -215,10 +223,13 @@ impl<'r> Builder<'r> {
         match operation {
             Operation::CreateSession { session, .. } | Operation::OpenSession { session, make: true, .. } => {
                 let session = self.session(session);
+                let creates = &self.facts.sessions[session].creates;
+                let is_repeated = creates.iter().any(|other| self.is_same_change(*other, operation.request()));
                 self.facts.sessions[session].creates.push(at);
                 let made = matches!(answer, Some(Answer::Session { created: true }));
-                let deleted = |op: &OpAt| self.facts.ops[*op].answer().is_some() && self.facts.ops[*op].ret < Some(call);
-                if made && self.facts.sessions[session].deletes.iter().any(deleted) {
+                let deleted =
+                    |op: &OpAt| self.facts.ops[*op].answer().is_some() && self.facts.ops[*op].ret < Some(call);
+                if made && !is_repeated && self.facts.sessions[session].deletes.iter().any(deleted) {
                     let name = self.facts.sessions[session].name;
                     let why = format!("session {name} is made again after it was deleted; draw an id for each session");
                     return Err(Malformed { event: call.event, why });

@@ -18,11 +18,7 @@ pub(super) struct Mixed {
 
 impl Mixed {
     pub(super) fn new(clients: usize) -> Self {
-        Self {
-            sessions: Sessions::new(clients),
-            duplicates: Duplicates::default(),
-            watches: Watches::new(clients),
-        }
+        Self { sessions: Sessions::new(clients), duplicates: Duplicates::default(), watches: Watches::new(clients) }
     }
 }
 

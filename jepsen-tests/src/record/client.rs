@@ -294,7 +294,9 @@ impl Operation {
             | Self::Submit { .. }
             | Self::Cancel { .. } => true,
             Self::OpenSession { make, .. } => *make,
-            Self::Get { .. } | Self::List { .. } | Self::ListSessions | Self::Watch { .. } | Self::Admin { .. } => false,
+            Self::Get { .. } | Self::List { .. } | Self::ListSessions | Self::Watch { .. } | Self::Admin { .. } => {
+                false
+            }
         }
     }
 

@@ -176,11 +176,7 @@ impl<R: BufRead> Iterator for Reader<R> {
 }
 
 /// The next line without its end; `None` when there is none.
-fn read_line<'t>(
-    input: &mut impl BufRead,
-    text: &'t mut Vec<u8>,
-    line: usize,
-) -> Result<Option<&'t [u8]>, FileError> {
+fn read_line<'t>(input: &mut impl BufRead, text: &'t mut Vec<u8>, line: usize) -> Result<Option<&'t [u8]>, FileError> {
     text.clear();
     let read = std::io::Read::take(&mut *input, LINE_BYTES_MAX).read_until(b'\n', text)?;
     if read == 0 {
