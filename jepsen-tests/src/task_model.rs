@@ -135,7 +135,7 @@ impl Model for TaskModel {
         match op {
             Op::Submit { request, reply } => once(state, *request, *reply, next, |state| submit(state, *reply)),
             Op::Cancel { request, reply } => once(state, *request, *reply, next, |state| self.cancel(state, *reply)),
-            Op::Close => next.push(close(state)),
+            Op::Close => self.close(state, next),
             Op::Delete => next.extend(delete(state)),
             Op::Read(reading) => self.read(state, reading, next),
             Op::ReadAbsent { trimmed } => next.extend(self.read_absent(state, *trimmed)),
@@ -186,14 +186,6 @@ fn submit(state: &State, reply: Reply) -> Vec<(State, Reply)> {
     }
     let phase = Phase::Live(Live { number, token: None, attempt: 0 });
     vec![(State { phase, ..state.clone() }, Reply::Done(number))]
-}
-
-fn close(state: &State) -> State {
-    let phase = match &state.phase {
-        Phase::Live(live) => Phase::Ended(ended(live, TaskState::Cancelled)),
-        other => other.clone(),
-    };
-    State { closed: true, phase, ..state.clone() }
 }
 
 fn delete(state: &State) -> Option<State> {
@@ -260,20 +252,30 @@ impl TaskModel {
             (Phase::Live(live), Reply::Done(_) | Reply::Lost) => {
                 to(Phase::Ended(ended(live, TaskState::Cancelled)), Reply::Done(None))
             }
-            // It has ended without a report: by a timeout, or because nobody listened to the workers.
             (Phase::Live(live), Reply::HasEnded) => {
-                let ends: &[TaskState] = if self.reports_are_known {
-                    &[TaskState::Failed]
-                } else {
-                    &[TaskState::Failed, TaskState::Succeed]
-                };
-                ends.iter().flat_map(|end| to(Phase::Ended(ended(live, *end)), Reply::HasEnded)).collect()
+                let ends = self.unseen_ends().iter();
+                ends.flat_map(|end| to(Phase::Ended(ended(live, *end)), Reply::HasEnded)).collect()
             }
             (Phase::Ended(_), Reply::HasEnded | Reply::Lost) => as_it_is(Reply::HasEnded),
             (Phase::Ended(_), Reply::NotFound) if self.retention && state.closed => to(Phase::Gone, Reply::NotFound),
             (Phase::Absent | Phase::Gone, Reply::NotFound | Reply::Lost) => as_it_is(Reply::NotFound),
             _ => Vec::new(),
         }
+    }
+
+    /// How a live task may have ended without anybody seeing it: by a timeout, or by a worker that was lost once too often; in
+    /// any way if nobody listened to the workers.
+    fn unseen_ends(&self) -> &'static [TaskState] {
+        if self.reports_are_known { &[TaskState::Failed] } else { &[TaskState::Failed, TaskState::Succeed] }
+    }
+
+    /// What is live is cancelled; but it may have ended just before.
+    fn close(&self, state: &State, next: &mut Vec<State>) {
+        let closed = State { closed: true, ..state.clone() };
+        let Phase::Live(live) = &state.phase else { return next.push(closed) };
+        // The search tries the last one first.
+        let ends = self.unseen_ends().iter().chain(&[TaskState::Cancelled]);
+        next.extend(ends.map(|end| State { phase: Phase::Ended(ended(live, *end)), ..closed.clone() }));
     }
 
     fn read(&self, state: &State, reading: &Reading, next: &mut Vec<State>) {
@@ -298,7 +300,6 @@ impl TaskModel {
         let phase = match reading.state {
             TaskState::Pending => state.phase.clone(),
             TaskState::Running if attempt >= live.attempt => Phase::Live(Live { attempt, ..live.clone() }),
-            // A timeout, or a worker that was lost once too often: nobody reports that.
             TaskState::Failed if reading.output.is_none() || !self.reports_are_known => {
                 let output = reading.output;
                 Phase::Ended(Ended { output, ..ended(live, TaskState::Failed) })

@@ -11,7 +11,7 @@ use flame_types::{SessionState, TaskNo, TaskState};
 
 use crate::story::{Story, error};
 
-const SIZE: Size = Size { clients: 5, nodes: 3, operations: 1_000 };
+const SIZE: Size = Size { clients: 5, nodes: 3, operations: 500 };
 
 /// A cluster in one place: it does at once whatever is asked, and ends a task when it is read for the second time.
 #[derive(Default)]

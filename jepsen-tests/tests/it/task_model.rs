@@ -133,6 +133,9 @@ fn a_closed_session_cancels_and_takes_nothing() {
     assert!(can(&[submit(1), Op::Close, read(Cancelled)]));
     assert!(can(&[submit(1), grant(1), succeeds(1), read(Succeed), Op::Close, read(Succeed)]));
     assert!(!can(&[submit(1), Op::Close, read(Pending)]));
+    assert!(can(&[submit(1), grant(1), Op::Close, read(Failed)]), "it took too long just before");
+    assert!(!can(&[submit(1), grant(1), Op::Close, read(Succeed)]));
+    assert!(can_with(NO_REPORTS, &[submit(1), Op::Close, read(Succeed)]));
     assert!(!can(&[Op::Close, submit(1)]));
     assert!(!can(&[submit(1), Op::Delete]), "only what is closed is deleted");
 }
