@@ -6,8 +6,6 @@
 //! *Source:* exactly-once recording (`docs/ARCHITECTURE.md`); non-idempotent retries, also inside proxies and libraries, and
 //! dedup entries that were evicted or missed a snapshot: `reliability.md` 1.3.
 
-use std::collections::{BTreeMap, HashMap};
-
 use flame_types::{LogIndex, TaskNo, TaskState};
 
 use super::{Checker, CheckerId, Found};
@@ -74,22 +72,25 @@ fn event_of(facts: &Facts<'_>, by: ToldBy) -> Option<EventAt> {
 
 /// All nodes record the same entries, so what counts is the log position.
 fn recorded_once(facts: &Facts<'_>, found: &mut Found) {
-    type Ends = BTreeMap<LogIndex, EventAt>;
-    let mut ends: HashMap<(&str, TaskNo), Ends> = HashMap::new();
+    let mut ends: Vec<(&str, TaskNo, LogIndex, EventAt)> = Vec::new();
     for (event, recorded) in facts.events.iter().enumerate() {
         if let What::Node(node) = &recorded.what
             && let NodeStep::Recorded { index, session, task, state, .. } = &node.step
             && state.is_terminal()
         {
-            ends.entry((session, *task)).or_default().entry(*index).or_insert(event);
+            ends.push((session, *task, *index, event));
         }
     }
-    found.figure("recorded_completions", ends.len() as u64);
-    let mut twice: Vec<_> = ends.into_iter().filter(|(_, ends)| ends.len() > 1).collect();
-    twice.sort_unstable_by_key(|(task, _)| *task);
-    for ((session, task), ends) in twice {
-        let positions: Vec<String> = ends.keys().map(LogIndex::to_string).collect();
-        let event = ends.values().max().copied();
-        found.broken(event, format!("task {task} of {session} ended at log positions {}", positions.join(", ")));
+    ends.sort_unstable();
+    ends.dedup_by_key(|(session, task, index, _)| (*session, *task, *index));
+    let mut tasks = 0;
+    for ends in ends.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+        tasks += 1;
+        if let [(session, task, ..), .., (.., last)] = ends {
+            let positions: Vec<String> = ends.iter().map(|(_, _, index, _)| index.to_string()).collect();
+            let text = format!("task {task} of {session} ended at log positions {}", positions.join(", "));
+            found.broken(*last, text);
+        }
     }
+    found.figure("recorded_completions", tasks);
 }

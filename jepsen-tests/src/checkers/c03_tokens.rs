@@ -102,12 +102,15 @@ fn leases(facts: &Facts<'_>, found: &mut Found) {
     }
 }
 
+/// What an entry did to a task, and where that can be seen.
+type Moved<'r> = (&'r str, TaskNo, LogIndex, Move, Token, EventAt);
+
 /// What the log did to each task, in the order of the log. Every node tells the same entries, so each counts once.
 fn journal(facts: &Facts<'_>, found: &mut Found) {
-    let mut moves: HashMap<TaskKey<'_>, BTreeMap<(LogIndex, Move, Token), EventAt>> = HashMap::new();
+    let mut moves: Vec<Moved<'_>> = Vec::new();
     let mut assigned: BTreeMap<Token, (LogIndex, TaskKey<'_>)> = BTreeMap::new();
-    for (event, recorded) in facts.events.iter().enumerate() {
-        let What::Node(node) = &recorded.what else { continue };
+    for (event, seen) in facts.events.iter().enumerate() {
+        let What::Node(node) = &seen.what else { continue };
         let (index, session, task, token, what) = match &node.step {
             NodeStep::Assigned { index, session, task, token, .. } => {
                 let (_, other) = *assigned.entry(*token).or_insert((*index, (session, *task)));
@@ -120,19 +123,18 @@ fn journal(facts: &Facts<'_>, found: &mut Found) {
             NodeStep::Recorded { index, session, task, token, .. } => (*index, session, *task, *token, Move::Recorded),
             _ => continue,
         };
-        moves.entry((session, task)).or_default().entry((index, what, token)).or_insert(event);
+        moves.push((session, task, index, what, token, event));
     }
     growing(&assigned, found);
-    let tells_assignments = !assigned.is_empty();
-    let mut tasks: Vec<_> = moves.into_iter().collect();
-    tasks.sort_unstable_by_key(|(task, _)| *task);
-    for ((session, task), moves) in tasks {
-        if tells_assignments {
-            replay(session, task, &moves, found);
+    moves.sort_unstable();
+    moves.dedup_by_key(|(session, task, index, what, token, _)| (*session, *task, *index, *what, *token));
+    for moves in moves.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+        if !assigned.is_empty() {
+            replay(moves, found);
         }
-        for ((_, what, token), event) in &moves {
+        for (session, task, _, what, token, event) in moves {
             if *what == Move::Recorded {
-                recorded(facts, (session, task), *token, *event, found);
+                recorded(facts, (session, *task), *token, *event, found);
             }
         }
     }
@@ -152,9 +154,9 @@ fn growing(assigned: &BTreeMap<Token, (LogIndex, TaskKey<'_>)>, found: &mut Foun
 }
 
 /// The token that the task has, entry by entry. In one entry a task may be recorded, taken back or given out, in this order.
-fn replay(session: &str, task: TaskNo, moves: &BTreeMap<(LogIndex, Move, Token), EventAt>, found: &mut Found) {
+fn replay(moves: &[Moved<'_>], found: &mut Found) {
     let mut has = None;
-    for ((index, what, token), event) in moves {
+    for (session, task, index, what, token, event) in moves {
         match what {
             Move::Assigned => has = Some(*token),
             Move::Released => has = has.filter(|has| has != token),
