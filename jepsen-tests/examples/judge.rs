@@ -8,7 +8,7 @@
 //! Exit codes: 0 every promise was kept, 1 one was broken, 2 the command or the file is wrong, 3 nothing is proved.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, stdout};
+use std::io::{BufReader, BufWriter, Write, stdout};
 use std::process::ExitCode;
 
 use flame_jepsen::record::edn::Exporter;
@@ -37,7 +37,7 @@ fn open(path: &str) -> Result<BufReader<File>, Failure> {
 
 fn judge_file(path: &str) -> Result<ExitCode, Failure> {
     let report = judge(&Recording::read(open(path)?)?)?;
-    println!("{report}");
+    writeln!(stdout(), "{report}")?;
     Ok(match report.ruling {
         Ruling::Valid => ExitCode::SUCCESS,
         Ruling::Invalid => ExitCode::from(1),
@@ -50,6 +50,5 @@ fn export(path: &str) -> Result<(), Failure> {
     for event in Reader::new(open(path)?)? {
         exporter.event(&event?)?;
     }
-    // Flushes; an error of the pipe is one of this program.
-    Ok(exporter.into_inner().into_inner().map(drop)?)
+    Ok(exporter.into_inner().flush()?)
 }

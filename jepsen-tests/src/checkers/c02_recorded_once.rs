@@ -6,11 +6,13 @@
 //! *Source:* exactly-once recording (`docs/ARCHITECTURE.md`); non-idempotent retries, also inside proxies and libraries, and
 //! dedup entries that were evicted or missed a snapshot: `reliability.md` 1.3.
 
+use std::collections::HashSet;
+
 use flame_types::{LogIndex, TaskNo, TaskState};
 
 use super::{Checker, CheckerId, Found};
-use crate::facts::{EventAt, Facts, TaskFacts, ToldBy};
-use crate::record::{NodeStep, What, Witness};
+use crate::facts::{EventAt, Facts, Op, TaskFacts, ToldBy};
+use crate::record::{Answer, NodeStep, Operation, What, Witness};
 
 /// The checker.
 pub const CHECKER: Checker = Checker {
@@ -27,7 +29,10 @@ fn check(facts: &Facts<'_>, found: &mut Found) {
         one_end(facts, task, found);
     }
     for event in &facts.unknown_tasks {
-        found.broken(*event, "a worker has a task that nobody submitted");
+        found.broken(*event, "a worker runs a task that nobody submitted");
+    }
+    for op in &facts.ops {
+        all_or_none(facts, op, found);
     }
     recorded_once(facts, found);
 }
@@ -60,6 +65,27 @@ fn one_end(facts: &Facts<'_>, task: &TaskFacts<'_>, found: &mut Found) {
             return found.broken(event, text);
         }
         *output = output.or(end.1);
+    }
+}
+
+/// A submit of several tasks whose answer was lost was made as a whole or not at all.
+fn all_or_none(facts: &Facts<'_>, op: &Op<'_>, found: &mut Found) {
+    let Operation::Submit { session, nonces, .. } = op.operation else { return };
+    let Some(at) = facts.session(session).filter(|_| op.is_unknown() && nonces.len() > 1) else { return };
+    // Only a list with marks shows what is not there.
+    let shows_marks = |op: &Op<'_>| match op.answer() {
+        Some(Answer::Tasks { tasks, .. }) => tasks.iter().all(|task| task.nonce.is_some()),
+        _ => false,
+    };
+    let mut lists = facts.sessions[at].lists.iter().map(|list| &facts.ops[*list]);
+    let last_list = lists.rfind(|list| facts.is_final(list) && shows_marks(list));
+    let Some(list) = last_list.filter(|_| !facts.header.plan.retention) else { return };
+    let numbers = nonces.iter().map(|nonce| facts.task_of(&nonce.0).and_then(|task| task.numbers.first()));
+    let firsts: HashSet<Option<u64>> =
+        (0..).zip(numbers).map(|(place, number)| Some(number?.0.wrapping_sub(place))).collect();
+    if firsts.len() > 1 {
+        let event = list.ret.map(|ret| ret.event);
+        found.broken(event, format!("the submit of {} and others was made by half, or twice", nonces[0]));
     }
 }
 

@@ -1,7 +1,7 @@
 //! C7: what is allocated on a worker is the sum of its executors and fits the worker; what is shown as running is the sum of
 //! what runs; an executor works on no more tasks at a time than it has slots; and after all work nothing is held.
 //!
-//! Reads samples of use, each taken at one log position, and the starts and reports of workers.
+//! Reads samples of use, each taken at one log position, and the starts and ends of work where both are told.
 //!
 //! *Source:* the machine's invariants on capacity and counters (`docs/ARCHITECTURE.md`); leaked allocations are spur #133 and
 //! #426.
@@ -86,8 +86,14 @@ fn drained(node: CoordinatorId, workers: &[WorkerUse], event: EventAt, found: &m
     }
 }
 
-/// What each executor works on at a time, by the word of the workers.
+/// What each executor works on at a time, by the word of whoever writes starts and ends. A report comes later than the end:
+/// the next task may have begun by then. So without the ends nothing can be said.
 fn overlaps(facts: &Facts<'_>, slots: &HashMap<ExecutorKey, u32>, found: &mut Found) {
+    let is_end =
+        |what: &What| matches!(what, What::Worker(worker) if matches!(worker.step, WorkerStep::Finished { .. }));
+    if !facts.events.iter().any(|recorded| is_end(&recorded.what)) {
+        return;
+    }
     let mut works: HashMap<(&str, ExecutorKey), Vec<Token>> = HashMap::new();
     let mut place: HashMap<Token, (&str, ExecutorKey)> = HashMap::new();
     for (event, recorded) in facts.events.iter().enumerate() {
@@ -95,6 +101,7 @@ fn overlaps(facts: &Facts<'_>, slots: &HashMap<ExecutorKey, u32>, found: &mut Fo
         let name = &*worker.worker;
         match &worker.step {
             WorkerStep::Started { executor, token, .. } => {
+                found.count("starts_checked");
                 place.insert(*token, (name, *executor));
                 let now = works.entry((name, *executor)).or_default();
                 now.push(*token);
@@ -105,7 +112,7 @@ fn overlaps(facts: &Facts<'_>, slots: &HashMap<ExecutorKey, u32>, found: &mut Fo
                     found.broken(event, text);
                 }
             }
-            WorkerStep::Reported { token, .. } | WorkerStep::Returned { token } | WorkerStep::Stopped { token } => {
+            WorkerStep::Finished { token } | WorkerStep::Returned { token } => {
                 if let Some(now) = place.remove(token).and_then(|place| works.get_mut(&place)) {
                     now.retain(|working| working != token);
                 }

@@ -4,6 +4,7 @@
 //! **Invariant:** a recording that contradicts itself (an answer without a question, time that goes back) is refused as
 //! *malformed*. That is a fault of whoever wrote it, and says nothing about the cluster.
 
+mod attribute;
 mod build;
 mod faults;
 mod ops;
@@ -74,7 +75,7 @@ pub struct Facts<'r> {
     grant_by_token: HashMap<Token, (TaskAt, usize)>,
     /// Numbers under which more than one mark was seen: the task, the one that was there first, and where.
     pub swapped: Vec<(TaskAt, TaskAt, TaskNo, EventAt)>,
-    /// Events of workers about tasks that nobody else knows.
+    /// Starts of tasks that nobody else knows.
     pub unknown_tasks: Vec<EventAt>,
     /// Faults, in the order of their beginning.
     pub faults: Vec<Fault<'r>>,

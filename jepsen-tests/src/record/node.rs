@@ -2,6 +2,8 @@
 //!
 //! In the simulation a hook sees every entry as it is applied; of real processes some of it is asked for or read from their
 //! logs. [`super::Header::witnesses`] says which.
+//!
+//! Positions of the log are of one generation: a run that restores a backup, or recovers by force, is two recordings.
 
 use flame_types::{CoordinatorId, ExecutorKey, LogIndex, TaskNo, TaskState, Term, Token};
 use serde::{Deserialize, Serialize};

@@ -27,19 +27,13 @@ pub enum WorkerStep {
     /// Its lease is over, by its own clock or because it was told so.
     LeaseLost,
     /// It was given a task. Being told the same once more, after a Hello, is not written again.
-    Granted {
-        executor: ExecutorKey,
-        session: Text,
-        task: TaskNo,
-        token: Token,
-        attempt: u32,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        nonce: Option<Nonce>,
-    },
+    Granted { executor: ExecutorKey, session: Text, task: TaskNo, token: Token, attempt: u32, nonce: Nonce },
     /// It is passed to the service, and counts as begun from here on. Where this is written, a start may come later.
     Handed { token: Token },
     /// The service begins to work on it.
     Started { executor: ExecutorKey, token: Token, nonce: Nonce },
+    /// The service is done with it. Written by whoever writes the starts; only then can it be seen what runs at a time.
+    Finished { token: Token },
     /// It is given back; it has not begun.
     Returned { token: Token },
     /// The service has answered, and the worker is about to report it.

@@ -59,6 +59,7 @@ fn the_fixture_has_every_kind_of_event() {
         "granted",
         "handed",
         "started",
+        "finished",
         "returned",
         "reported",
         "succeed",

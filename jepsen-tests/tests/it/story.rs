@@ -244,7 +244,7 @@ impl Story {
         let (session, task, index) = (Text::from(S), TaskNo(number), LogIndex(self.entry()));
         let token = Token(token);
         self.nodes(&NodeStep::Assigned { index, session: session.clone(), task, token, worker: worker.into() });
-        let (executor, nonce) = (executor(worker), Some(nonce(number)));
+        let (executor, nonce) = (executor(worker), nonce(number));
         self.worker(worker, WorkerStep::Granted { executor, session, task, token, attempt, nonce });
         self.is(number, TaskState::Running);
     }
@@ -255,6 +255,7 @@ impl Story {
     }
 
     pub fn report(&mut self, worker: &str, token: u64, outcome: Outcome) -> usize {
+        self.worker(worker, WorkerStep::Finished { token: Token(token) });
         self.worker(worker, WorkerStep::Reported { token: Token(token), outcome })
     }
 

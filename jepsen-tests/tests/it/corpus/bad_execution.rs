@@ -223,7 +223,7 @@ fn a_task_that_only_a_worker_knows_is_invented() {
         task: TaskNo(77),
         token: Token(77),
         attempt: 1,
-        nonce: None,
+        nonce: nonce(77),
     };
     story.worker("worker-1", step);
     crate::story::rejected(&story.end(), flame_jepsen::CheckerId::C2, "nobody submitted");

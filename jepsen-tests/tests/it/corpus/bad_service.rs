@@ -110,6 +110,14 @@ pub fn proxy_makes_two_tasks() -> Recording {
     story.end()
 }
 
+pub fn submit_made_by_half() -> Recording {
+    let mut story = one_done();
+    let process = story.asks(submit(&[2, 3], Some("r-2")));
+    story.lost(process);
+    story.run(2, "worker-1", 2);
+    story.end()
+}
+
 pub fn late_retry_makes_two_tasks() -> Recording {
     let mut story = one_done();
     story.wait(600_000);

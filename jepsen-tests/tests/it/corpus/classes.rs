@@ -37,6 +37,7 @@ pub const ALL: &[Class] = &[
     class("two acknowledgements of one number", C1, "there", service::two_acknowledgements_of_one_number),
     class("non-idempotent retry by a client", C2, "submitted once", service::retry_makes_two_tasks),
     class("non-idempotent retry inside a proxy", C2, "submitted once", service::proxy_makes_two_tasks),
+    class("a submit made by half", C2, "made by half", service::submit_made_by_half),
     class("dedup entry evicted too early", C2, "submitted once", service::late_retry_makes_two_tasks),
     class("dedup missing from a snapshot", C4, "no order explains", service::snapshot_forgets_requests),
     class("a cancel that was acknowledged does nothing", C4, "no order explains", service::cancel_does_nothing),
