@@ -24,7 +24,8 @@ pub enum FaultStep {
     /// It is there.
     Installed {
         kind: FaultKind,
-        /// Everybody it hits: of a partition, those on the smaller side.
+        /// Everybody it hits: of a partition, those on the smaller side. A worker that is not named must not be given up for
+        /// it, nor a node end; so of trouble on a link both ends are named.
         targets: Vec<Target>,
     },
     /// It could not be installed.
