@@ -5,7 +5,7 @@
 //!
 //! A run is a [`record::Recording`]: what clients asked for and were told, what workers were given and did, what nodes tell of
 //! their logs and states, what was broken on purpose. The simulation and real processes write the same format, and [`judge`]
-//! holds it against every promise. Where a run is asked only once, at its end, [`check`] judges by three witnesses.
+//! holds it against every promise. Where a run is asked only once, at its end, [`check()`] judges by three witnesses.
 //!
 //! **Invariant:** the checker is pure: the same recording gives the same report. Who made it, and how, is not its business.
 //! **Invariant:** nothing passes by default. What could not be found out is *unknown*, a run in which nothing happened is
