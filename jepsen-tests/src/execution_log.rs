@@ -2,7 +2,7 @@
 //!
 //! All services of a run append to one file, so its lines are in the order of the starts.
 
-use crate::history::{Execution, Nonce};
+use crate::at_rest::{Execution, Nonce};
 
 /// A line that is not of that form. The log is evidence: a line that cannot be read is never skipped.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -30,25 +30,4 @@ fn parse_line(line: &str) -> Option<Execution> {
         return None;
     }
     Some(Execution { nonce: Nonce::new(nonce), pid: pid.parse().ok()? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_is_read_in_order() {
-        let executions = parse("a-1\t17\na-2\t18\n").expect("it is well formed");
-        let expected = [("a-1", 17), ("a-2", 18)];
-        let expected = expected.map(|(nonce, pid)| Execution { nonce: Nonce::new(nonce), pid });
-        assert_eq!(executions, expected);
-    }
-
-    #[test]
-    fn a_broken_line_is_never_skipped() {
-        for broken in ["a-1", "a-1\tx", "\t1", "a\t1\t1", ""] {
-            let text = format!("ok\t1\n{broken}\nok\t1\n");
-            assert_eq!(parse(&text).expect_err("it is broken").line, 2, "{broken:?}");
-        }
-    }
 }

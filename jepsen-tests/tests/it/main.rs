@@ -1,5 +1,14 @@
-//! The corpus: histories that must pass, and one for each kind of wrong that must be rejected.
+//! All tests of this crate: the format, the search, the checkers against a corpus of recordings, the workloads.
 
-mod bad;
-mod good;
-mod histories;
+mod at_rest;
+mod corpus;
+mod edn;
+mod execution_log;
+mod file;
+mod generate;
+mod linearizable;
+mod malformed;
+mod report;
+mod size;
+mod story;
+mod task_model;

@@ -3,7 +3,7 @@
 use flame_jepsen::{History, Judgement, Verdict, check};
 use flame_types::TaskState;
 
-use crate::histories::{execution, good, nonce, observed, on_every_node, told};
+use super::histories::{execution, good, nonce, observed, on_every_node, told};
 
 fn passes(history: &History) -> Verdict {
     let verdict = check(history);

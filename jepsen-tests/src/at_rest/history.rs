@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use flame_types::{CoordinatorId, TaskNo, TaskState};
+use serde::{Deserialize, Serialize};
 
 /// The mark a client puts into a task's input, unique in its run. It tells a task that was executed twice from a task
 /// that was submitted twice.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Nonce(pub Arc<str>);
 
 impl Nonce {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use flame_types::{CoordinatorId, TaskNo, TaskState};
 
-use crate::history::Nonce;
+use super::history::Nonce;
 
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

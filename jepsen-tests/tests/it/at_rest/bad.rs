@@ -3,7 +3,7 @@
 use flame_jepsen::{Finding, History, Judgement, Verdict, check};
 use flame_types::{CoordinatorId, TaskNo, TaskState};
 
-use crate::histories::{execution, good, nonce, observed, on_every_node, told};
+use super::histories::{execution, good, nonce, observed, on_every_node, told};
 
 fn rejected(history: &History, expected: impl Fn(&Finding) -> bool) -> Verdict {
     let verdict = check(history);

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flame_types::{TaskNo, TaskState};
 
-use crate::history::{Completion, History, NodeView, Nonce, ObservedTask};
-use crate::verdict::{Finding, Judgement, Verdict};
+use super::history::{Completion, History, NodeView, Nonce, ObservedTask};
+use super::verdict::{Finding, Judgement, Verdict};
 
 /// Holds the history against the promise.
 #[must_use]
