@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use flame_coordinator::consensus::{BatchHeader, decode_entry, encode_entry};
 use flame_machine::command::{
-    Attributes, Batch, CacheHello, Command, Completion, FailureCause, HeldExecutor, HeldObject, Hello, Host, Inputs,
-    Item, LeaseEnd, ObjectsChanged, Outcome, Submit, Trim, WaitReason,
+    Ahead, Attributes, Batch, CacheHello, Command, Completion, FailureCause, HeldExecutor, HeldObject, Hello, Host,
+    Inputs, Item, LeaseEnd, ObjectsChanged, Outcome, Submit, Trim, WaitReason,
 };
 use flame_machine::{ClusterConfig, Ctx, State, digest, view};
 use flame_storage::codec;
@@ -88,6 +88,8 @@ fn the_frozen_history_uses_every_command() {
         "ObjectsChanged",
         "ObjectsDelete",
         "ObjectsSweep",
+        "CacheRemove",
+        "Lone",
     ] {
         assert!(shown.contains(command), "{command}");
     }
@@ -151,6 +153,13 @@ pub(crate) fn history() -> Vec<Batch> {
     ];
     batches.push(batch((101, repeated)));
     batches.push(batch((102, cached())));
+    let (token, executor) = (applied(batches.clone()).cluster().next_token, ExecutorKey(1));
+    let lone = |ahead, key| match submit("s-10", input(), TaskOptions::default(), Some([key; 16])) {
+        Command::Submit(submit) => Command::Lone { submit, ahead },
+        other => other,
+    };
+    let given_out = lone(Some(Ahead { token, executor }), 1);
+    batches.push(batch((103, vec![given_out, lone(None, 2), Command::CacheRemove { cache: worker("c2") }])));
     batches
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use flame_coordinator::node::Parts;
+use flame_machine::{FEATURE_LEVEL, State};
 use flame_proto::ha::cluster_client::ClusterClient;
 use flame_proto::ha::run_task::Which;
 use flame_proto::ha::sessions_client::SessionsClient;
@@ -89,7 +90,7 @@ impl Worker {
         let (up, frames) = mpsc::channel(8);
         let mut hub = WorkerHubClient::new(node.channel.clone());
         let hello = ha::Hello {
-            feature_level: flame_machine::FEATURE_LEVEL,
+            feature_level: FEATURE_LEVEL,
             node: "w1".into(),
             started_ms: 1,
             nonce: 1,
@@ -135,6 +136,12 @@ impl Worker {
         let done = ha::Completion { token, succeed: true, output, ran_us, ..ha::Completion::default() };
         self.say(worker_up::Frame::Complete(ha::Complete { done: vec![done] })).await;
     }
+}
+
+/// The token of a task of the session, as the state has it.
+async fn assigned(node: &Node, task: u64) -> Option<u64> {
+    let look = move |state: &State| state.sessions()[&SessionKey(1)].assigned.get(&TaskNo(task)).map(|token| token.0);
+    node.parts.gateway.with_state(look).await.unwrap()
 }
 
 /// How many entries were applied.
@@ -236,17 +243,10 @@ async fn a_short_task_and_its_result_are_one_entry() {
 async fn a_result_that_does_not_come_soon_is_an_entry_of_its_own() {
     let node = Node::start().await;
     let mut worker = Worker::with_a_task_behind_it(&node, 50).await;
-    let session = SessionKey(1);
     let (ran, ()) = tokio::join!(node.run("s", submit("b"), Some(1), LATER), async {
         let task = worker.task().await;
         eventually("the task is recorded while it runs", async || {
-            let look = move |state: &flame_machine::State| {
-                let assigned = &state.sessions()[&session].assigned;
-                assigned.get(&TaskNo(2)).copied()
-            };
-            let token = node.parts.gateway.with_state(look).await.unwrap()?;
-            assert_eq!(token.0, task.token);
-            Some(())
+            assigned(&node, 2).await.map(|token| assert_eq!(token, task.token))
         })
         .await;
         worker.complete(&task, 50).await;
@@ -260,10 +260,9 @@ async fn a_long_task_goes_out_when_it_is_recorded() {
     let node = Node::start().await;
     let mut worker = Worker::with_a_task_behind_it(&node, 60_000_000).await;
     for number in 1..=3 {
-        let before = entries(&node);
         let (ran, ()) = tokio::join!(node.run("s", submit("b"), Some(number), LATER), async {
             let task = worker.task().await;
-            assert!(entries(&node) > before, "it is recorded before its worker hears of it");
+            assert_eq!(assigned(&node, task.task).await, Some(task.token), "recorded before its worker hears of it");
             worker.complete(&task, 60_000_000).await;
         });
         assert!(ran.unwrap().result.is_some());
