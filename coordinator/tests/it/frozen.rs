@@ -159,7 +159,7 @@ pub(crate) fn history() -> Vec<Batch> {
         other => other,
     };
     let given_out = lone(Some(Ahead { token, executor }), 1);
-    batches.push(batch((103, vec![given_out, lone(None, 2), Command::CacheRemove { cache: worker("c2") }])));
+    batches.push(batch((103, vec![given_out, lone(None, 2), Command::CacheRemove { cache: worker("c3") }])));
     batches
 }
 
