@@ -315,8 +315,11 @@ pub fn read(file: &File, bytes: u64) -> Result<Object, Damage> {
     })
 }
 
+/// Generation and version of which the directory has heard.
+type Recorded = (u32, u64);
+
 /// What the file says of itself, what the directory has heard of, and where the first record begins.
-fn read_head(file: &File, length: u64) -> Result<(Head, Option<(u32, u64)>, u64), Damage> {
+fn read_head(file: &File, length: u64) -> Result<(Head, Option<Recorded>, u64), Damage> {
     let mut fixed = [0; FIXED_BYTES];
     if length < FIXED_BYTES as u64 {
         return damaged("it is too short to be the file of an object");

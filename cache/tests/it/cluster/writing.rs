@@ -15,7 +15,7 @@ use super::scene::{Client, LIMIT, Scene};
 async fn nothing_acknowledged_is_lost_when_the_leader_changes_amid_puts() -> Result<()> {
     const PUTS_AFTER: usize = 40;
     let mut scene = Scene::start(2).await?;
-    let acknowledged: Arc<Mutex<BTreeMap<String, (u64, Vec<u8>)>>> = Arc::default();
+    let acknowledged = Arc::new(Mutex::new(BTreeMap::<String, (u64, Vec<u8>)>::new()));
     let is_over = Arc::new(AtomicBool::new(false));
     let mut writers = JoinSet::new();
     for at in 0..4 {
