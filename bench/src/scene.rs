@@ -46,6 +46,14 @@ pub struct Scene {
     pub others: BTreeMap<u32, Kind>,
 }
 
+/// Where all nodes listen, this one first.
+fn from(cluster: &Cluster, node: CoordinatorId) -> Vec<String> {
+    let mut endpoints = cluster.endpoints();
+    let position = cluster.coordinator_ids().iter().position(|id| *id == node);
+    endpoints.rotate_left(position.unwrap_or_default());
+    endpoints
+}
+
 impl Scene {
     /// Starts three coordinators and one worker with room for so many executors.
     ///
@@ -65,12 +73,16 @@ impl Scene {
         let ids = cluster.coordinator_ids();
         let position = settings.pick(ids.len());
         let node = ids[position];
-        let mut endpoints = cluster.endpoints();
-        endpoints.rotate_left(position);
-        let connection = Connection::open(Endpoints::parse(&endpoints)?, Options::default())?;
+        let connection = Connection::open(Endpoints::parse(&from(&cluster, node))?, Options::default())?;
         let role = if node == leader.id { "leader" } else { "follower" };
         eprintln!("    the client begins at node {node}, a {role} (seed {})", settings.seed);
         Ok(Self { cluster, leader, node, connection, others: BTreeMap::new() })
+    }
+
+    /// Where all nodes listen, the client's first.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        from(&self.cluster, self.node)
     }
 
     /// Where the client's node listens.

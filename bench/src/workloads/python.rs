@@ -46,6 +46,13 @@ const PUBLISHED: Packages =
 pub(super) const OURS: Packages =
     Packages { variable: "FLAME_PYTHON_VENV", folder: ".cache/flame-ha/venv-python", sources: Some("sdk/python/src") };
 
+impl Packages {
+    /// What a client on them is told: the published one knows a single coordinator.
+    fn endpoints(&self, scene: &Scene) -> String {
+        if self.sources.is_some() { scene.endpoints().join(",") } else { scene.endpoint() }
+    }
+}
+
 /// What runs the tasks.
 enum Service {
     /// A program, below the root of the project.
@@ -141,7 +148,7 @@ impl Play {
         };
         scene.connection.register_application(APPLICATION, service).await.context("register the service")?;
         let mut command = Command::new(&interpreter);
-        command.arg(here.join("python").join(self.client)).args([&scene.endpoint(), APPLICATION]);
+        command.arg(here.join("python").join(self.client)).args([&self.packages.endpoints(&scene), APPLICATION]);
         command.args(self.words).arg(tasks.to_string()).envs(environment);
         let mut client = Companion::start("the Python client", command)?;
         scene.others.extend(client.pid().map(|pid| (pid, Kind::Client)));
