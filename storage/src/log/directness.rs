@@ -14,8 +14,9 @@ const BYTES_MAX: usize = 16 << 10;
 /// Appends that come closer than this would gather while the one before is synced.
 const APART: Duration = Duration::from_micros(500);
 
-/// A write that took longer shows a disk that may keep its callers waiting …
-const QUICK: Duration = Duration::from_millis(3);
+/// A write that took longer shows a disk that may keep its callers waiting: a part of what a follower may take until it is
+/// missed (heartbeats go every 50 to 200 ms), and several times what a busy disk takes now and then …
+const QUICK: Duration = Duration::from_millis(25);
 
 /// … for so long from then on.
 const WARY: Duration = Duration::from_secs(10);
