@@ -11,6 +11,7 @@ os.environ["FLAME_CACHE_ENDPOINT"] = sys.argv[1]
 import object_phases  # noqa: E402
 
 import flamepy  # noqa: E402
+from flamepy import cache  # noqa: E402
 
 
 class Objects:
@@ -19,18 +20,18 @@ class Objects:
         self.session = next(self.sessions)
 
     def put(self, value):
-        return flamepy.put_object(self.session, value)
+        return cache.put_object(self.session, value)
 
     def get(self, ref):
-        return flamepy.get_object(ref)
+        return cache.get_object(ref)
 
     def drop(self, refs):
         refs.clear()
-        flamepy.delete_objects(self.session)
+        cache.delete_objects(self.session)
         self.session = next(self.sessions)
 
     def close(self):
-        flamepy.delete_objects("bench/*")
+        cache.delete_objects("bench/*")
 
 
 if __name__ == "__main__":
